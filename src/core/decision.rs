@@ -1,0 +1,109 @@
+//! What comes out of a decision: a permit to forward, an answer of our own, or a rejection; and the trace of how.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderValue;
+
+use super::claims::Principal;
+use super::rejection::Rejection;
+use super::route::RouteId;
+use super::snapshot::UpstreamId;
+
+/// The decision about one request.
+#[derive(Debug)]
+pub struct Decision {
+    /// What is to be done.
+    pub outcome: Outcome,
+    /// How it came about.
+    pub trace: Trace,
+}
+
+/// What is to be done with a request.
+#[derive(Debug)]
+pub enum Outcome {
+    /// Forward it, as the permit says.
+    Forward(Permit),
+    /// Answer it here: no backend is asked and no token is needed.
+    Answer(OwnAnswer),
+    /// Refuse it.
+    Reject(Rejection),
+}
+
+/// Answers that are the gateway's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OwnAnswer {
+    /// A CORS preflight.
+    Preflight,
+    /// The protected resource metadata document (RFC 9728).
+    ResourceMetadata,
+}
+
+/// Leave to forward one request to one upstream. Only [`super::decide`] makes one, and the upstream client takes it by
+/// value: nothing reaches a backend without a decision, and no decision is used twice.
+#[derive(Debug)]
+pub struct Permit {
+    pub(super) route: RouteId,
+    pub(super) upstream: UpstreamId,
+    pub(super) principal: Option<Arc<Principal>>,
+    pub(super) tenant: Option<HeaderValue>,
+    pub(super) timeout: Option<Duration>,
+    pub(super) body_bytes_max: Option<u64>,
+}
+
+impl Permit {
+    /// The route that was matched.
+    #[must_use]
+    pub fn route(&self) -> RouteId {
+        self.route
+    }
+
+    /// Where the request goes.
+    #[must_use]
+    pub fn upstream(&self) -> UpstreamId {
+        self.upstream
+    }
+
+    /// Who calls, if a valid token says so.
+    #[must_use]
+    pub fn principal(&self) -> Option<&Arc<Principal>> {
+        self.principal.as_ref()
+    }
+
+    /// The value of the tenant header, if the request has a tenant.
+    #[must_use]
+    pub fn tenant(&self) -> Option<&HeaderValue> {
+        self.tenant.as_ref()
+    }
+
+    /// The route's own time limit, from the request's last byte to the response head.
+    #[must_use]
+    pub fn timeout(&self) -> Option<Duration> {
+        self.timeout
+    }
+
+    /// Longest request body in bytes; `None` is no limit.
+    #[must_use]
+    pub fn body_bytes_max(&self) -> Option<u64> {
+        self.body_bytes_max
+    }
+}
+
+/// How a decision came about, as far as it went. Feeds the access log, the metrics and `explain`.
+#[derive(Debug, Default)]
+pub struct Trace {
+    /// The route, once one was matched.
+    pub route: Option<RouteId>,
+    /// The bearer, once the token's signature was found good.
+    pub principal: Option<Arc<Principal>>,
+    /// Whether the signature had been verified before and was not verified again.
+    pub remembered: bool,
+    /// Whether the token was found valid in all: what follows is only about what it may do.
+    pub authenticated: bool,
+    /// The tenant, once it was settled.
+    pub tenant: Option<HeaderValue>,
+    /// What the request would have been refused for, had the route or the issuer not been in shadow mode.
+    pub shadowed: Option<Rejection>,
+    /// The value of `Allow`, where the method was refused.
+    pub allow: Option<Box<str>>,
+}

@@ -1,0 +1,160 @@
+//! A request's head as a value: what a decision looks at, whichever front it came in by.
+
+use std::borrow::Cow;
+
+use http::{HeaderMap, Method, header};
+
+use super::rejection::{Reason, Rejection};
+
+/// Method, target and header fields, as the client sent them.
+#[derive(Debug, Clone, Copy)]
+pub struct RequestHead<'a> {
+    /// The method.
+    pub method: &'a Method,
+    /// The request target (RFC 9112 section 3.2), byte for byte.
+    pub target: &'a str,
+    /// The header fields.
+    pub headers: &'a HeaderMap,
+}
+
+/// The request target, taken apart but not yet understood.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target<'a> {
+    /// Host in lower case, without port and without a trailing dot; empty if the request names none.
+    pub host: Cow<'a, str>,
+    /// Path as it came, from its first `/` up to the query.
+    pub raw_path: &'a str,
+    /// Path and query as they came: the origin-form that is forwarded.
+    pub origin_form: &'a str,
+    /// The authority of an absolute-form target, which takes the place of `Host` (RFC 9112 section 3.2.2).
+    pub authority: Option<&'a str>,
+}
+
+impl<'a> RequestHead<'a> {
+    /// Takes the target apart.
+    ///
+    /// # Errors
+    /// `request_malformed` for a target that is neither in origin-form nor in absolute-form, for a `Host` that is no
+    /// host, and for more than one `Host`.
+    pub fn target(&self) -> Result<Target<'a>, Rejection> {
+        let (authority, origin_form) = split_authority(self.target)?;
+        let host = match authority {
+            Some(authority) => Some(authority),
+            None => host_field(self.headers)?,
+        };
+        let host = host.map_or(Ok(Cow::Borrowed("")), normal_host)?;
+        let raw_path = origin_form.split('?').next().unwrap_or_default();
+        Ok(Target { host, raw_path, origin_form, authority })
+    }
+}
+
+/// An absolute-form target's authority and the rest; an origin-form target as it is.
+fn split_authority(target: &str) -> Result<(Option<&str>, &str), Rejection> {
+    if target.starts_with('/') {
+        return Ok((None, target));
+    }
+    let rest =
+        strip_scheme(target).ok_or_else(|| malformed("the request target is neither a path nor an http(s) URL"))?;
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(end);
+    match path.as_bytes().first() {
+        None => Ok((Some(authority), "/")),
+        Some(b'/') => Ok((Some(authority), path)),
+        Some(_) => Err(malformed("the request target has no path")),
+    }
+}
+
+fn strip_scheme(target: &str) -> Option<&str> {
+    ["http://", "https://"].into_iter().find_map(|scheme| {
+        let (head, rest) = target.split_at_checked(scheme.len())?;
+        head.eq_ignore_ascii_case(scheme).then_some(rest)
+    })
+}
+
+fn host_field(headers: &HeaderMap) -> Result<Option<&str>, Rejection> {
+    let mut values = headers.get_all(header::HOST).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err(malformed("more than one Host header"));
+    }
+    value.to_str().map(Some).map_err(|_| malformed("Host is not ASCII"))
+}
+
+/// `Host` without port and trailing dot, in lower case. Allocates only where a letter has to change.
+fn normal_host(host: &str) -> Result<Cow<'_, str>, Rejection> {
+    let name = strip_port(host).ok_or_else(|| malformed("Host is no host name with an optional port"))?;
+    let name = name.strip_suffix('.').unwrap_or(name);
+    if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        return Ok(Cow::Owned(name.to_ascii_lowercase()));
+    }
+    Ok(Cow::Borrowed(name))
+}
+
+fn strip_port(host: &str) -> Option<&str> {
+    let (name, port) = if host.starts_with('[') {
+        let (name, rest) = host.split_at(host.find(']')? + 1);
+        (name, rest.strip_prefix(':').or(rest.is_empty().then_some(""))?)
+    } else {
+        host.split_once(':').unwrap_or((host, ""))
+    };
+    let name_ok = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~[]:%!$&'()*+,;=".contains(&byte);
+    let ok = !name.is_empty()
+        && name.bytes().all(name_ok)
+        && port.len() <= 5
+        && port.bytes().all(|byte| byte.is_ascii_digit())
+        && (name.starts_with('[') || !name.contains(['[', ']', ':']));
+    ok.then_some(name)
+}
+
+fn malformed(detail: &'static str) -> Rejection {
+    Rejection::new(Reason::RequestMalformed, detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target<'a>(target: &'a str, headers: &'a HeaderMap) -> Result<Target<'a>, Rejection> {
+        RequestHead { method: &Method::GET, target, headers }.target()
+    }
+
+    #[test]
+    fn origin_form_takes_its_host_from_the_field() {
+        let headers = HeaderMap::from_iter([(header::HOST, "Files.Example.COM.:8080".parse().unwrap())]);
+        let target = target("/a/b?c=/d", &headers).unwrap();
+        assert_eq!((&*target.host, target.raw_path, target.origin_form), ("files.example.com", "/a/b", "/a/b?c=/d"));
+        assert_eq!(target.authority, None);
+    }
+
+    #[test]
+    fn absolute_form_overrides_the_field() {
+        let headers = HeaderMap::from_iter([(header::HOST, "other".parse().unwrap())]);
+        let target = target("HTTP://a.example:1/p?q", &headers).unwrap();
+        assert_eq!((&*target.host, target.origin_form, target.authority), ("a.example", "/p?q", Some("a.example:1")));
+    }
+
+    #[test]
+    fn odd_targets_are_refused() {
+        let none = HeaderMap::new();
+        for odd in
+            ["*", "example.com:443", "", "ftp://h/", "http://h?x", "http:///x", "http://u@h/", "a/b", "http://a[b/"]
+        {
+            assert_eq!(target(odd, &none).unwrap_err().reason, Reason::RequestMalformed, "{odd}");
+        }
+        assert_eq!(target("http://h", &none).unwrap().origin_form, "/");
+    }
+
+    #[test]
+    fn odd_hosts_are_refused() {
+        for odd in ["a b", "a:b", "a:123456", "", "a/b", "[::1", "[::1]x", "a,b:1:2", "u@h"] {
+            let headers = HeaderMap::from_iter([(header::HOST, odd.parse().unwrap())]);
+            assert!(target("/", &headers).is_err(), "{odd}");
+        }
+        let mut two = HeaderMap::new();
+        two.append(header::HOST, "a".parse().unwrap());
+        two.append(header::HOST, "a".parse().unwrap());
+        assert!(target("/", &two).is_err());
+        let v6 = HeaderMap::from_iter([(header::HOST, "[::1]:80".parse().unwrap())]);
+        assert_eq!(target("/", &v6).unwrap().host, "[::1]");
+    }
+}

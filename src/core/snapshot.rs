@@ -1,0 +1,373 @@
+//! All that a decision needs, in one immutable value. A reload builds a new one and swaps it whole.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use http::{HeaderName, HeaderValue, Method};
+use ipnet::IpNet;
+
+use super::keyset::{AlgorithmSet, Keyset};
+use super::route::RouteTable;
+use super::scope::{NameId, Role, Vocabulary};
+
+/// One validated set of configuration and keys.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// Grows by one with each swap. What was remembered under another number has to be worked out again.
+    pub number: u64,
+    /// `mode` of the whole file.
+    pub mode: Mode,
+    /// Which route a request takes.
+    pub routes: RouteTable,
+    /// Who signs tokens.
+    pub issuers: Issuers,
+    /// Scopes that routes and roles mention.
+    pub scopes: Vocabulary,
+    /// Roles that routes and the `roles` section mention.
+    pub role_names: Vocabulary,
+    /// What each declared role stands for.
+    pub roles: HashMap<Box<str>, Role>,
+    /// What the backend is told.
+    pub identity: Identity,
+    /// Names of the upstreams, by [`UpstreamId`].
+    pub upstreams: Box<[UpstreamPolicy]>,
+    /// How refusals look.
+    pub errors: ErrorStyle,
+    /// `resource`: the protected resource's identifier (RFC 9728), if there is one.
+    pub resource: Option<Resource>,
+    /// `cors`, if configured.
+    pub cors: Option<Cors>,
+    /// Whose `X-Forwarded-*`, `Client-Cert` and XFCC are believed.
+    pub trusted_proxies: Box<[IpNet]>,
+    /// `limits.token_bytes`.
+    pub token_bytes_max: usize,
+    /// `limits.body_bytes`, for routes without `max_body`; `None` is no limit.
+    pub body_bytes_max: Option<u64>,
+}
+
+/// Whether a refusal is carried out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Mode {
+    /// A refused request is refused.
+    #[default]
+    Enforce,
+    /// A request that would be refused for its token is let through, logged and counted.
+    Shadow,
+}
+
+/// An index into [`Issuers`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct IssuerId(pub u16);
+
+/// An index into [`Snapshot::upstreams`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct UpstreamId(pub u16);
+
+/// The part of an upstream that decisions depend on.
+#[derive(Debug, Clone)]
+pub struct UpstreamPolicy {
+    /// Its name in the configuration.
+    pub name: Box<str>,
+    /// Whether its backend may ignore case or a trailing slash.
+    pub paths: PathReading,
+}
+
+/// `upstreams.X.paths`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum PathReading {
+    /// The backend may ignore case or a trailing slash, so a path that means more after folding is refused.
+    #[default]
+    Folding,
+    /// The backend takes paths as they are.
+    Exact,
+}
+
+/// The trusted issuers.
+#[derive(Debug, Default)]
+pub struct Issuers {
+    all: Vec<Issuer>,
+    by_iss: HashMap<Box<str>, IssuerId>,
+    without_iss: Option<IssuerId>,
+}
+
+impl Issuers {
+    /// The issuers in the order of the configuration. The caller has made sure that no two share an `iss` and that at
+    /// most one has `require_iss: false`.
+    #[must_use]
+    pub fn new(all: Vec<Issuer>) -> Self {
+        let ids = || (0u16..).map(IssuerId);
+        let by_iss = all.iter().zip(ids()).map(|(issuer, id)| (issuer.iss.clone(), id)).collect();
+        let without_iss = all.iter().zip(ids()).find(|(issuer, _)| !issuer.require_iss).map(|(_, id)| id);
+        Self { all, by_iss, without_iss }
+    }
+
+    /// The issuer of a token with this `iss`, compared exactly (RFC 7519 section 4.1.1, RFC 9068 section 4).
+    #[must_use]
+    pub fn of_token(&self, iss: Option<&str>) -> Option<IssuerId> {
+        match iss {
+            Some(iss) => self.by_iss.get(iss).copied(),
+            None => self.without_iss,
+        }
+    }
+
+    /// The issuer behind an id of this snapshot.
+    #[must_use]
+    pub fn get(&self, id: IssuerId) -> Option<&Issuer> {
+        self.all.get(usize::from(id.0))
+    }
+
+    /// All of them, in the order of the configuration.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &Issuer> {
+        self.all.iter()
+    }
+}
+
+/// One entry of `issuers`.
+#[derive(Debug)]
+pub struct Issuer {
+    /// Its name in the configuration.
+    pub name: Box<str>,
+    /// The value of `iss`.
+    pub iss: Box<str>,
+    /// Which `aud` is ours.
+    pub audiences: Audiences,
+    /// Which algorithms are accepted.
+    pub algorithms: AlgorithmSet,
+    /// Its public keys.
+    pub keys: Keyset,
+    /// The only clients it may speak for; `None` is all.
+    pub clients: Option<HashSet<Box<str>>>,
+    /// The only tenants it may speak for; `None` is all.
+    pub tenants: Option<HashSet<Box<str>>>,
+    /// The tenant of every token of this issuer, instead of a claim.
+    pub fixed_tenant: Option<Box<str>>,
+    /// Which kinds of caller it may speak for.
+    pub token_kinds: Kinds,
+    /// Which `typ` headers are accepted.
+    pub token_types: TokenTypes,
+    /// Where its tokens say what.
+    pub claims: ClaimNames,
+    /// Taken off a scope before it is compared; a scope without it does not count.
+    pub scope_prefix: Box<str>,
+    /// Whether a token without `iss` is refused.
+    pub require_iss: bool,
+    /// Replaces the rule by which a client's token is told from a user's.
+    pub client_when: Option<ClientWhen>,
+    /// Tolerated difference of clocks, in seconds.
+    pub leeway_seconds: i64,
+    /// Longest time since `iat`, in seconds.
+    pub max_token_age_seconds: Option<i64>,
+    /// Shadow: what its keys have signed is let through whatever its claims say.
+    pub mode: Mode,
+}
+
+/// `issuers[].audiences`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Audiences {
+    /// Not checked.
+    Any,
+    /// One of these must be in `aud`.
+    OneOf(Box<[Box<str>]>),
+}
+
+/// `issuers[].token_types`, in lower case and without `application/`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TokenTypes {
+    /// `at+jwt`, `jwt` and no `typ` at all.
+    Default,
+    /// Only these; a token without `typ` is refused.
+    OneOf(Box<[Box<str>]>),
+}
+
+/// A set of caller kinds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Kinds {
+    /// Tokens that a client got for itself.
+    pub client: bool,
+    /// Tokens that a client got on behalf of a user.
+    pub user: bool,
+}
+
+/// Where to find a claim: by its plain name, or by JSON Pointer (RFC 6901).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ClaimRef {
+    /// A member of the claims set.
+    Name(Box<str>),
+    /// The unescaped reference tokens of a JSON Pointer.
+    Pointer(Box<[Box<str>]>),
+}
+
+/// `issuers[].claims`.
+#[derive(Debug, Clone)]
+pub struct ClaimNames {
+    /// The first one present holds the scopes.
+    pub scopes: Box<[ClaimRef]>,
+    /// The first one present holds the roles.
+    pub roles: Box<[ClaimRef]>,
+    /// The first one present holds the client id.
+    pub client_id: Box<[ClaimRef]>,
+    /// The tenant or tenants.
+    pub tenant: ClaimRef,
+}
+
+/// `issuers[].client_when`: the token is a client's when this claim equals this value.
+#[derive(Debug, Clone)]
+pub struct ClientWhen {
+    /// The claim.
+    pub claim: ClaimRef,
+    /// The value, compared with a string claim exactly, with others by their JSON text.
+    pub equals: Box<str>,
+}
+
+/// `identity`: what the backend is told, in headers that no client can send.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    /// The tenant's header.
+    pub tenant: Option<TenantHeader>,
+    /// Header and what it says.
+    pub headers: Box<[(HeaderName, IdentitySource)]>,
+    /// Whether the backend sees the token.
+    pub authorization: Authorization,
+}
+
+/// `identity.tenant`.
+#[derive(Debug, Clone)]
+pub struct TenantHeader {
+    /// Its name.
+    pub header: HeaderName,
+    /// Whether a request without tenant is refused, where the route does not say.
+    pub required: bool,
+    /// Whether the client names one of several tenants in the header.
+    pub select: bool,
+}
+
+/// What an identity header says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum IdentitySource {
+    /// The client id, wherever the issuer puts it.
+    ClientId,
+    /// The granted scopes, without the issuer's prefix, roles' scopes included.
+    Scopes,
+    /// The granted roles, included ones too.
+    Roles,
+    /// A claim.
+    Claim(ClaimRef),
+}
+
+/// `identity.authorization`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Authorization {
+    /// The backend sees the `Authorization` header.
+    #[default]
+    Forward,
+    /// It does not.
+    Remove,
+}
+
+/// One entry of `routes`, compiled.
+#[derive(Debug)]
+pub struct Route {
+    /// `METHODS host pattern` as in the configuration: its name in metrics and logs.
+    pub label: Box<str>,
+    /// Line in the configuration file, from 1.
+    pub line: u32,
+    /// Who may call.
+    pub requirement: Requirement,
+    /// Where it goes.
+    pub upstream: UpstreamId,
+    /// From the request's last byte to the response head; `None` is the upstream's.
+    pub timeout: Option<Duration>,
+    /// Longest body in bytes; `None` is the general limit.
+    pub body_bytes_max: Option<u64>,
+    /// `mode` of the route.
+    pub mode: Mode,
+}
+
+/// Who may call a route.
+#[derive(Debug)]
+pub enum Requirement {
+    /// Anybody: no token is looked at.
+    Public,
+    /// The bearer of a token that meets this.
+    Token(TokenRequirement),
+}
+
+/// What a token must be for a route. All of it must hold; with everything empty it is `authenticated: true`.
+#[derive(Debug, Default)]
+pub struct TokenRequirement {
+    /// All of these.
+    pub scopes: Box<[NameId]>,
+    /// One of these, if there are any.
+    pub any_scope: Box<[NameId]>,
+    /// One of these, if there are any.
+    pub roles: Box<[NameId]>,
+    /// Over the issuer's.
+    pub token_kinds: Option<Kinds>,
+    /// Only these issuers.
+    pub issuers: Option<Box<[IssuerId]>>,
+    /// Only these clients.
+    pub clients: Option<HashSet<Box<str>>>,
+    /// Over `identity.tenant.required`.
+    pub tenant_required: Option<bool>,
+}
+
+/// `errors`.
+#[derive(Debug, Clone)]
+pub struct ErrorStyle {
+    /// Shape of the body.
+    pub format: ErrorFormat,
+    /// `realm` of the challenge.
+    pub realm: Box<str>,
+}
+
+/// `errors.format`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ErrorFormat {
+    /// `{"error":{"code":…}}`.
+    #[default]
+    Envelope,
+    /// Problem details (RFC 9457).
+    Problem,
+    /// `{"error":…,"error_description":…}` (RFC 6749 section 5.2).
+    Oauth,
+}
+
+/// The protected resource metadata (RFC 9728), made at load.
+#[derive(Debug, Clone)]
+pub struct Resource {
+    /// Where the document stands: the well-known path, and the same with the resource's own path behind it.
+    pub paths: Box<[Box<str>]>,
+    /// Its URL, for `resource_metadata` in challenges.
+    pub metadata_url: Box<str>,
+    /// The document.
+    pub document: Box<str>,
+}
+
+/// `cors` (Fetch standard, CORS protocol).
+#[derive(Debug, Clone)]
+pub struct Cors {
+    /// Origins that may read answers; `None` is `*`.
+    pub origins: Option<HashSet<Box<[u8]>>>,
+    /// `Access-Control-Allow-Methods`.
+    pub methods: HeaderValue,
+    /// `Access-Control-Allow-Headers`.
+    pub headers: HeaderValue,
+    /// `Access-Control-Max-Age`, in seconds.
+    pub max_age: HeaderValue,
+}
+
+impl Snapshot {
+    /// The mode that a route is under: the file's shadow mode covers every route.
+    #[must_use]
+    pub fn mode_of(&self, route: &Route) -> Mode {
+        if self.mode == Mode::Shadow { Mode::Shadow } else { route.mode }
+    }
+}
+
+/// Whether this is a CORS preflight (Fetch standard): `OPTIONS` with `Origin` and `Access-Control-Request-Method`.
+#[must_use]
+pub fn is_preflight(method: &Method, headers: &http::HeaderMap) -> bool {
+    method == Method::OPTIONS
+        && headers.contains_key(http::header::ORIGIN)
+        && headers.contains_key(http::header::ACCESS_CONTROL_REQUEST_METHOD)
+}

@@ -1,0 +1,1 @@
+//! Black-box tests: one binary, so that the crate is linked once.

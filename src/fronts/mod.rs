@@ -1,0 +1,6 @@
+//! Ways in: each builds a request head, asks the core, and carries the answer out.
+
+pub mod body;
+pub mod proxy;
+pub mod render;
+pub mod request_id;

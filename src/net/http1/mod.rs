@@ -24,7 +24,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 pub use self::body::{BodyError, RequestBody};
-pub use self::connection::{Interim, serve};
+pub use self::connection::{Interim, refuse, serve};
 pub use self::head::{Head, HeadError};
 
 /// A request as it comes off a connection.

@@ -2,5 +2,6 @@
 
 pub mod body;
 pub mod proxy;
+mod record;
 pub mod render;
 pub mod request_id;

@@ -7,9 +7,10 @@
 mod worker;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use prometheus::{
-    Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
     TextEncoder,
 };
 
@@ -123,10 +124,12 @@ impl Metrics {
         self.config_reload.with_label_values(&[if success { "success" } else { "failure" }]).inc();
     }
 
-    /// The age of an issuer's keys.
-    #[must_use]
-    pub fn keys_age(&self, issuer: &str) -> Gauge {
-        self.keys_age.with_label_values(&[issuer])
+    /// Sets the ages of the issuers' keys. An issuer that is not named is gone.
+    pub fn keys_ages<'a>(&self, ages: impl Iterator<Item = (&'a str, Duration)>) {
+        self.keys_age.reset();
+        for (issuer, age) in ages {
+            self.keys_age.with_label_values(&[issuer]).set(age.as_secs_f64());
+        }
     }
 
     /// Counts access log lines that were lost.
@@ -188,11 +191,13 @@ mod tests {
         let (one, two) = (metrics.connection(), metrics.connection());
         drop(one);
         metrics.config_loaded(true);
-        metrics.keys_age("partner").set(12.5);
+        metrics.keys_ages([("gone", Duration::ZERO)].into_iter());
+        metrics.keys_ages([("partner", Duration::from_millis(12_500))].into_iter());
         let text = metrics.text().unwrap();
         assert!(text.contains("sidegate_connections 1\n"), "{text}");
         assert!(text.contains("sidegate_config_reload_total{result=\"success\"} 1\n"), "{text}");
         assert!(text.contains("sidegate_keys_age_seconds{issuer=\"partner\"} 12.5\n"), "{text}");
+        assert!(!text.contains("gone"), "{text}");
         drop(two);
         assert!(metrics.text().unwrap().contains("sidegate_connections 0\n"));
     }

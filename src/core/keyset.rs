@@ -8,9 +8,28 @@ pub enum Algorithm {
 }
 
 /// A set of algorithms.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct AlgorithmSet(u16);
 
 /// The usable keys of one issuer.
 #[derive(Debug, Default)]
 pub struct Keyset {}
+
+/// One usable key.
+#[derive(Debug)]
+pub struct Key {}
+
+impl Key {
+    /// `kid`.
+    #[must_use]
+    pub fn id(&self) -> Option<&str> {
+        None
+    }
+}
+
+impl Keyset {
+    /// The usable keys.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &Key> {
+        [].iter()
+    }
+}

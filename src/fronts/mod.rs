@@ -1,6 +1,8 @@
 //! Ways in: each builds a request head, asks the core, and carries the answer out.
 
 pub mod body;
+#[cfg(test)]
+pub(crate) mod fixture;
 pub mod proxy;
 mod record;
 pub mod render;

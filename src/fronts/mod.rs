@@ -1,5 +1,6 @@
 //! Ways in: each builds a request head, asks the core, and carries the answer out.
 
+pub mod admin;
 pub mod body;
 #[cfg(test)]
 pub(crate) mod fixture;

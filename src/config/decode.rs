@@ -160,7 +160,9 @@ impl Report<'_> {
         let Flaw { message, hint, at } = flaw;
         let place = at.map_or(node.place, |part| self.source.part(node.place, text, part));
         let finding = self.error(place, message).expected(format!("expected {expected}"));
-        if let Some(hint) = hint {
+        // Hints repeat the text. What came out of the environment is not shown: it may be a secret in the wrong place.
+        let is_shown = !matches!(&node.value, Value::Scalar(Scalar { origin: Origin::Environment, .. }));
+        if let Some(hint) = hint.filter(|_| is_shown) {
             finding.hint(hint);
         }
     }

@@ -51,9 +51,12 @@ impl Spot {
     /// The place of these bytes; what goes on behind the end of the line is left out.
     pub(super) fn new(source: &Source<'_>, bytes: Range<usize>) -> Self {
         let (_, line) = source.line_of(bytes.start);
-        let line_text = source.text.get(line.clone()).unwrap_or_default();
-        let start = bytes.start.saturating_sub(line.start).min(line_text.len());
-        let end = bytes.end.saturating_sub(line.start).clamp(start, line_text.len());
+        let line_text = source.text.get(line.clone()).unwrap_or_default().trim_end_matches('\r');
+        let within = |offset: usize| {
+            let offset = offset.saturating_sub(line.start).min(line_text.len());
+            (offset..=line_text.len()).find(|offset| line_text.is_char_boundary(*offset)).unwrap_or(line_text.len())
+        };
+        let (start, end) = (within(bytes.start), within(bytes.end.max(bytes.start)));
         let line_text = if line_text.len() > SHOWN_LINE_BYTES_MAX { "" } else { line_text };
         Self { position: source.position(bytes.start), line_text: line_text.to_owned(), marked: start..end }
     }

@@ -1,8 +1,8 @@
 //! `issuers`: who signs tokens, and what they may speak for.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
-use crate::core::keyset::{Algorithm, AlgorithmSet};
+use crate::core::keyset::{Algorithm, AlgorithmSet, Key, Keyset};
 use crate::core::snapshot::{Audiences, Issuer, IssuerId, Kinds, Mode, TokenTypes};
 
 use super::claims;
@@ -26,14 +26,22 @@ pub(super) const MODES: &[(&str, Mode)] = &[("enforce", Mode::Enforce), ("shadow
 pub(super) struct Declared<'t> {
     pub(super) all: Vec<Issuer>,
     places: Vec<Place>,
+    prefixes: BTreeSet<Box<str>>,
     ids: HashMap<&'t str, IssuerId>,
     used: Vec<bool>,
+    /// Whether the section is there, be it with problems of its own.
+    is_declared: bool,
 }
 
 impl Declared<'_> {
-    /// Whether there is any, be it one with problems of its own.
-    pub(super) fn is_empty(&self) -> bool {
-        self.ids.is_empty()
+    /// Whether the section is missing.
+    pub(super) fn is_missing(&self) -> bool {
+        !self.is_declared
+    }
+
+    /// What is taken off scopes before they are compared, if this scope begins with it.
+    pub(super) fn prefix_of(&self, scope: &str) -> Option<&str> {
+        self.prefixes.iter().map(|prefix| &**prefix).find(|prefix| scope.starts_with(prefix))
     }
 
     /// The issuer that a route names.
@@ -64,7 +72,7 @@ impl Declared<'_> {
 }
 
 pub(super) fn decode<'t>(file: &Fields<'t>, key_files: &mut KeyFiles<'_>, report: &mut Report<'_>) -> Declared<'t> {
-    let mut declared = Declared::default();
+    let mut declared = Declared { is_declared: file.get("issuers").is_some(), ..Declared::default() };
     let mut seen = Seen::default();
     let items = report.field(file, "issuers", |report, node| report.items(node, "a list of issuers"));
     for item in items.unwrap_or_default() {
@@ -81,6 +89,9 @@ pub(super) fn decode<'t>(file: &Fields<'t>, key_files: &mut KeyFiles<'_>, report
         if let Some(issuer) = issuer(&fields, key_files, report) {
             declared.places.push(item.place);
             declared.used.push(false);
+            if !issuer.scope_prefix.is_empty() {
+                declared.prefixes.insert(issuer.scope_prefix.clone());
+            }
             declared.all.push(issuer);
         }
     }
@@ -101,24 +112,24 @@ impl<'t> Seen<'t> {
             Some(Node { place, value: Value::Scalar(scalar) }) => Some((&*scalar.text, *place)),
             _ => None,
         };
-        if let Some((name, place)) = scalar("name") {
-            if let Some(first) = self.names.insert(name, place) {
-                report.error(place, "two issuers have this name").related(first, "the other one");
-            }
+        if let Some((name, place)) = scalar("name")
+            && let Some(first) = self.names.insert(name, place)
+        {
+            report.error(place, "two issuers have this name").related(first, "the other one");
         }
-        if let Some((iss, place)) = scalar("issuer") {
-            if let Some(first) = self.iss.insert(iss, place) {
-                report
-                    .error(place, "two issuers have this `iss`: a token would not say whose it is")
-                    .related(first, "the other one");
-            }
+        if let Some((iss, place)) = scalar("issuer")
+            && let Some(first) = self.iss.insert(iss, place)
+        {
+            report
+                .error(place, "two issuers have this `iss`: a token would not say whose it is")
+                .related(first, "the other one");
         }
-        if let Some(("false", place)) = scalar("require_iss") {
-            if let Some(first) = self.without_iss.replace(place) {
-                report
-                    .error(place, "tokens without `iss` can belong to one issuer only")
-                    .related(first, "they belong to this one already");
-            }
+        if let Some(("false", place)) = scalar("require_iss")
+            && let Some(first) = self.without_iss.replace(place)
+        {
+            report
+                .error(place, "tokens without `iss` can belong to one issuer only")
+                .related(first, "they belong to this one already");
         }
     }
 }
@@ -164,7 +175,7 @@ fn issuer(fields: &Fields<'_>, key_files: &mut KeyFiles<'_>, report: &mut Report
         iss: iss?,
         audiences: audiences?,
         algorithms,
-        keys: keys?,
+        keys: check_keys(keys?, algorithms, fields, report),
         clients,
         tenants,
         fixed_tenant,
@@ -195,9 +206,24 @@ fn audiences(fields: &Fields<'_>, report: &mut Report<'_>) -> Option<Audiences> 
         report.warn(node.place, "`audiences: any`: tokens that this issuer made for other services are accepted");
         return Some(Audiences::Any);
     }
-    let read = |report: &mut Report<'_>, item| report.parsed(item, "an audience", scalar::claim_value);
+    let audience = |text: &str| match text {
+        "any" => Err(Flaw::new("`any` in a list is an audience of this name").hint("write `audiences: any`")),
+        _ => scalar::claim_value(text),
+    };
+    let read = |report: &mut Report<'_>, item| report.parsed(item, "an audience", audience);
     let audiences = report.list_of(node, "a list of audiences, or `any`", read)?;
     Some(Audiences::OneOf(audiences.into()))
+}
+
+/// Keys of which none can have made a signature that is accepted would refuse every token.
+fn check_keys(keys: Keyset, algorithms: AlgorithmSet, fields: &Fields<'_>, report: &mut Report<'_>) -> Keyset {
+    let serves = |key: &Key| key.algorithms().iter().any(|algorithm| algorithms.contains(algorithm));
+    if !keys.iter().any(serves)
+        && let Some(node) = fields.get("algorithms")
+    {
+        report.error(node.place, "none of the issuer's keys is for any of these algorithms");
+    }
+    keys
 }
 
 fn algorithms(report: &mut Report<'_>, node: &Node<'_>) -> Option<AlgorithmSet> {

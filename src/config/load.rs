@@ -40,7 +40,10 @@ fn read(path: &Path) -> Result<String, String> {
     let file = File::open(path).map_err(|error| format!("cannot be read: {error}"))?;
     let mut bytes = Vec::new();
     file.take(BYTES_MAX as u64 + 1).read_to_end(&mut bytes).map_err(|error| format!("cannot be read: {error}"))?;
-    String::from_utf8(bytes).map_err(|error| format!("not UTF-8: byte {}", error.utf8_error().valid_up_to() + 1))
+    String::from_utf8(bytes).map_err(|error| {
+        let valid = error.as_bytes().iter().take(error.utf8_error().valid_up_to());
+        format!("line {} is not UTF-8", valid.filter(|byte| **byte == b'\n').count() + 1)
+    })
 }
 
 /// The configuration that a text says. `name` is for messages; files it names are relative to `base`.
@@ -97,7 +100,7 @@ fn decode(root: &Node<'_>, base: &Path, report: &mut Report<'_>) -> Option<Confi
     let table = routes::decode(&file, &mut upstreams, &mut names, report);
 
     if let Some(place) = addresses.exposed_admin {
-        if issuers.is_empty() {
+        if issuers.is_missing() {
             report
                 .error(place, "the admin listener can be reached from other machines, and nobody could show it a token")
                 .expected("expected a loopback address, or a section `issuers`");

@@ -74,8 +74,8 @@ fn check_alone(fields: &Fields<'_>, key: &'static str, others: &[&'static str], 
 }
 
 fn token_requirement(fields: &Fields<'_>, names: &mut Names<'_, '_>, report: &mut Report<'_>) -> TokenRequirement {
-    let scopes = report.field(fields, "scopes", |report, node| scope_ids(node, names.scopes, report));
-    let any_scope = report.field(fields, "any_scope", |report, node| scope_ids(node, names.scopes, report));
+    let scopes = report.field(fields, "scopes", |report, node| scope_ids(node, names, report));
+    let any_scope = report.field(fields, "any_scope", |report, node| scope_ids(node, names, report));
     let roles = report.field(fields, "roles", |report, node| {
         report.list_of(node, "a list of roles", |report, item| {
             report.parsed(item, "a role", role_name).map(|role| names.roles.intern(&role))
@@ -101,9 +101,15 @@ fn token_requirement(fields: &Fields<'_>, names: &mut Names<'_, '_>, report: &mu
     }
 }
 
-fn scope_ids(node: &Node<'_>, scopes: &mut Vocabulary, report: &mut Report<'_>) -> Option<Box<[NameId]>> {
+fn scope_ids(node: &Node<'_>, names: &mut Names<'_, '_>, report: &mut Report<'_>) -> Option<Box<[NameId]>> {
     let ids = report.list_of(node, "a list of scopes", |report, item| {
-        report.parsed(item, "a scope", scalar::scope).map(|scope| scopes.intern(&scope))
+        let scope = report.parsed(item, "a scope", scalar::scope)?;
+        if let Some(prefix) = names.issuers.prefix_of(&scope) {
+            let text =
+                "is an issuer's `scope_prefix`, which is taken off before scopes are compared: write scopes without";
+            report.warn(item.place, format!("`{prefix}` {text}"));
+        }
+        Some(names.scopes.intern(&scope))
     });
     ids.map(Into::into)
 }
@@ -124,7 +130,7 @@ fn check_issuers(requirement: &TokenRequirement, place: Place, names: &mut Names
     if requirement.issuers.is_none() {
         names.issuers.use_all();
     }
-    if names.issuers.is_empty() && !names.no_issuer_reported {
+    if names.issuers.is_missing() && !names.no_issuer_reported {
         names.no_issuer_reported = true;
         report
             .error(place, "the route needs a token, and there is nobody whose tokens are trusted")

@@ -42,9 +42,8 @@ pub(super) fn decode(
 fn report_conflicts(conflicts: &[Conflict], places: &[Place], report: &mut Report<'_>) {
     for Conflict { first, second, methods } in conflicts {
         let (Some(first), Some(second)) = (places.get(*first), places.get(*second)) else { continue };
-        let for_methods = if methods.is_empty() { String::new() } else { format!(" with {methods}") };
         report
-            .error(*second, format!("another route matches the same requests{for_methods}"))
+            .error(*second, format!("another route matches the same requests ({methods})"))
             .related(*first, "this one")
             .hint("routes may not overlap: order never matters");
     }
@@ -103,7 +102,10 @@ struct Target<'t> {
 fn target<'t>(node: &'t Node<'t>, report: &mut Report<'_>) -> Option<(Place, Target<'t>)> {
     let text = report.text(node, MATCH)?;
     match read_target(text) {
-        Ok(target) => Some((node.place, target)),
+        Ok(target) => {
+            warn_of_odd_methods(&target.methods, node.place, report);
+            Some((node.place, target))
+        }
         Err(flaw) => {
             report.flaw(node, text, flaw, MATCH);
             None
@@ -111,9 +113,20 @@ fn target<'t>(node: &'t Node<'t>, report: &mut Report<'_>) -> Option<(Place, Tar
     }
 }
 
+/// Any token can be a method; one that is nearly a common one is probably meant to be that.
+fn warn_of_odd_methods(methods: &Methods, place: Place, report: &mut Report<'_>) {
+    const COMMON: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"];
+    let names = methods.named().unwrap_or_default().iter().map(http::Method::as_str);
+    for name in names.filter(|name| !COMMON.contains(name)) {
+        if let Some(nearest) = words::nearest(name, COMMON) {
+            report.warn(place, format!("`{name}` is an unusual method: did you mean `{nearest}`?"));
+        }
+    }
+}
+
 fn read_target(text: &str) -> Result<Target<'_>, Flaw> {
-    let (methods_text, pattern_text) = match text.split_once(' ') {
-        Some((methods, pattern)) => (methods, pattern.trim_start_matches(' ')),
+    let (methods_text, pattern_text) = match text.split_once([' ', '\t']) {
+        Some((methods, pattern)) => (methods, pattern.trim_start()),
         None if text.starts_with('/') => ("", text),
         None => return Err(no_pattern(text)),
     };

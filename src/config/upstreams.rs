@@ -27,6 +27,8 @@ pub(super) struct Upstreams<'t> {
     places: Vec<Place>,
     ids: HashMap<&'t str, UpstreamId>,
     used: Vec<bool>,
+    /// Whether the section could be read. If not, routes need not be told that theirs is not in it.
+    is_readable: bool,
 }
 
 impl Upstreams<'_> {
@@ -34,6 +36,9 @@ impl Upstreams<'_> {
     pub(super) fn named(&mut self, report: &mut Report<'_>, node: &Node<'_>) -> Option<UpstreamId> {
         let name = report.text(node, "the name of an upstream")?;
         let Some(id) = self.ids.get(name).copied() else {
+            if !self.is_readable {
+                return None;
+            }
             let message = format!("no upstream is called `{}`", words::shown(name));
             report.unknown_word(node.place, message, name, self.ids.keys().copied());
             return None;
@@ -56,6 +61,7 @@ pub(super) fn decode<'t>(file: &Fields<'t>, report: &mut Report<'_>) -> Upstream
     let mut upstreams = Upstreams::default();
     let entries = report
         .required(file, "upstreams", |report, node| report.entries(node, "a mapping of upstreams by their names"));
+    upstreams.is_readable = entries.is_some();
     for entry in entries.unwrap_or_default().iter().filter(|entry| !entry.key.broken) {
         let Ok(id) = u16::try_from(upstreams.all.len()) else {
             report.error(entry.key.place, "more than 65536 upstreams");

@@ -58,6 +58,18 @@ impl Algorithm {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AlgorithmSet(u16);
 
+impl AlgorithmSet {
+    /// Whether `algorithm` is in the set.
+    #[must_use]
+    pub const fn contains(self, algorithm: Algorithm) -> bool {
+        self.0 & (1 << algorithm as u16) != 0
+    }
+    /// The algorithms of the set.
+    pub fn iter(self) -> impl Iterator<Item = Algorithm> {
+        Algorithm::ALL.iter().copied().filter(move |algorithm| self.contains(*algorithm))
+    }
+}
+
 impl Default for AlgorithmSet {
     fn default() -> Self {
         Algorithm::ALL.iter().copied().collect()
@@ -72,7 +84,21 @@ impl FromIterator<Algorithm> for AlgorithmSet {
 
 /// The usable keys of one issuer.
 #[derive(Debug, Default)]
-pub struct Keyset {}
+pub struct Keyset {
+    keys: Vec<Key>,
+}
+
+/// A key.
+#[derive(Debug)]
+pub struct Key(AlgorithmSet);
+
+impl Key {
+    /// What it can be used with.
+    #[must_use]
+    pub fn algorithms(&self) -> AlgorithmSet {
+        self.0
+    }
+}
 
 /// Why a key set is of no use.
 #[derive(Debug)]
@@ -85,6 +111,10 @@ impl fmt::Display for KeysetError {
 }
 
 impl Keyset {
+    /// The usable keys.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &Key> {
+        self.keys.iter()
+    }
     /// Which keys were left out, and why.
     pub fn ignored(&self) -> impl ExactSizeIterator<Item = &str> {
         std::iter::empty()
@@ -94,10 +124,17 @@ impl Keyset {
     /// # Errors
     /// For what is no key set, and for one without a usable key.
     pub fn parse(json: &[u8]) -> Result<Self, KeysetError> {
-        let value: serde_json::Value =
-            serde_json::from_slice(json).map_err(|error| KeysetError(format!("not valid JSON: {error}")))?;
+        let value: serde_json::Value = serde_json::from_slice(json)
+            .map_err(|error| KeysetError(format!("the key set is not valid JSON: {error}")))?;
         let keys = value.get("keys").and_then(|keys| keys.as_array());
-        let keys = keys.ok_or_else(|| KeysetError("no list called `keys`".into()))?;
-        if keys.is_empty() { Err(KeysetError("the key set has no keys".into())) } else { Ok(Self {}) }
+        let keys = keys.ok_or_else(|| KeysetError("the key set is not an object with an array \"keys\"".into()))?;
+        if keys.is_empty() {
+            return Err(KeysetError("the key set is empty".into()));
+        }
+        let algorithms = |key: &serde_json::Value| match key.get("kty").and_then(|kty| kty.as_str()) {
+            Some("EC") => [Algorithm::Es256].into_iter().collect(),
+            _ => [Algorithm::Rs256].into_iter().collect(),
+        };
+        Ok(Self { keys: keys.iter().map(|key| Key(algorithms(key))).collect() })
     }
 }

@@ -181,6 +181,7 @@ impl RouteTable {
             let key = (it.pattern.0.clone(), it.methods.0.clone(), it.host.as_ref().map(|host| host.0.clone()));
             if let Some(first) = seen.insert(key, second) {
                 let methods = it.methods.0.iter().map(Method::as_str).collect::<Vec<_>>().join(", ");
+                let methods = if methods.is_empty() { "every method".to_owned() } else { methods };
                 conflicts.push(Conflict { first, second, methods: methods.into() });
             }
         }

@@ -3,6 +3,7 @@
 //! disagree.
 
 pub mod bearer;
+pub mod claim_ref;
 pub mod claims;
 pub mod decision;
 pub mod head;

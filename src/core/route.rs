@@ -1,4 +1,7 @@
-//! Routes: patterns, precedence, and the trie they are compiled into at load.
+//! Stand-in: routes.
+
+use std::collections::HashMap;
+use std::fmt;
 
 use http::Method;
 
@@ -9,10 +12,149 @@ use super::snapshot::{Route, UpstreamPolicy};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RouteId(pub u32);
 
+/// What a route matches.
+#[derive(Debug)]
+pub struct Match {
+    /// Methods.
+    pub methods: Methods,
+    /// Host.
+    pub host: Option<HostName>,
+    /// Pattern.
+    pub pattern: Pattern,
+}
+
+/// A path pattern.
+#[derive(Debug)]
+pub struct Pattern(String);
+
+/// Methods of a route.
+#[derive(Debug)]
+pub struct Methods(Vec<Method>);
+
+/// A host.
+#[derive(Debug)]
+pub struct HostName(String);
+
+/// Bad pattern.
+#[derive(Debug)]
+pub struct PatternError {
+    /// Offset.
+    pub at: usize,
+    text: &'static str,
+}
+
+/// Bad methods.
+#[derive(Debug)]
+pub struct MethodsError(String);
+
+/// Bad host.
+#[derive(Debug)]
+pub struct HostError(&'static str);
+
+impl fmt::Display for PatternError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.text)
+    }
+}
+impl fmt::Display for MethodsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+impl fmt::Display for HostError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+impl fmt::Display for HostName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+impl fmt::Display for Methods {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.0.iter().map(Method::as_str).collect();
+        f.write_str(&names.join(","))
+    }
+}
+
+impl Pattern {
+    /// As written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+    /// # Errors
+    /// Bad pattern.
+    pub fn parse(text: &str) -> Result<Self, PatternError> {
+        if !text.starts_with('/') {
+            return Err(PatternError { at: 0, text: "a pattern starts with `/`" });
+        }
+        match text.find("//") {
+            Some(at) => Err(PatternError { at, text: "an empty segment" }),
+            None => Ok(Self(text.into())),
+        }
+    }
+}
+impl Methods {
+    /// The methods in the order of the configuration; `None` is every method.
+    #[must_use]
+    pub fn named(&self) -> Option<&[Method]> {
+        (!self.0.is_empty()).then_some(&self.0)
+    }
+    /// Every method.
+    #[must_use]
+    pub fn all() -> Self {
+        Self(vec![])
+    }
+    /// # Errors
+    /// Bad method.
+    pub fn parse(text: &str) -> Result<Self, MethodsError> {
+        let known = ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"];
+        let method = |name: &str| match name.parse() {
+            Ok(method) if known.contains(&name) => Ok(method),
+            _ => Err(MethodsError(format!("`{name}` is no method"))),
+        };
+        text.split(',').map(method).collect::<Result<_, _>>().map(Self)
+    }
+}
+impl HostName {
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+    /// # Errors
+    /// Bad host.
+    pub fn parse(text: &str) -> Result<Self, HostError> {
+        if text.is_empty() || text.contains([':', '/', ' ', '*']) {
+            return Err(HostError("a host is a name without port"));
+        }
+        Ok(Self(text.to_ascii_lowercase()))
+    }
+}
+
 /// All routes, compiled.
 #[derive(Debug, Default)]
 pub struct RouteTable {
+    matches: Vec<Match>,
     routes: Vec<Route>,
+}
+
+/// Two routes for the same requests.
+#[derive(Debug)]
+pub struct Conflict {
+    /// Index.
+    pub first: usize,
+    /// Index.
+    pub second: usize,
+    /// Methods in common.
+    pub methods: Box<str>,
 }
 
 /// Why no route was found.
@@ -30,6 +172,29 @@ pub enum Miss {
 }
 
 impl RouteTable {
+    /// # Errors
+    /// Conflicts.
+    pub fn build(routes: Vec<(Match, Route)>) -> Result<Self, Vec<Conflict>> {
+        let mut seen = HashMap::new();
+        let mut conflicts = vec![];
+        for (second, (it, _)) in routes.iter().enumerate() {
+            let key = (it.pattern.0.clone(), it.methods.0.clone(), it.host.as_ref().map(|host| host.0.clone()));
+            if let Some(first) = seen.insert(key, second) {
+                let methods = it.methods.0.iter().map(Method::as_str).collect::<Vec<_>>().join(", ");
+                let methods = if methods.is_empty() { "every method".to_owned() } else { methods };
+                conflicts.push(Conflict { first, second, methods: methods.into() });
+            }
+        }
+        if !conflicts.is_empty() {
+            return Err(conflicts);
+        }
+        let (matches, routes) = routes.into_iter().unzip();
+        Ok(Self { matches, routes })
+    }
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = (RouteId, &Match, &Route)> {
+        self.matches.iter().zip(&self.routes).zip(0..).map(|((m, r), id)| (RouteId(id), m, r))
+    }
     /// The route of a request.
     ///
     /// # Errors

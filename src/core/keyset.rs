@@ -1,140 +1,165 @@
-//! Stand-in: an issuer's public keys (RFC 7517).
+//! An issuer's public keys (RFC 7517 section 5): read once, looked up at every token that is not remembered.
 
-use std::fmt;
+use thiserror::Error;
 
-/// Signature algorithms (RFC 7518 section 3.1, RFC 8037).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub enum Algorithm {
-    Rs256,
-    Rs384,
-    Rs512,
-    Ps256,
-    Ps384,
-    Ps512,
-    Es256,
-    Es384,
-    EdDsa,
-}
+pub use super::algorithm::{Algorithm, AlgorithmSet};
+use super::foreign::Quoted;
+use super::json::{Json, JsonError};
+pub use super::jwk::{KEY_ID_BYTES_MAX, Key};
 
-impl Algorithm {
-    /// All of them.
-    pub const ALL: &'static [Self] = &[
-        Self::Rs256,
-        Self::Rs384,
-        Self::Rs512,
-        Self::Ps256,
-        Self::Ps384,
-        Self::Ps512,
-        Self::Es256,
-        Self::Es384,
-        Self::EdDsa,
-    ];
+/// Longest key set in bytes.
+pub const KEYSET_BYTES_MAX: usize = 1024 * 1024;
 
-    /// The `alg` value.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Rs256 => "RS256",
-            Self::Rs384 => "RS384",
-            Self::Rs512 => "RS512",
-            Self::Ps256 => "PS256",
-            Self::Ps384 => "PS384",
-            Self::Ps512 => "PS512",
-            Self::Es256 => "ES256",
-            Self::Es384 => "ES384",
-            Self::EdDsa => "EdDSA",
-        }
-    }
+/// Most keys in a key set.
+pub const KEYS_MAX: usize = 256;
 
-    /// The algorithm of an `alg` value.
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.iter().copied().find(|algorithm| algorithm.name() == name)
-    }
-}
-
-/// A set of algorithms.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct AlgorithmSet(u16);
-
-impl AlgorithmSet {
-    /// Whether `algorithm` is in the set.
-    #[must_use]
-    pub const fn contains(self, algorithm: Algorithm) -> bool {
-        self.0 & (1 << algorithm as u16) != 0
-    }
-    /// The algorithms of the set.
-    pub fn iter(self) -> impl Iterator<Item = Algorithm> {
-        Algorithm::ALL.iter().copied().filter(move |algorithm| self.contains(*algorithm))
-    }
-}
-
-impl Default for AlgorithmSet {
-    fn default() -> Self {
-        Algorithm::ALL.iter().copied().collect()
-    }
-}
-
-impl FromIterator<Algorithm> for AlgorithmSet {
-    fn from_iter<T: IntoIterator<Item = Algorithm>>(iter: T) -> Self {
-        Self(iter.into_iter().fold(0, |set, algorithm| set | 1 << algorithm as u16))
-    }
-}
+/// Most keys that one token is tried with: what verifying a forged token can cost has a bound.
+const TRIES_MAX: usize = 4;
 
 /// The usable keys of one issuer.
 #[derive(Debug, Default)]
 pub struct Keyset {
-    keys: Vec<Key>,
+    keys: Box<[Key]>,
+    ignored: Box<[String]>,
 }
 
-/// A key.
-#[derive(Debug)]
-pub struct Key(AlgorithmSet);
-
-impl Key {
-    /// What it can be used with.
-    #[must_use]
-    pub fn algorithms(&self) -> AlgorithmSet {
-        self.0
-    }
+/// Why a key set cannot be used.
+#[derive(Debug, Error)]
+pub enum KeysetError {
+    /// It is too long.
+    #[error("the key set has {bytes} bytes and {KEYSET_BYTES_MAX} are allowed")]
+    TooLarge {
+        /// Its length.
+        bytes: usize,
+    },
+    /// It is not JSON.
+    #[error("the key set is not valid JSON: {0}")]
+    Json(#[from] JsonError),
+    /// It has no array `keys`.
+    #[error("the key set is not an object with an array \"keys\"")]
+    NoKeys,
+    /// It has too many keys.
+    #[error("the key set has {count} keys and {KEYS_MAX} are allowed")]
+    TooMany {
+        /// How many.
+        count: usize,
+    },
+    /// It has no keys at all.
+    #[error("the key set is empty")]
+    Empty,
+    /// None of its keys can be used.
+    #[error("the key set has no usable key: {reasons}")]
+    NoneUsable {
+        /// Why not, for the first few.
+        reasons: String,
+    },
 }
 
-/// Why a key set is of no use.
-#[derive(Debug)]
-pub struct KeysetError(String);
-
-impl fmt::Display for KeysetError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
+/// Why no key of a set vouches for a signature.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NotVerified {
+    /// There are no keys.
+    NoKeys,
+    /// No key has this `kid`, or, without one, none serves the algorithm.
+    KeyUnknown,
+    /// The key of this `kid` does not serve the algorithm.
+    Algorithm,
+    /// The signature is not theirs.
+    Signature,
 }
 
 impl Keyset {
-    /// The usable keys.
+    /// Reads a key set. Keys that cannot be used are left out; see [`Self::ignored`].
+    ///
+    /// # Errors
+    /// If it is no key set, or if none of its keys can be used.
+    pub fn parse(text: &[u8]) -> Result<Self, KeysetError> {
+        if text.len() > KEYSET_BYTES_MAX {
+            return Err(KeysetError::TooLarge { bytes: text.len() });
+        }
+        let set = Json::parse(text)?.into_object().ok_or(KeysetError::NoKeys)?;
+        let Some(Json::Array(members)) = set.get("keys") else { return Err(KeysetError::NoKeys) };
+        match members.len() {
+            0 => return Err(KeysetError::Empty),
+            1..=KEYS_MAX => {}
+            count => return Err(KeysetError::TooMany { count }),
+        }
+        Self::of_members(members)
+    }
+
+    fn of_members(members: &[Json]) -> Result<Self, KeysetError> {
+        let (mut keys, mut ignored) = (Vec::new(), Vec::new());
+        for (index, jwk) in members.iter().enumerate() {
+            match Key::read(jwk) {
+                Ok(key) => keys.push(key),
+                Err(reason) => ignored.push(format!("{}: {reason}", describe(index, jwk))),
+            }
+        }
+        if keys.is_empty() {
+            return Err(KeysetError::NoneUsable { reasons: first_few(&ignored) });
+        }
+        Ok(Self { keys: keys.into(), ignored: ignored.into() })
+    }
+
+    /// The usable keys, in the order of the set.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &Key> {
         self.keys.iter()
     }
-    /// Which keys were left out, and why.
+
+    /// Which keys were left out, and why: one sentence each.
     pub fn ignored(&self) -> impl ExactSizeIterator<Item = &str> {
-        std::iter::empty()
+        self.ignored.iter().map(String::as_str)
     }
-    /// The usable keys of a key set.
-    ///
-    /// # Errors
-    /// For what is no key set, and for one without a usable key.
-    pub fn parse(json: &[u8]) -> Result<Self, KeysetError> {
-        let value: serde_json::Value = serde_json::from_slice(json)
-            .map_err(|error| KeysetError(format!("the key set is not valid JSON: {error}")))?;
-        let keys = value.get("keys").and_then(|keys| keys.as_array());
-        let keys = keys.ok_or_else(|| KeysetError("the key set is not an object with an array \"keys\"".into()))?;
-        if keys.is_empty() {
-            return Err(KeysetError("the key set is empty".into()));
+
+    /// Verifies a signature with the keys that a token's header names. The `kid` chooses the keys, the algorithm is the
+    /// keys' own: the header has to agree with them and cannot choose.
+    pub(super) fn verify(
+        &self,
+        key_id: Option<&str>,
+        algorithm: Algorithm,
+        message: &[u8],
+        signature: &[u8],
+    ) -> Result<(), NotVerified> {
+        let serves = |key: &&Key| key.serves(algorithm);
+        let mut candidates = self.named(key_id).filter(serves).take(TRIES_MAX).peekable();
+        if candidates.peek().is_none() {
+            return Err(self.why_none(key_id));
         }
-        let algorithms = |key: &serde_json::Value| match key.get("kty").and_then(|kty| kty.as_str()) {
-            Some("EC") => [Algorithm::Es256].into_iter().collect(),
-            _ => [Algorithm::Rs256].into_iter().collect(),
-        };
-        Ok(Self { keys: keys.iter().map(|key| Key(algorithms(key))).collect() })
+        match candidates.any(|key| key.verify(algorithm, message, signature).is_ok()) {
+            true => Ok(()),
+            false => Err(NotVerified::Signature),
+        }
+    }
+
+    /// The keys of this `kid` (two may share one, RFC 7517 section 4.5); all, for a token without `kid`.
+    fn named<'a>(&'a self, key_id: Option<&'a str>) -> impl Iterator<Item = &'a Key> {
+        self.keys.iter().filter(move |key| key_id.is_none() || key.id() == key_id)
+    }
+
+    fn why_none(&self, key_id: Option<&str>) -> NotVerified {
+        if self.keys.is_empty() {
+            NotVerified::NoKeys
+        } else if key_id.is_some() && self.named(key_id).next().is_some() {
+            NotVerified::Algorithm
+        } else {
+            NotVerified::KeyUnknown
+        }
+    }
+}
+
+fn describe(index: usize, jwk: &Json) -> String {
+    let Json::Object(jwk) = jwk else { return format!("key {}", index + 1) };
+    match jwk.str("kid") {
+        Some(id) => format!("key {} (kid {})", index + 1, Quoted(id)),
+        None => format!("key {}", index + 1),
+    }
+}
+
+fn first_few(reasons: &[String]) -> String {
+    const SHOWN: usize = 5;
+    let shown: Vec<&str> = reasons.iter().take(SHOWN).map(String::as_str).collect();
+    match reasons.len().saturating_sub(SHOWN) {
+        0 => shown.join("; "),
+        more => format!("{}; and {more} more", shown.join("; ")),
     }
 }

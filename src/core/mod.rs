@@ -5,10 +5,16 @@
 pub mod bearer;
 pub mod claims;
 pub mod decision;
+mod fold;
+mod folded;
 pub mod head;
+mod host;
 pub mod json;
 pub mod keyset;
+mod leaf;
+mod methods;
 pub mod path;
+mod pattern;
 pub mod rejection;
 pub mod route;
 pub mod scope;
@@ -16,6 +22,7 @@ pub mod snapshot;
 pub mod tenant;
 pub mod time;
 pub mod token;
+mod trie;
 
 use std::sync::Arc;
 

@@ -197,3 +197,6 @@ impl RouteTable {
         leaf.route(request.method).map_or_else(|| leaf.routes().any(may_fold), may_fold)
     }
 }
+
+#[cfg(test)]
+mod tests;

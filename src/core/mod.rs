@@ -13,11 +13,18 @@ mod foreign;
 mod grant;
 pub mod head;
 mod identity;
+mod fold;
+mod folded;
+pub mod head;
+mod host;
 pub mod json;
 mod jwk;
 pub mod keyset;
 pub mod kind;
+mod leaf;
+mod methods;
 pub mod path;
+mod pattern;
 pub mod rejection;
 pub mod route;
 pub mod scope;
@@ -26,6 +33,7 @@ pub mod tenant;
 pub mod time;
 pub mod token;
 mod validity;
+mod trie;
 
 use std::sync::Arc;
 

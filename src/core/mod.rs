@@ -9,14 +9,13 @@ pub mod bearer;
 pub mod claim_ref;
 pub mod claims;
 pub mod decision;
+mod fold;
+mod folded;
 mod foreign;
 mod grant;
 pub mod head;
-mod identity;
-mod fold;
-mod folded;
-pub mod head;
 mod host;
+mod identity;
 pub mod json;
 mod jwk;
 pub mod keyset;
@@ -32,8 +31,8 @@ pub mod snapshot;
 pub mod tenant;
 pub mod time;
 pub mod token;
-mod validity;
 mod trie;
+mod validity;
 
 use std::sync::Arc;
 

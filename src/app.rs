@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use arc_swap::{ArcSwap, ArcSwapOption};
+use serde_json::{Value, json};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
@@ -25,7 +26,7 @@ use crate::net::http1::Limits;
 use crate::net::listen;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::Metrics;
-use crate::upstream::{Health, Upstreams, check_forever};
+use crate::upstream::{EndpointStatus, Health, UpstreamHealth, Upstreams, check_forever};
 use crate::worker::{self, ConnectionCount, Phase};
 
 /// Memory for verified tokens, in bytes, over all workers.
@@ -46,7 +47,7 @@ pub fn run(config: Config) -> anyhow::Result<ExitCode> {
     let dropped = metrics.access_log_dropped();
     let telemetry = &config.telemetry;
     let access_log = AccessLog::start(&telemetry.access_log, telemetry.log_format, dropped)?;
-    let health = Arc::new(Health::new(&config.upstreams));
+    let health = Health::new(&config.upstreams);
     let gateway = Gateway {
         snapshot: Arc::new(config.snapshot),
         upstreams: config.upstreams,
@@ -175,7 +176,7 @@ impl Gateway {
             last_reload_error: ArcSwapOption::empty(),
             readiness: Readiness::default(),
             metrics: Arc::clone(&self.metrics),
-            upstream_health: Box::new(move || health.to_json()),
+            upstream_health: Box::new(move || upstream_health(&health)),
             workers: self.workers.get(),
             started: clock::monotonic(),
             admin_address,
@@ -195,8 +196,9 @@ impl Gateway {
             let phase = phase.subscribe();
             let work = move || {
                 worker::runtime()?.block_on(async {
-                    let upstreams = Upstreams::new(&config, health);
-                    let worker = Worker::new(snapshot, upstreams, metrics, log, memo_bytes_max).context("no randomness")?;
+                    let upstreams = Upstreams::new(&config, limits.idle, &health);
+                    let worker =
+                        Worker::new(snapshot, upstreams, metrics, log, memo_bytes_max).context("no randomness")?;
                     worker::serve(listeners, Proxy::new(worker), limits, count, phase).await.context("cannot serve")
                 })
             };
@@ -211,6 +213,21 @@ impl Gateway {
         };
         sockets.into_iter().enumerate().map(start).collect()
     }
+}
+
+/// The health of the upstreams, as `/status` shows it.
+fn upstream_health(health: &Health) -> Value {
+    let endpoint = |endpoint: EndpointStatus| {
+        json!({
+            "url": format!("http://{}", endpoint.authority),
+            "healthy": endpoint.healthy,
+            "since_unix_ms": endpoint.since_unix_ms,
+            "last_failure": endpoint.last_failure.map(|failure| failure.to_string()),
+            "addresses": endpoint.addresses.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        })
+    };
+    let upstream = |upstream: &UpstreamHealth| json!({ "name": upstream.name(), "endpoints": upstream.status().map(endpoint).collect::<Vec<_>>() });
+    health.upstreams().map(upstream).collect()
 }
 
 /// The signals that ask a process to end.

@@ -5,6 +5,7 @@
 mod check;
 mod completions;
 mod output;
+mod run;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -24,6 +25,7 @@ struct Cli {
 /// What to do. A command is a variant here and a line in [`Command::run`].
 #[derive(Debug, Subcommand)]
 enum Command {
+    Run(run::Args),
     Check(check::Args),
     Completions(completions::Args),
 }
@@ -31,6 +33,7 @@ enum Command {
 impl Command {
     fn run(self) -> anyhow::Result<ExitCode> {
         match self {
+            Self::Run(args) => run::run(&args),
             Self::Check(args) => check::run(args),
             Self::Completions(args) => completions::run(args),
         }

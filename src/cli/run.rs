@@ -9,7 +9,7 @@ use crate::telemetry::log;
 /// Run the gateway until it is told to end (SIGTERM or SIGINT; a second signal ends it at once)
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  sidegate run -c config.yaml")]
-pub struct Args {
+pub(super) struct Args {
     #[command(flatten)]
     config: ConfigFile,
 }
@@ -18,7 +18,7 @@ pub struct Args {
 ///
 /// # Errors
 /// Whatever keeps it from starting.
-pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let config = args.config.load()?;
     let filter = std::env::var(log::FILTER_VARIABLE).ok();
     log::init(config.telemetry.log_format, filter.as_deref())?;

@@ -7,7 +7,9 @@ use super::decode::Fields;
 use super::report::Report;
 use super::scalar::{self, Flaw};
 use super::yaml::Node;
-use super::{AccessLog, Limits, LogFormat, Telemetry, keys, words};
+use super::{Limits, Telemetry, keys, words};
+use crate::telemetry::Format;
+use crate::telemetry::access_log::Destination;
 
 pub(super) const DURATION: &str = "a duration such as 250ms, 30s, 5m or 24h";
 pub(super) const SIZE: &str = "a size such as 512B, 16KiB, 10MiB or 1GiB";
@@ -98,7 +100,7 @@ pub(super) fn positive_duration(report: &mut Report<'_>, node: &Node<'_>) -> Opt
 
 impl Default for Telemetry {
     fn default() -> Self {
-        Self { access_log: AccessLog::Stdout, log_format: LogFormat::Json }
+        Self { access_log: Destination::Stdout, log_format: Format::Json }
     }
 }
 
@@ -109,10 +111,10 @@ pub(super) fn telemetry(file: &Fields<'_>, base: &Path, report: &mut Report<'_>)
         let access_log = report.field(&fields, "access_log", |report, node| {
             report.parsed(node, "`none`, `stdout` or a path such as ./access.log", |text| access_log(text, base))
         });
-        let formats = [("json", LogFormat::Json), ("text", LogFormat::Text)];
+        let formats = [("json", Format::Json), ("text", Format::Text)];
         let log_format = report.field(&fields, "log_format", |report, node| report.word(node, &formats));
         Some(Telemetry {
-            access_log: access_log.unwrap_or(AccessLog::Stdout),
+            access_log: access_log.unwrap_or(Destination::Stdout),
             log_format: log_format.unwrap_or_default(),
         })
     });
@@ -120,12 +122,12 @@ pub(super) fn telemetry(file: &Fields<'_>, base: &Path, report: &mut Report<'_>)
 }
 
 /// A path has a `/` in it, so that a misspelt word does not become the name of a file.
-fn access_log(text: &str, base: &Path) -> Result<AccessLog, Flaw> {
+fn access_log(text: &str, base: &Path) -> Result<Destination, Flaw> {
     match text {
-        "none" => Ok(AccessLog::None),
-        "stdout" => Ok(AccessLog::Stdout),
+        "none" => Ok(Destination::None),
+        "stdout" => Ok(Destination::Stdout),
         path if path.ends_with('/') => Err(Flaw::new("a directory cannot be a log")),
-        path if path.contains('/') => Ok(AccessLog::File(base.join(PathBuf::from(path)))),
+        path if path.contains('/') => Ok(Destination::File(base.join(PathBuf::from(path)))),
         word => {
             let hint = match words::nearest(word, ["none", "stdout"]) {
                 Some(nearest) => format!("did you mean `{nearest}`?"),

@@ -35,7 +35,6 @@ pub struct UploadBody {
     worker: Rc<Worker>,
     upload: Rc<Upload>,
     bytes_max: Option<u64>,
-    trusted: bool,
 }
 
 /// Why a client's body did not reach its backend whole.
@@ -62,8 +61,8 @@ impl UploadError {
 }
 
 impl UploadBody {
-    pub(super) fn new(inner: RequestBody, worker: Rc<Worker>, bytes_max: Option<u64>, trusted: bool) -> Self {
-        Self { inner, worker, upload: Rc::default(), bytes_max, trusted }
+    pub(super) fn new(inner: RequestBody, worker: Rc<Worker>, bytes_max: Option<u64>) -> Self {
+        Self { inner, worker, upload: Rc::default(), bytes_max }
     }
 
     pub(super) fn upload(&self) -> Rc<Upload> {
@@ -78,7 +77,7 @@ impl UploadBody {
             }
         }
         if let Some(trailers) = frame.trailers_mut() {
-            self.worker.policy().clean_trailers(trailers, self.trusted);
+            self.worker.policy().clean_trailers(trailers);
         }
         Ok(frame)
     }
@@ -88,10 +87,7 @@ impl Body for UploadBody {
     type Data = Bytes;
     type Error = UploadError;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
         let frame = Pin::new(&mut self.inner).poll_frame(cx);
         frame.map(|frame| frame.map(|frame| frame.map_err(UploadError::from).and_then(|frame| self.check(frame))))
     }
@@ -130,10 +126,7 @@ impl Body for AnswerBody {
     type Data = Bytes;
     type Error = <ResponseBody<UploadBody> as Body>::Error;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let this = &mut *self;
         let frame = match &mut this.kind {
             Kind::Own(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use http::HeaderValue;
+use serde_json::json;
 
 use crate::core::claims::Principal;
 use crate::core::decision::Trace;
@@ -11,9 +12,10 @@ use crate::core::keyset::Keyset;
 use crate::core::route::RouteTable;
 use crate::core::scope::Vocabulary;
 use crate::core::snapshot::{
-    Audiences, Authorization, ClaimNames, ClaimRef, Cors, ErrorFormat, ErrorStyle, Identity, Issuer, IssuerId, Issuers,
-    Kinds, Mode, Resource, Snapshot, TokenRequirement, TokenTypes,
+    Audiences, Authorization, ClaimNames, ClaimRef, Cors, ErrorFormat, ErrorStyle, Identity, Issuer, Issuers, Kinds,
+    Mode, Resource, Snapshot, TokenRequirement, TokenTypes,
 };
+use crate::core::token::VerifiedToken;
 
 pub(crate) fn snapshot(format: ErrorFormat) -> Snapshot {
     Snapshot {
@@ -91,16 +93,8 @@ pub(crate) fn requirement(snapshot: &mut Snapshot, scopes: &[&str], roles: &[&st
 
 /// The trace of a valid token with these scopes and roles.
 pub(crate) fn authenticated(scopes: &[&str], roles: &[&str]) -> Trace {
-    let boxed = |names: &[&str]| names.iter().map(|name| Box::from(*name)).collect();
-    let principal = Principal {
-        snapshot: 1,
-        issuer: IssuerId(0),
-        key_id: Some("k1".into()),
-        client_id: Some("acme".into()),
-        subject: None,
-        scope_names: boxed(scopes),
-        role_names: boxed(roles),
-        headers: Box::default(),
-    };
+    let scopes: Vec<_> = scopes.iter().map(|scope| format!("partner/{scope}")).collect();
+    let claims = json!({ "exp": 4_102_444_800_i64, "client_id": "acme", "scope": scopes, "roles": roles });
+    let principal = Principal::new(&snapshot(ErrorFormat::Envelope), VerifiedToken::for_tests(&claims)).unwrap();
     Trace { principal: Some(Arc::new(principal)), authenticated: true, ..Trace::default() }
 }

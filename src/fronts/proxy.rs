@@ -149,7 +149,9 @@ impl Service for ProxyConnection {
     fn refuse(&self, refusal: http1::Refusal) -> Response<AnswerBody> {
         let rejection = match refusal {
             http1::Refusal::Head(HeadError::Malformed(detail)) => Rejection::new(Reason::RequestMalformed, detail),
-            http1::Refusal::Head(error @ HeadError::TooLarge) => Rejection::new(Reason::HeadTooLarge, error.to_string()),
+            http1::Refusal::Head(error @ HeadError::TooLarge) => {
+                Rejection::new(Reason::HeadTooLarge, error.to_string())
+            }
             http1::Refusal::TooManyConnections => {
                 Rejection::new(Reason::Overloaded, "there are limits.connections connections already")
             }
@@ -182,10 +184,10 @@ impl ProxyConnection {
             return Err(UploadError::TooLarge.rejection());
         }
         let trusted = self.worker.snapshot.trusted_proxies.iter().any(|network| network.contains(&self.peer));
-        let body = UploadBody::new(body, Rc::clone(&self.worker), bytes_max, trusted);
+        let body = UploadBody::new(body, Rc::clone(&self.worker), bytes_max);
         record.upload = Some(body.upload());
         let mut outgoing = self.outgoing(&permit, head, body, &record.request_id, trusted)?;
-        InformationalSink::new(move |response| interim.push(response)).put(&mut outgoing);
+        outgoing.extensions_mut().insert(InformationalSink::new(move |response| interim.push(response)));
 
         let upstream = permit.upstream();
         let asked_at = clock::monotonic();
@@ -208,13 +210,7 @@ impl ProxyConnection {
         let (authority, origin_form) = split_authority(head.target())?;
         let path = PathAndQuery::from_maybe_shared(head.target_bytes().slice_ref(origin_form.as_bytes()))
             .map_err(|_| Rejection::new(Reason::RequestMalformed, "a character in the query that no URI has"))?;
-        let client = ClientFacts {
-            peer: &self.peer_value,
-            trusted,
-            scheme: Scheme::Http,
-            authority,
-            request_id,
-        };
+        let client = ClientFacts { peer: &self.peer_value, trusted, scheme: Scheme::Http, authority, request_id };
         // We have met the expectation ourselves by reading the body only now.
         headers.remove(header::EXPECT);
         self.worker.policy.to_upstream(&mut headers, &Caller::from(permit), &client)?;
@@ -241,11 +237,7 @@ fn finish(response: Response<Bytes>, mut record: Record) -> Response<AnswerBody>
 }
 
 fn asked<'a>(record: &'a Record, shown: &'a HeaderMap) -> Asked<'a> {
-    Asked {
-        method: record.method(),
-        headers: shown,
-        request_id: record.request_id.to_str().unwrap_or_default(),
-    }
+    Asked { method: record.method(), headers: shown, request_id: record.request_id.to_str().unwrap_or_default() }
 }
 
 /// The fields of a request that answers depend on: the others have gone to the backend by then.

@@ -23,7 +23,7 @@ use crate::telemetry::metrics::{Finished, RouteRef, UpstreamRef, Verdict};
 const CLIENT_CLOSED_REQUEST: u16 = 499;
 
 /// One request. It goes into log and metrics when it is dropped, so that none is missed, however it ends.
-pub struct Record {
+pub(super) struct Record {
     worker: Rc<Worker>,
     arrived: Instant,
     arrived_ms: u64,
@@ -139,7 +139,9 @@ impl Record {
             client_id: principal.and_then(|principal| principal.client_id.as_deref()),
             tenant: self.trace.tenant.as_ref().map(HeaderValue::as_bytes),
             duration,
-            upstream: self.upstream.and_then(|(id, duration)| Some(Upstream { name: self.upstream_name(id)?, duration })),
+            upstream: self
+                .upstream
+                .and_then(|(id, duration)| Some(Upstream { name: self.upstream_name(id)?, duration })),
             bytes_in: self.upload.as_ref().map_or(0, |upload| upload.bytes()),
             bytes_out: self.bytes_out,
         });

@@ -1,6 +1,7 @@
 //! What is known of the backends, shared by all workers and the background checks: atomics, written when something
 //! changes and otherwise only read.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
@@ -74,6 +75,17 @@ pub enum Failure {
     Resolve,
     /// The active check.
     Check,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Connect => "no connection",
+            Self::Protocol => "no HTTP that can be passed on",
+            Self::Resolve => "the name has no address",
+            Self::Check => "the health check failed",
+        })
+    }
 }
 
 /// Whether an endpoint is to be used.

@@ -40,7 +40,7 @@ use crate::core::decision::Permit;
 pub use self::check::check_forever;
 pub use self::error::{BoxError, UpstreamError, UpstreamErrorKind};
 pub use self::health::{EndpointStatus, Failure, Health, UpstreamHealth};
-pub use self::informational::{Informational, InformationalSink};
+pub use self::informational::InformationalSink;
 pub use self::response_body::{ResponseBody, ResponseBodyError};
 
 /// One worker's upstreams. `B` is the body of the requests.

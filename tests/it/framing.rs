@@ -146,7 +146,8 @@ fn attack(row: &Row, gateway: SocketAddr) {
 
 fn check_record(row: &Row, seen: &[Seen]) {
     let (whole, broken): (Vec<&Seen>, Vec<&Seen>) = seen.iter().partition(|seen| seen.complete);
-    let (next, whole): (Vec<&Seen>, Vec<&Seen>) = whole.into_iter().partition(|seen| seen.request() == "GET /open/next");
+    let (next, whole): (Vec<&Seen>, Vec<&Seen>) =
+        whole.into_iter().partition(|seen| seen.request() == "GET /open/next");
     let followed = 1 + usize::from(row.connection == Connection::Stays);
     assert_eq!(next.len(), followed, "{next:#?}");
     assert!(next.iter().all(|next| next.body.is_empty() && next.head.fields.one("host") == Some("next")), "{next:#?}");

@@ -1,5 +1,6 @@
 //! A client that sends exactly the bytes it is given.
 
+use std::fmt;
 use std::io::{self, ErrorKind, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 
@@ -24,6 +25,16 @@ pub(crate) enum Failure {
     Truncated(Box<Response>),
     /// What came is no HTTP, or did not come in time.
     Other(io::Error),
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Closed => write!(f, "the connection ended"),
+            Self::Truncated(part) => write!(f, "the connection ended within {part:?}"),
+            Self::Other(error) => write!(f, "{error}"),
+        }
+    }
 }
 
 impl Client {
@@ -62,7 +73,7 @@ impl Client {
 
     /// The next response, whole.
     pub(crate) fn receive(&mut self) -> Response {
-        self.try_receive().unwrap_or_else(|failure| panic!("no response: {failure:?}"))
+        self.try_receive().unwrap_or_else(|failure| panic!("no response: {failure}"))
     }
 
     /// The next response, whole, or what came instead.
@@ -83,7 +94,7 @@ impl Client {
 
     /// The next response's head; that is all there is for a HEAD request.
     pub(crate) fn receive_head(&mut self) -> Response {
-        let response = self.try_receive_head().unwrap_or_else(|failure| panic!("no response: {failure:?}"));
+        let response = self.try_receive_head().unwrap_or_else(|failure| panic!("no response: {failure}"));
         response.check(&self.tokens);
         response
     }

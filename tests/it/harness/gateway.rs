@@ -10,6 +10,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::client::Client;
+use super::curl::curl;
 use super::process::Process;
 use super::response::Response;
 use super::tokens;
@@ -81,9 +82,12 @@ impl Gateway {
 
     /// GET of a path on the admin listener: status and body.
     pub(crate) fn admin_get(&self, path: &str) -> (u16, String) {
-        let address = self.admin.expect("an admin listener");
-        let answer = super::curl::curl(&[&format!("http://{address}{path}")]);
-        (answer.status, String::from_utf8(answer.body).unwrap())
+        get(self.admin.expect("an admin listener"), path)
+    }
+
+    /// GET of a path on the health listener: status and body.
+    pub(crate) fn health_get(&self, path: &str) -> (u16, String) {
+        get(self.health.expect("a health listener"), path)
     }
 
     /// Where the configuration lies.
@@ -104,12 +108,6 @@ impl Gateway {
         self.process.stdout.wait_for("an access log entry", |log| lines(log).find(|entry| wanted(entry)))
     }
 
-    /// Waits for a log event with this message.
-    pub(crate) fn log_event(&self, message: &str) -> Value {
-        let wanted = |log: &str| lines(log).find(|event| event["message"] == message);
-        self.process.stderr.wait_for(&format!("the event {message:?}"), wanted)
-    }
-
     /// Asks it to end, without waiting.
     pub(crate) fn terminate(&self) {
         self.process.signal(Signal::TERM);
@@ -123,11 +121,21 @@ impl Gateway {
         finished
     }
 
+    /// Waits until it has ended, however.
+    pub(crate) fn wait_for_any_end(mut self) {
+        self.process.wait();
+    }
+
     /// Ends it and returns what it wrote.
     pub(crate) fn stop(self) -> Finished {
         self.terminate();
         self.wait()
     }
+}
+
+fn get(address: SocketAddr, path: &str) -> (u16, String) {
+    let answer = curl(&[&format!("http://{address}{path}")]);
+    (answer.status, String::from_utf8(answer.body).unwrap())
 }
 
 fn complete(config: &str) -> String {

@@ -35,10 +35,6 @@ impl Nginx {
         Self { address, directory, _process: process }
     }
 
-    pub(crate) fn url(&self) -> String {
-        format!("http://{}", self.address)
-    }
-
     /// The document root.
     pub(crate) fn root(&self) -> &Path {
         self.directory.path()

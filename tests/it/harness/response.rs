@@ -42,10 +42,6 @@ impl Response {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    pub(crate) fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("no JSON: {error}: {self:?}"))
-    }
-
     /// `error.code` of a refusal; panics if this is none.
     pub(crate) fn code(&self) -> String {
         let code = self.refusal().map(|error| error["code"].as_str().unwrap().to_owned());

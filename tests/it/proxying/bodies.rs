@@ -182,6 +182,7 @@ fn a_body_over_the_limit_is_cut_off() {
     assert_eq!(client.receive().status, 413);
     assert!(!backend.next().complete, "the backend sees that the body broke off");
 
-    let exact = gateway.ask(format!("POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{chunk}0\r\n\r\n"));
+    let exact =
+        gateway.ask(format!("POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{chunk}0\r\n\r\n"));
     assert_eq!(exact.status, 200);
 }

@@ -75,7 +75,7 @@ pub fn run(config: Config) -> anyhow::Result<ExitCode> {
         let mut signals = Signals::new()?;
         for (surface, listener) in [(Surface::Admin, sockets.admin), (Surface::Health, sockets.health)] {
             if let Some(listener) = listener {
-                let admin = Admin::new(Arc::clone(&state), surface).context("no randomness")?;
+                let admin = Admin::new(Arc::clone(&state), surface);
                 let count = Arc::new(ConnectionCount::new(ADMIN_CONNECTIONS_MAX));
                 let serving = worker::serve(vec![listener], admin, gateway.limits, count, admin_phase.subscribe());
                 tokio::task::spawn_local(serving);
@@ -197,8 +197,7 @@ impl Gateway {
             let work = move || {
                 worker::runtime()?.block_on(async {
                     let upstreams = Upstreams::new(&config, limits.idle, &health);
-                    let worker =
-                        Worker::new(snapshot, upstreams, metrics, log, memo_bytes_max).context("no randomness")?;
+                    let worker = Worker::new(snapshot, upstreams, metrics, log, memo_bytes_max);
                     worker::serve(listeners, Proxy::new(worker), limits, count, phase).await.context("cannot serve")
                 })
             };

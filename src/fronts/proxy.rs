@@ -41,26 +41,24 @@ pub struct Worker {
 
 impl Worker {
     /// A worker's part of the proxy. `memo_bytes_max` bounds its memory of verified tokens.
-    ///
-    /// # Errors
-    /// The operating system has no randomness to give.
+    #[must_use]
     pub fn new(
         snapshot: Arc<Snapshot>,
         upstreams: Upstreams<UploadBody>,
         metrics: Arc<Metrics>,
         log: WorkerLog,
         memo_bytes_max: u64,
-    ) -> Result<Self, aws_lc_rs::error::Unspecified> {
-        Ok(Self {
+    ) -> Self {
+        Self {
             policy: HeaderPolicy::new(&snapshot.identity),
             snapshot,
             upstreams,
             memo: TokenMemo::new(memo_bytes_max),
-            ids: RequestIds::new()?,
+            ids: RequestIds::new(),
             metrics: WorkerMetrics::new(Arc::clone(&metrics)),
             shared_metrics: metrics,
             log,
-        })
+        }
     }
 
     pub(super) fn snapshot(&self) -> &Snapshot {

@@ -207,7 +207,7 @@ fn audiences(fields: &Fields<'_>, report: &mut Report<'_>) -> Option<Audiences> 
         return Some(Audiences::Any);
     }
     let audience = |text: &str| match text {
-        "any" => Err(Flaw::new("`any` in a list is an audience of this name").hint("write `audiences: any`")),
+        "any" => Err(Flaw::new("in a list, `any` is an audience of that name").hint("write `audiences: any`")),
         _ => scalar::claim_value(text),
     };
     let read = |report: &mut Report<'_>, item| report.parsed(item, "an audience", audience);
@@ -229,6 +229,7 @@ fn check_keys(keys: Keyset, algorithms: AlgorithmSet, fields: &Fields<'_>, repor
 fn algorithms(report: &mut Report<'_>, node: &Node<'_>) -> Option<AlgorithmSet> {
     let known = || Algorithm::ALL.iter().map(|algorithm| algorithm.name());
     let expected = words::or_list(known());
+    let before = report.problems();
     let algorithms = report.list_of(node, "a list of algorithms", |report, item| {
         let text = report.text(item, "the name of an algorithm")?;
         let algorithm = Algorithm::from_name(text);
@@ -242,7 +243,7 @@ fn algorithms(report: &mut Report<'_>, node: &Node<'_>) -> Option<AlgorithmSet> 
         }
         algorithm
     })?;
-    Some(algorithms.into_iter().collect())
+    (report.problems() == before).then(|| algorithms.into_iter().collect())
 }
 
 /// A set of values that a claim may have, as the value of a key.
@@ -257,6 +258,12 @@ fn fixed_tenant(fields: &Fields<'_>, tenants: Option<&HashSet<Box<str>>>, report
         scalar::header_text(text)?;
         Ok(Box::from(text))
     })?;
+    if let Some(claims) = fields.get("claims")
+        && claims::names_tenant(claims)
+    {
+        let message = "the tenant comes from `fixed_tenant` or from `claims.tenant`, not from both";
+        report.error(node.place, message).related(claims.place, "`claims` names one");
+    }
     if tenants.is_some_and(|tenants| !tenants.contains(&tenant)) {
         report.error(node.place, "not one of this issuer's `tenants`: every token would be refused");
     }

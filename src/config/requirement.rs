@@ -38,15 +38,17 @@ pub(super) fn decode(fields: &Fields<'_>, names: &mut Names<'_, '_>, report: &mu
     if authenticated.is_some() {
         check_alone(fields, "authenticated", &["scopes", "any_scope", "roles"], report);
     }
-    if !WHO.iter().any(|key| *key != "public" && fields.get(key).is_some())
-        && (public.is_some() || fields.get("public").is_none())
-    {
+    let is_said = WHO.iter().any(|key| fields.may_have(key) && (*key != "public" || public != Some(false)));
+    if !is_said {
         report
             .error(fields.place, "the route does not say who may call")
             .expected("expected one of `scopes`, `any_scope`, `roles`, `authenticated: true` or `public: true`");
     }
     let requirement = token_requirement(fields, names, report);
-    check_issuers(&requirement, fields.place, names, report);
+    // What `public` was to say is not known if it could not be read.
+    if public.is_some() || !fields.may_have("public") {
+        check_issuers(&requirement, fields.place, names, report);
+    }
     Some(Requirement::Token(requirement))
 }
 

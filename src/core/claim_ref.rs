@@ -22,14 +22,14 @@ impl ClaimRef {
     pub fn parse(text: &str) -> Result<Self, ClaimRefError> {
         let Some(rest) = text.strip_prefix('/') else {
             return if text.is_empty() {
-                Err(ClaimRefError("a claim has a name"))
+                Err(ClaimRefError("a claim's name is empty"))
             } else {
                 Ok(Self::Name(text.into()))
             };
         };
         let unescape = |token: &str| -> Box<str> { token.replace("~1", "/").replace("~0", "~").into() };
         if rest.replace("~0", "").replace("~1", "").contains('~') {
-            return Err(ClaimRefError("`~` stands only before 0 or 1 in a JSON Pointer"));
+            return Err(ClaimRefError("in a JSON Pointer ~ is followed by 0 or 1"));
         }
         Ok(Self::Pointer(rest.split('/').map(unescape).collect()))
     }

@@ -45,7 +45,11 @@ pub struct PatternError {
 
 /// Bad methods.
 #[derive(Debug)]
-pub struct MethodsError(String);
+pub struct MethodsError {
+    /// Offset.
+    pub at: usize,
+    text: String,
+}
 
 /// Bad host.
 #[derive(Debug)]
@@ -58,7 +62,7 @@ impl fmt::Display for PatternError {
 }
 impl fmt::Display for MethodsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text)
     }
 }
 impl fmt::Display for HostError {
@@ -96,7 +100,9 @@ impl Pattern {
             return Err(PatternError { at: 0, text: "a pattern starts with `/`" });
         }
         match text.find("//") {
-            Some(at) => Err(PatternError { at, text: "an empty segment" }),
+            Some(at) => {
+                Err(PatternError { at: at + 1, text: "empty segment: no request with '//' in its path is let in" })
+            }
             None => Ok(Self(text.into())),
         }
     }
@@ -115,12 +121,22 @@ impl Methods {
     /// # Errors
     /// Bad method.
     pub fn parse(text: &str) -> Result<Self, MethodsError> {
-        let known = ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"];
-        let method = |name: &str| match name.parse() {
-            Ok(method) if known.contains(&name) => Ok(method),
-            _ => Err(MethodsError(format!("`{name}` is no method"))),
-        };
-        text.split(',').map(method).collect::<Result<_, _>>().map(Self)
+        let mut at = 0;
+        let mut methods = Vec::new();
+        for name in text.split(',') {
+            let text = match name {
+                "" => "a method is missing".to_owned(),
+                _ if name.contains(|c: char| c.is_ascii_lowercase()) => {
+                    format!("methods are in upper case: {}", name.to_ascii_uppercase())
+                }
+                _ => format!("{name:?} is no method"),
+            };
+            let method = Method::from_bytes(name.as_bytes()).ok();
+            let method = method.filter(|method| !method.as_str().contains(|c: char| c.is_ascii_lowercase()));
+            methods.push(method.ok_or(MethodsError { at, text })?);
+            at += name.len() + 1;
+        }
+        Ok(Self(methods))
     }
 }
 impl HostName {
@@ -133,7 +149,7 @@ impl HostName {
     /// Bad host.
     pub fn parse(text: &str) -> Result<Self, HostError> {
         if text.is_empty() || text.contains([':', '/', ' ', '*']) {
-            return Err(HostError("a host is a name without port"));
+            return Err(HostError("a host has no port: a route matches the name, whatever the port"));
         }
         Ok(Self(text.to_ascii_lowercase()))
     }
@@ -180,7 +196,7 @@ impl RouteTable {
         for (second, (it, _)) in routes.iter().enumerate() {
             let key = (it.pattern.0.clone(), it.methods.0.clone(), it.host.as_ref().map(|host| host.0.clone()));
             if let Some(first) = seen.insert(key, second) {
-                let methods = it.methods.0.iter().map(Method::as_str).collect::<Vec<_>>().join(", ");
+                let methods = it.methods.0.iter().map(Method::as_str).collect::<Vec<_>>().join(",");
                 let methods = if methods.is_empty() { "every method".to_owned() } else { methods };
                 conflicts.push(Conflict { first, second, methods: methods.into() });
             }

@@ -105,6 +105,46 @@ fn every_known_key_is_read() {
     }
 }
 
+fn reference() -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/configuration.md")).unwrap()
+}
+
+#[test]
+fn the_reference_has_every_key_and_no_other() {
+    let known: BTreeSet<String> = config::keys::ALL.iter().flat_map(|section| section.paths()).collect();
+    let text = reference();
+    let rows = text.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
+    let documented: Vec<String> = rows.map(|(key, _)| key.to_owned()).collect();
+    let unique: BTreeSet<String> = documented.iter().cloned().collect();
+    assert_eq!(unique.len(), documented.len(), "a key is documented twice");
+    assert_eq!(unique, known);
+}
+
+/// An example shows one section; the others that a file needs are put behind it.
+#[test]
+fn every_example_of_the_reference_is_a_good_configuration() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::copy(cases().join("keys.jwks.json"), directory.path().join("jwks.json")).unwrap();
+    let text = reference();
+    let examples: Vec<&str> = text.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+    assert!(examples.len() > 10);
+    for example in examples {
+        let mut whole = example.to_owned();
+        for (section, line) in [
+            ("listeners:", "listeners: [{ address: 127.0.0.1:0 }]\n"),
+            ("upstreams:", "upstreams: { echo: { builtin: echo } }\n"),
+            ("routes:", "routes: [{ match: /, public: true, upstream: echo }]\n"),
+        ] {
+            if !example.lines().any(|found| found.starts_with(section)) {
+                whole.push_str(line);
+            }
+        }
+        if let Err(diagnostics) = config::from_text("example", &whole, directory.path(), &|_| None) {
+            panic!("{diagnostics}");
+        }
+    }
+}
+
 #[test]
 fn files_are_found_from_where_the_configuration_is() {
     let output = Command::new(env!("CARGO_BIN_EXE_sidegate"))

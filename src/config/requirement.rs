@@ -4,7 +4,8 @@ use crate::core::scope::{NameId, Vocabulary};
 use crate::core::snapshot::{Requirement, TokenRequirement};
 
 use super::decode::Fields;
-use super::issuers::{self, Declared};
+use super::issuer;
+use super::issuers::Declared;
 use super::report::Report;
 use super::roles::role_name;
 use super::scalar;
@@ -87,8 +88,8 @@ fn token_requirement(fields: &Fields<'_>, names: &mut Names<'_, '_>, report: &mu
         report.list_of(node, "a list of issuers' names", |report, item| names.issuers.named(report, item))
     });
     let clients =
-        report.field(fields, "clients", |report, node| issuers::claim_values(report, node, "a list of client ids"));
-    let token_kinds = report.field(fields, "token_kinds", issuers::kinds);
+        report.field(fields, "clients", |report, node| issuer::claim_values(report, node, "a list of client ids"));
+    let token_kinds = report.field(fields, "token_kinds", issuer::kinds);
     if let Some(place) = fields.key_place("token_kinds").filter(|_| token_kinds.is_some_and(|kinds| kinds.user)) {
         report.warn(place, "`token_kinds` with `user`: a user's login opens this route");
     }

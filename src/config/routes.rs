@@ -4,7 +4,7 @@ use crate::core::route::{Conflict, HostName, Match, Methods, MethodsError, Patte
 use crate::core::snapshot::{Mode, Requirement, Route};
 
 use super::decode::Fields;
-use super::issuers::MODES;
+use super::issuer::MODES;
 use super::limits::{SIZE, positive_duration};
 use super::report::Report;
 use super::requirement::{self, Names};

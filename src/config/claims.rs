@@ -5,7 +5,7 @@ use crate::core::snapshot::{ClaimNames, ClaimRef, ClientWhen};
 use super::keys;
 use super::report::Report;
 use super::scalar::Flaw;
-use super::yaml::Node;
+use super::yaml::{Node, Value};
 
 const CLAIM: &str = "a claim: its name, or a JSON Pointer such as /realm_access/roles";
 
@@ -36,6 +36,11 @@ pub(super) fn decode(report: &mut Report<'_>, node: &Node<'_>) -> Option<ClaimNa
         client_id: client_id.unwrap_or(default.client_id),
         tenant: tenant.unwrap_or(default.tenant),
     })
+}
+
+/// Whether `claims` says where the tenant is.
+pub(super) fn names_tenant(claims: &Node<'_>) -> bool {
+    matches!(&claims.value, Value::Map(entries) if entries.iter().any(|entry| entry.key.text == "tenant"))
 }
 
 pub(super) fn client_when(report: &mut Report<'_>, node: &Node<'_>) -> Option<ClientWhen> {

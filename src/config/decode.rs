@@ -9,11 +9,12 @@ use super::words;
 use super::yaml::{Entry, Node, Origin, Scalar, Value};
 
 /// A mapping whose keys are known.
-#[derive(Clone, Copy)]
 pub(super) struct Fields<'t> {
     pub(super) place: Place,
     entries: &'t [Entry<'t>],
     section: &'static Section,
+    /// Keys that unknown ones were probably meant to be: it is not reported as well that they are missing.
+    meant: Vec<&'static str>,
 }
 
 impl<'t> Fields<'t> {
@@ -27,6 +28,12 @@ impl<'t> Fields<'t> {
         self.entry(key).map(|entry| entry.key.place)
     }
 
+    /// Whether a key is there, or something that has been reported may stand for it.
+    pub(super) fn may_have(&self, key: &'static str) -> bool {
+        let is_broken = |entry: &Entry<'_>| entry.key.broken && self.entries.iter().all(|e| e.key.text != key);
+        self.entry(key).is_some() || self.meant.contains(&key) || self.entries.iter().any(is_broken)
+    }
+
     fn entry(&self, key: &'static str) -> Option<&'t Entry<'t>> {
         debug_assert!(self.section.keys.contains(&key), "`{key}` is not in the table of {}", self.section.path);
         self.entries.iter().find(|entry| entry.key.text == key)
@@ -37,14 +44,17 @@ impl Report<'_> {
     /// A mapping with the keys of a section; unknown ones are reported.
     pub(super) fn fields<'t>(&mut self, node: &'t Node<'t>, section: &'static Section) -> Option<Fields<'t>> {
         let entries = self.entries(node, "a mapping")?;
+        let known = || section.keys.iter().copied();
+        let mut meant = Vec::new();
         for key in entries.iter().map(|entry| &entry.key).filter(|key| !key.broken) {
             if !section.keys.contains(&&*key.text) {
-                let known = section.keys.iter().copied();
-                self.unknown_word(key.place, "unknown key", &key.text, known.clone())
-                    .expected(format!("expected {}", words::or_list(known)));
+                let nearest = words::nearest(&key.text, known());
+                meant.extend(nearest);
+                let expected = format!("expected {}", words::or_list(known()));
+                self.error(key.place, "unknown key").expected(expected).did_you_mean(nearest);
             }
         }
-        Some(Fields { place: node.place, entries, section })
+        Some(Fields { place: node.place, entries, section, meant })
     }
 
     /// A mapping whose keys are up to the operator.
@@ -81,16 +91,16 @@ impl Report<'_> {
 
     /// Reports a key that is not there.
     pub(super) fn missing(&mut self, fields: &Fields<'_>, key: &'static str, expected: impl Into<String>) {
-        self.error(fields.place, "missing").missing(key).expected(expected);
+        if !fields.may_have(key) {
+            self.error(fields.place, "missing").missing(key).expected(expected);
+        }
     }
 
     /// A list with at least one item: what an empty one would mean is never guessed.
     pub(super) fn items<'t>(&mut self, node: &'t Node<'t>, expected: &str) -> Option<&'t [Node<'t>]> {
         match &node.value {
             Value::List(items) if items.is_empty() => {
-                self.error(node.place, "the list is empty")
-                    .expected(format!("expected {expected}"))
-                    .hint("leave the key out if it is to say nothing");
+                self.error(node.place, "the list is empty").expected(format!("expected {expected}, at least one"));
                 None
             }
             Value::List(items) => Some(items),

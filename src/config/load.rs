@@ -1,5 +1,6 @@
 //! From text to a checked configuration: the one border between the two.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read;
 use std::num::NonZeroUsize;
@@ -7,19 +8,20 @@ use std::path::Path;
 
 use ipnet::IpNet;
 
-use crate::core::scope::Vocabulary;
+use crate::core::scope::{Role, Vocabulary};
 use crate::core::snapshot::{Issuers, Mode, Snapshot, UpstreamPolicy};
 
 use super::decode::Fields;
 use super::env::Env;
 use super::issue::Diagnostics;
-use super::issuers::{self, MODES};
+use super::issuer::MODES;
+use super::issuers::Declared;
 use super::keyfile::KeyFiles;
 use super::report::Report;
 use super::requirement::Names;
-use super::source::{BYTES_MAX, Source};
+use super::source::{BYTES_MAX, Place, Source};
 use super::yaml::{self, Node};
-use super::{Config, answers, identity, keys, limits, listeners, resource, roles, routes, scalar, upstreams};
+use super::{Config, answers, identity, issuers, keys, limits, listeners, resource, roles, routes, scalar, upstreams};
 
 /// The scope that the admin listener asks for where it is reachable from other machines.
 const ADMIN_SCOPE: &str = "sidegate.admin";
@@ -81,15 +83,7 @@ fn decode(root: &Node<'_>, base: &Path, report: &mut Report<'_>) -> Option<Confi
     let mut upstreams = upstreams::decode(&file, report);
     let identity = identity::decode(&file, report);
 
-    let mut scopes = Vocabulary::default();
-    let mut role_names = Vocabulary::default();
-    scopes.intern(ADMIN_SCOPE);
-    for (name, role) in &role_definitions {
-        role_names.intern(name);
-        for scope in &role.scopes {
-            scopes.intern(scope);
-        }
-    }
+    let (mut scopes, mut role_names) = vocabularies(&role_definitions);
     let mut names = Names {
         issuers: &mut issuers,
         scopes: &mut scopes,
@@ -100,12 +94,7 @@ fn decode(root: &Node<'_>, base: &Path, report: &mut Report<'_>) -> Option<Confi
     let table = routes::decode(&file, &mut upstreams, &mut names, report);
 
     if let Some(place) = addresses.exposed_admin {
-        if issuers.is_missing() {
-            report
-                .error(place, "the admin listener can be reached from other machines, and nobody could show it a token")
-                .expected("expected a loopback address, or a section `issuers`");
-        }
-        issuers.use_all();
+        check_exposed_admin(place, &mut issuers, report);
     }
     upstreams.warn_unused(report);
     issuers.warn_unused(report);
@@ -142,6 +131,29 @@ fn decode(root: &Node<'_>, base: &Path, report: &mut Report<'_>) -> Option<Confi
         hash: String::new(),
         files: key_files.paths,
     })
+}
+
+/// The scopes and roles that are known before any route names one.
+fn vocabularies(roles: &HashMap<Box<str>, Role>) -> (Vocabulary, Vocabulary) {
+    let (mut scopes, mut role_names) = (Vocabulary::default(), Vocabulary::default());
+    scopes.intern(ADMIN_SCOPE);
+    for (name, role) in roles {
+        role_names.intern(name);
+        for scope in &role.scopes {
+            scopes.intern(scope);
+        }
+    }
+    (scopes, role_names)
+}
+
+/// Off loopback the admin listener asks for a token: somebody has to be able to show one.
+fn check_exposed_admin(place: Place, issuers: &mut Declared<'_>, report: &mut Report<'_>) {
+    if issuers.is_missing() {
+        report
+            .error(place, "the admin listener can be reached from other machines, and nobody could show it a token")
+            .expected("expected a loopback address, or a section `issuers`");
+    }
+    issuers.use_all();
 }
 
 fn mode(file: &Fields<'_>, report: &mut Report<'_>) -> Mode {

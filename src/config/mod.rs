@@ -8,6 +8,7 @@ mod decode;
 mod env;
 mod identity;
 mod issue;
+mod issuer;
 mod issuers;
 mod keyfile;
 pub mod keys;
@@ -62,7 +63,7 @@ pub struct Config {
     pub warnings: Vec<String>,
     /// SHA-256 of the file, in hex.
     pub hash: String,
-    /// Every file that the configuration names.
+    /// Every file that was read because the configuration names it.
     pub files: Vec<PathBuf>,
 }
 

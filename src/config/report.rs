@@ -68,6 +68,11 @@ impl<'s> Report<'s> {
         Self { source, findings: Vec::new(), more: 0, discarded: Finding::default(), warnings: Vec::new() }
     }
 
+    /// Number of problems so far.
+    pub(super) fn problems(&self) -> usize {
+        self.findings.len() + self.more
+    }
+
     /// Notes a problem.
     pub(super) fn error(&mut self, place: Place, message: impl Into<String>) -> &mut Finding {
         if self.findings.len() == ISSUES_MAX {

@@ -4,7 +4,8 @@ use crate::core::scope::{NameId, Vocabulary};
 use crate::core::snapshot::{Requirement, TokenRequirement};
 
 use super::decode::Fields;
-use super::issuers::{self, Declared};
+use super::issuer;
+use super::issuers::Declared;
 use super::report::Report;
 use super::roles::role_name;
 use super::scalar;
@@ -38,15 +39,17 @@ pub(super) fn decode(fields: &Fields<'_>, names: &mut Names<'_, '_>, report: &mu
     if authenticated.is_some() {
         check_alone(fields, "authenticated", &["scopes", "any_scope", "roles"], report);
     }
-    if !WHO.iter().any(|key| *key != "public" && fields.get(key).is_some())
-        && (public.is_some() || fields.get("public").is_none())
-    {
+    let is_said = WHO.iter().any(|key| fields.may_have(key) && (*key != "public" || public != Some(false)));
+    if !is_said {
         report
             .error(fields.place, "the route does not say who may call")
             .expected("expected one of `scopes`, `any_scope`, `roles`, `authenticated: true` or `public: true`");
     }
     let requirement = token_requirement(fields, names, report);
-    check_issuers(&requirement, fields.place, names, report);
+    // What `public` was to say is not known if it could not be read.
+    if public.is_some() || !fields.may_have("public") {
+        check_issuers(&requirement, fields.place, names, report);
+    }
     Some(Requirement::Token(requirement))
 }
 
@@ -85,8 +88,8 @@ fn token_requirement(fields: &Fields<'_>, names: &mut Names<'_, '_>, report: &mu
         report.list_of(node, "a list of issuers' names", |report, item| names.issuers.named(report, item))
     });
     let clients =
-        report.field(fields, "clients", |report, node| issuers::claim_values(report, node, "a list of client ids"));
-    let token_kinds = report.field(fields, "token_kinds", issuers::kinds);
+        report.field(fields, "clients", |report, node| issuer::claim_values(report, node, "a list of client ids"));
+    let token_kinds = report.field(fields, "token_kinds", issuer::kinds);
     if let Some(place) = fields.key_place("token_kinds").filter(|_| token_kinds.is_some_and(|kinds| kinds.user)) {
         report.warn(place, "`token_kinds` with `user`: a user's login opens this route");
     }

@@ -1,10 +1,10 @@
 //! `routes`: what is matched, who may call, where it goes.
 
-use crate::core::route::{Conflict, HostName, Match, Methods, Pattern, RouteTable};
+use crate::core::route::{Conflict, HostName, Match, Methods, MethodsError, Pattern, RouteTable};
 use crate::core::snapshot::{Mode, Requirement, Route};
 
 use super::decode::Fields;
-use super::issuers::MODES;
+use super::issuer::MODES;
 use super::limits::{SIZE, positive_duration};
 use super::report::Report;
 use super::requirement::{self, Names};
@@ -132,7 +132,7 @@ fn read_target(text: &str) -> Result<Target<'_>, Flaw> {
     };
     let methods = match methods_text {
         "" => Methods::all(),
-        _ => Methods::parse(methods_text).map_err(|error| bad_methods(methods_text, &error.to_string()))?,
+        _ => Methods::parse(methods_text).map_err(|error| bad_methods(methods_text, &error))?,
     };
     let pattern = Pattern::parse(pattern_text).map_err(|error| {
         let at = text.len() - pattern_text.len() + error.at;
@@ -148,8 +148,8 @@ fn no_pattern(text: &str) -> Flaw {
     }
 }
 
-fn bad_methods(text: &str, error: &str) -> Flaw {
-    let upper = text.to_ascii_uppercase();
-    let flaw = Flaw::new(error).at(0..text.len());
-    if upper != text && Methods::parse(&upper).is_ok() { flaw.hint(format!("write `{upper}`")) } else { flaw }
+fn bad_methods(text: &str, error: &MethodsError) -> Flaw {
+    let rest = text.get(error.at..).unwrap_or_default();
+    let length = rest.find(',').unwrap_or(rest.len()).max(1);
+    Flaw::new(error.to_string()).at(error.at..error.at + length)
 }

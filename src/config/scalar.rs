@@ -102,7 +102,9 @@ pub(super) fn memory_size(text: &str) -> Result<usize, Flaw> {
 pub(super) fn address(text: &str) -> Result<SocketAddr, Flaw> {
     let flaw = || Flaw::new("not an address to listen on");
     text.parse().map_err(|_| match text.split_once(':') {
-        Some(("", port)) => flaw().hint(format!("write `0.0.0.0:{port}` for every interface")),
+        Some(("", port)) if port.parse::<u16>().is_ok() => {
+            flaw().hint(format!("write `0.0.0.0:{port}` for every interface"))
+        }
         Some(("localhost", port)) => flaw().hint(format!("write `127.0.0.1:{port}`")),
         None if text.parse::<u16>().is_ok() => flaw().hint(format!("write `0.0.0.0:{text}` for every interface")),
         _ => flaw(),

@@ -82,7 +82,8 @@ fn upstream(entry: &Entry<'_>, report: &mut Report<'_>) -> Upstream {
     }
     let fields = report.fields(&entry.value, &keys::UPSTREAM);
     let readings = [("folding", PathReading::Folding), ("exact", PathReading::Exact)];
-    let paths = fields.and_then(|fields| report.field(&fields, "paths", |report, node| report.word(node, &readings)));
+    let paths =
+        fields.as_ref().and_then(|fields| report.field(fields, "paths", |report, node| report.word(node, &readings)));
     if paths == Some(PathReading::Exact) {
         report.warn(
             entry.key.place,

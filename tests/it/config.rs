@@ -4,6 +4,8 @@
 //! `NAME.stdout` if it is good. To add a case, write the YAML file and run the tests with `SIDEGATE_BLESS=1`, which
 //! writes what is printed now; then read what it wrote.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 use sidegate::config;
+use sidegate::core::snapshot::{Authorization, ClaimRef, Kinds, Requirement, TokenTypes};
 
 fn cases() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases/config")
@@ -105,6 +108,46 @@ fn every_known_key_is_read() {
     }
 }
 
+fn reference() -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/configuration.md")).unwrap()
+}
+
+#[test]
+fn the_reference_has_every_key_and_no_other() {
+    let known: BTreeSet<String> = config::keys::ALL.iter().flat_map(|section| section.paths()).collect();
+    let text = reference();
+    let rows = text.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
+    let documented: Vec<String> = rows.map(|(key, _)| key.to_owned()).collect();
+    let unique: BTreeSet<String> = documented.iter().cloned().collect();
+    assert_eq!(unique.len(), documented.len(), "a key is documented twice");
+    assert_eq!(unique, known);
+}
+
+/// An example shows one section; the others that a file needs are put behind it.
+#[test]
+fn every_example_of_the_reference_is_a_good_configuration() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::copy(cases().join("keys.jwks.json"), directory.path().join("jwks.json")).unwrap();
+    let text = reference();
+    let examples: Vec<&str> = text.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+    assert!(examples.len() > 10);
+    for example in examples {
+        let mut whole = example.to_owned();
+        for (section, line) in [
+            ("listeners:", "listeners: [{ address: 127.0.0.1:0 }]\n"),
+            ("upstreams:", "upstreams: { echo: { builtin: echo } }\n"),
+            ("routes:", "routes: [{ match: /, public: true, upstream: echo }]\n"),
+        ] {
+            if !example.lines().any(|found| found.starts_with(section)) {
+                whole.push_str(line);
+            }
+        }
+        if let Err(diagnostics) = config::from_text("example", &whole, directory.path(), &|_| None) {
+            panic!("{diagnostics}");
+        }
+    }
+}
+
 #[test]
 fn files_are_found_from_where_the_configuration_is() {
     let output = Command::new(env!("CARGO_BIN_EXE_sidegate"))
@@ -139,6 +182,59 @@ fn the_hash_is_that_of_the_file() {
     let hash = load_text(&text).unwrap().hash;
     assert_eq!(hash.len(), 64);
     assert_ne!(hash, load_text(&(text + "\n")).unwrap().hash);
+}
+
+#[test]
+fn what_is_left_out_has_the_documented_default() {
+    let config = load_text(&fs::read_to_string(cases().join("admin-exposed.yaml")).unwrap()).unwrap();
+    let limits = &config.limits;
+    assert_eq!((limits.header_bytes, limits.connections), (32 << 10, 16_384));
+    let seconds = [limits.request_head, limits.idle, limits.drain, limits.drain_delay].map(|limit| limit.as_secs());
+    assert_eq!(seconds, [10, 60, 30, 5]);
+    assert_eq!((config.health, config.workers), (None, None));
+    assert_eq!(config.telemetry, config::Telemetry::default());
+
+    let snapshot = &config.snapshot;
+    assert_eq!((snapshot.token_bytes_max, snapshot.body_bytes_max), (16 << 10, None));
+    assert!(snapshot.identity.tenant.is_none() && snapshot.identity.headers.is_empty());
+    assert_eq!(snapshot.identity.authorization, Authorization::Forward);
+    assert!(snapshot.resource.is_none() && snapshot.cors.is_none() && snapshot.trusted_proxies.is_empty());
+    assert!(snapshot.scopes.id("sidegate.admin").is_some());
+
+    let issuer = snapshot.issuers.iter().next().unwrap();
+    assert_eq!(issuer.token_kinds, Kinds { client: true, user: false });
+    assert_eq!((issuer.leeway_seconds, issuer.max_token_age_seconds, issuer.require_iss), (30, None, true));
+    assert_eq!(issuer.token_types, TokenTypes::Default);
+    assert_eq!(issuer.claims.tenant, ClaimRef::Name("tenant_id".into()));
+}
+
+#[test]
+fn what_is_said_is_what_the_program_sees() {
+    let config = load_text(&fs::read_to_string(cases().join("full.yaml")).unwrap()).unwrap();
+    let snapshot = &config.snapshot;
+    let change = &snapshot.roles["users.change"];
+    assert_eq!(*change.includes, ["users.view".into()]);
+    assert_eq!(*change.scopes, ["users:read".into(), "users:write".into()]);
+
+    let partner = snapshot.issuers.of_token(Some("https://auth.example.com")).unwrap();
+    let people = snapshot.issuers.of_token(None).unwrap();
+    assert_eq!(&*snapshot.issuers.get(people).unwrap().name, "people");
+    let partner = snapshot.issuers.get(partner).unwrap();
+    assert_eq!(partner.token_types, TokenTypes::OneOf(["at+jwt".into(), "jwt".into()].into()));
+    assert_eq!(*partner.claims.roles, [ClaimRef::Pointer(["realm_access".into(), "roles".into()].into())]);
+    assert_eq!(partner.max_token_age_seconds, Some(86_400));
+
+    let (_, _, post) = snapshot.routes.iter().nth(2).unwrap();
+    assert_eq!((&*post.label, post.line), ("POST /v1/users", 67));
+    assert_eq!((post.timeout, post.body_bytes_max), (Some(Duration::from_secs(5)), Some(1 << 20)));
+    let Requirement::Token(requirement) = &post.requirement else { panic!("not public") };
+    let scopes: Vec<&str> = requirement.scopes.iter().map(|scope| snapshot.scopes.name(*scope)).collect();
+    assert_eq!(scopes, ["users:write", "users:read"]);
+    assert_eq!(requirement.tenant_required, Some(false));
+
+    assert_eq!(config.files, [cases().join("keys.jwks.json")]);
+    let resource = snapshot.resource.as_ref().unwrap();
+    assert!(resource.document.contains("\"partner/users:write\""), "{}", resource.document);
 }
 
 /// `count` routes beside each other, in block style.

@@ -1,1 +1,4 @@
 //! Black-box tests: one binary, so that the crate is linked once.
+
+mod support;
+mod tokens;

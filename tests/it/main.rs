@@ -1,4 +1,5 @@
 //! Black-box tests: one binary, so that the crate is linked once.
 
+mod keysets;
 mod support;
 mod tokens;

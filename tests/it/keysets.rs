@@ -27,8 +27,7 @@ fn with(name: &str, changes: Value) -> Value {
 
 fn algorithms(jwk: Value) -> Vec<&'static str> {
     let keyset = parse(&[jwk]).unwrap();
-    let found = keyset.iter().next().unwrap().algorithms().iter().map(Algorithm::name).collect();
-    found
+    keyset.iter().next().unwrap().algorithms().iter().map(Algorithm::name).collect()
 }
 
 #[test]

@@ -1,5 +1,16 @@
 //! Black-box tests: one binary, so that the crate is linked once.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a test that cannot go on has failed; clippy exempts test functions but not the helpers they call"
+)]
+
 mod keysets;
+mod principals;
 mod support;
+mod token_properties;
 mod tokens;

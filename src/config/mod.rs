@@ -2,12 +2,42 @@
 //!
 //! [`load`] is the one border between the text and the program: behind it there is no unchecked value.
 
+mod answers;
+mod claims;
+mod decode;
+mod env;
+mod identity;
+mod issue;
+mod issuers;
+mod keyfile;
+pub mod keys;
+mod limits;
+mod listeners;
+mod load;
+mod report;
+mod requirement;
+mod resource;
+mod roles;
+mod routes;
+mod scalar;
+mod source;
+mod upstreams;
+mod words;
+mod yaml;
+
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::core::snapshot::{PathReading, Snapshot};
+use crate::telemetry::Format;
+use crate::telemetry::access_log::Destination;
+
+pub use env::Env;
+pub use issue::{ConfigIssue, Diagnostics, Spot};
+pub use load::{from_text, load};
+pub use source::Position;
 
 /// A checked configuration.
 #[derive(Debug)]
@@ -120,28 +150,7 @@ pub struct Limits {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Telemetry {
     /// Where the access log goes.
-    pub access_log: AccessLog,
+    pub access_log: Destination,
     /// How logs look.
-    pub log_format: LogFormat,
-}
-
-/// `telemetry.access_log`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum AccessLog {
-    /// Nowhere.
-    None,
-    /// To standard output.
-    Stdout,
-    /// Appended to a file.
-    File(PathBuf),
-}
-
-/// `telemetry.log_format`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum LogFormat {
-    /// One JSON object a line.
-    #[default]
-    Json,
-    /// For reading.
-    Text,
+    pub log_format: Format,
 }

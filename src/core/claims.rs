@@ -5,6 +5,7 @@
 
 use http::{HeaderName, HeaderValue};
 
+use super::algorithm::Algorithm;
 use super::foreign::{Quoted, QuotedList};
 use super::grant::Grant;
 use super::identity;
@@ -28,6 +29,8 @@ pub struct Principal {
     pub issuer: IssuerId,
     /// `kid` of the token.
     pub key_id: Option<Box<str>>,
+    /// How the token is signed.
+    pub algorithm: Algorithm,
     /// The client.
     pub client_id: Option<Box<str>>,
     /// `sub`.
@@ -68,7 +71,7 @@ impl Principal {
     /// # Errors
     /// `token_malformed` without `exp`, and for a registered claim (RFC 7519 section 4.1) of the wrong type.
     pub fn new(snapshot: &Snapshot, token: VerifiedToken) -> Result<Self, Rejection> {
-        let VerifiedToken { issuer: issuer_id, key_id, algorithm: _, token_type, claims } = token;
+        let VerifiedToken { issuer: issuer_id, key_id, algorithm, token_type, claims } = token;
         let issuer = snapshot.issuers.get(issuer_id).ok_or_else(gone)?;
         let subject = subject(&claims)?;
         let client_id = client_id(issuer, &claims);
@@ -84,6 +87,7 @@ impl Principal {
             snapshot: snapshot.number,
             issuer: issuer_id,
             key_id,
+            algorithm,
             client_id: client_id.map(Box::from),
             subject: subject.map(Box::from),
             kind: Kind::of(&claims, client_id, issuer.client_when.as_ref()),
@@ -96,6 +100,16 @@ impl Principal {
             scope_names: grant.scope_names,
             role_names: grant.role_names,
         })
+    }
+
+    /// About how much memory it takes, in bytes.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        let texts = [&self.key_id, &self.client_id, &self.subject].into_iter().flatten();
+        let names = self.scope_names.iter().chain(&self.role_names);
+        let texts: usize = texts.chain(names).map(|text| text.len() + size_of::<Box<str>>()).sum();
+        let headers: usize = self.headers.iter().map(|header| header.1.len() + size_of_val(header)).sum();
+        size_of::<Self>() + texts + headers + self.tenants.memory_bytes()
     }
 
     /// The first whole second at which the token is expired, without the issuer's leeway.

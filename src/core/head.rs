@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use http::{HeaderMap, Method, header};
+use http::{HeaderMap, HeaderValue, Method, header};
 
 use super::rejection::{Reason, Rejection};
 
@@ -48,8 +48,21 @@ impl<'a> RequestHead<'a> {
     }
 }
 
+/// The host that a request is for, as [`RequestHead::target`] finds it, if it can be told: for logs.
+#[must_use]
+pub fn host_name<'a>(target: &'a str, field: Option<&'a HeaderValue>) -> Option<Cow<'a, str>> {
+    let authority = match split_authority(target) {
+        Ok((Some(authority), _)) => authority,
+        Ok((None, _)) | Err(_) => field?.to_str().ok()?,
+    };
+    normal_host(authority).ok()
+}
+
 /// An absolute-form target's authority and the rest; an origin-form target as it is.
-fn split_authority(target: &str) -> Result<(Option<&str>, &str), Rejection> {
+///
+/// # Errors
+/// `request_malformed` for a target in another form (RFC 9112 section 3.2).
+pub fn split_authority(target: &str) -> Result<(Option<&str>, &str), Rejection> {
     if target.starts_with('/') {
         return Ok((None, target));
     }

@@ -34,12 +34,16 @@ pub struct Answer {
     pub code: &'static str,
     /// `error.message` of the envelope: all that a client is told in words.
     pub message: &'static str,
+    /// `error_description` of RFC 6750 section 3 and RFC 6749 section 5.2: printable ASCII without `"` and `\`.
+    pub description: &'static str,
     /// `error` of RFC 6750 section 3.1, where it has one.
     pub bearer_error: Option<&'static str>,
     /// gRPC status code.
     pub grpc: u8,
     /// Whether the answer carries a `WWW-Authenticate` challenge (RFC 6750 section 3).
     pub challenge: bool,
+    /// `Retry-After`, in seconds, where trying again can help.
+    pub retry_after_seconds: Option<u16>,
 }
 
 /// Declares [`Reason`] and its table in one place, so that neither can miss a row of the other.
@@ -98,11 +102,11 @@ reasons! {
     /// A required scope is missing.
     ScopeMissing "scope_missing" => INSUFFICIENT_SCOPE;
     /// None of the required roles is there.
-    RoleMissing "role_missing" => INSUFFICIENT_SCOPE;
+    RoleMissing "role_missing" => INSUFFICIENT_ROLE;
     /// The client is not one of the route's.
-    ClientForbidden "client_forbidden" => INSUFFICIENT_SCOPE;
+    ClientForbidden "client_forbidden" => CLIENT_FORBIDDEN;
     /// A tenant is required and the request has none.
-    TenantMissing "tenant_missing" => TENANT_FORBIDDEN;
+    TenantMissing "tenant_missing" => TENANT_MISSING;
     /// The tenant is not one the token, or its issuer, may speak for.
     TenantForbidden "tenant_forbidden" => TENANT_FORBIDDEN;
     /// The path has more than one reading.
@@ -118,11 +122,11 @@ reasons! {
     /// The head is longer than allowed.
     HeadTooLarge "too_large" => HEAD_TOO_LARGE;
     /// The token is longer than allowed.
-    TokenTooLarge "token_too_large" => HEAD_TOO_LARGE;
+    TokenTooLarge "token_too_large" => TOKEN_TOO_LARGE;
     /// No connection to the upstream could be made.
     UpstreamConnect "upstream_connect" => BAD_GATEWAY;
     /// The upstream's answer is no HTTP, or ended too early.
-    UpstreamProtocol "upstream_protocol" => BAD_GATEWAY;
+    UpstreamProtocol "upstream_protocol" => BAD_ANSWER;
     /// The upstream took too long to answer.
     UpstreamTimeout "upstream_timeout" => GATEWAY_TIMEOUT;
     /// The issuer's keys are not there.
@@ -157,32 +161,73 @@ mod family {
     use super::Answer;
 
     const fn answer(status: u16, code: &'static str, message: &'static str, grpc: u8) -> Answer {
-        Answer { label: "", status, code, message, bearer_error: None, grpc, challenge: false }
+        Answer {
+            label: "",
+            status,
+            code,
+            message,
+            description: message,
+            bearer_error: None,
+            grpc,
+            challenge: false,
+            retry_after_seconds: None,
+        }
     }
 
     const fn bearer(answer: Answer, error: Option<&'static str>) -> Answer {
         Answer { bearer_error: error, challenge: true, ..answer }
     }
 
-    const UNAUTHORIZED: Answer = answer(401, "UNAUTHORIZED", "Authentication required.", 16);
-    pub(super) const TOKEN_MISSING: Answer = bearer(UNAUTHORIZED, None);
-    pub(super) const INVALID_TOKEN: Answer = bearer(UNAUTHORIZED, Some("invalid_token"));
+    const fn unauthorized(error: Option<&'static str>) -> Answer {
+        bearer(answer(401, "UNAUTHORIZED", "Authentication required.", 16), error)
+    }
+
+    const fn insufficient(message: &'static str) -> Answer {
+        bearer(answer(403, "INSUFFICIENT_SCOPE", message, 7), Some("insufficient_scope"))
+    }
+
+    const fn tenant(message: &'static str) -> Answer {
+        bearer(answer(403, "TENANT_FORBIDDEN", message, 7), None)
+    }
+
+    pub(super) const TOKEN_MISSING: Answer = unauthorized(None);
+    // One text for every way in which a token can be bad: which one it was is nobody's business but the operator's.
+    pub(super) const INVALID_TOKEN: Answer =
+        Answer { description: "The access token is not valid.", ..unauthorized(Some("invalid_token")) };
     pub(super) const INVALID_REQUEST: Answer =
         bearer(answer(400, "BAD_REQUEST", "The Authorization header is not well formed.", 3), Some("invalid_request"));
-    pub(super) const INSUFFICIENT_SCOPE: Answer = bearer(
-        answer(403, "INSUFFICIENT_SCOPE", "Insufficient OAuth scopes for this operation.", 7),
-        Some("insufficient_scope"),
-    );
-    pub(super) const TENANT_FORBIDDEN: Answer =
-        bearer(answer(403, "TENANT_FORBIDDEN", "This token may not act for that tenant.", 7), None);
+    pub(super) const INSUFFICIENT_SCOPE: Answer = insufficient("Insufficient OAuth scopes for this operation.");
+    pub(super) const INSUFFICIENT_ROLE: Answer = insufficient("Insufficient roles for this operation.");
+    pub(super) const CLIENT_FORBIDDEN: Answer = insufficient("This client may not call this operation.");
+    pub(super) const TENANT_MISSING: Answer = tenant("This operation needs a tenant, and the request has none.");
+    pub(super) const TENANT_FORBIDDEN: Answer = tenant("This token may not act for that tenant.");
     pub(super) const BAD_REQUEST: Answer = answer(400, "BAD_REQUEST", "The request is not well formed.", 3);
     pub(super) const NOT_FOUND: Answer = answer(404, "NOT_FOUND", "Nothing is here.", 5);
     pub(super) const METHOD_NOT_ALLOWED: Answer =
         answer(405, "METHOD_NOT_ALLOWED", "This resource does not have that method.", 12);
     pub(super) const BODY_TOO_LARGE: Answer = answer(413, "TOO_LARGE", "The request body is too large.", 8);
     pub(super) const HEAD_TOO_LARGE: Answer = answer(431, "TOO_LARGE", "The request head is too large.", 8);
+    pub(super) const TOKEN_TOO_LARGE: Answer = answer(431, "TOO_LARGE", "The access token is too large.", 8);
     pub(super) const BAD_GATEWAY: Answer = answer(502, "BAD_GATEWAY", "The backend could not be reached.", 14);
+    pub(super) const BAD_ANSWER: Answer = answer(502, "BAD_GATEWAY", "The backend gave no valid answer.", 14);
     pub(super) const GATEWAY_TIMEOUT: Answer =
         answer(504, "GATEWAY_TIMEOUT", "The backend took too long to answer.", 4);
-    pub(super) const UNAVAILABLE: Answer = answer(503, "UNAVAILABLE", "The service is not available right now.", 14);
+    pub(super) const UNAVAILABLE: Answer = Answer {
+        retry_after_seconds: Some(5),
+        ..answer(503, "UNAVAILABLE", "The service is not available right now.", 14)
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn descriptions_fit_where_rfc_6750_puts_them() {
+        for reason in Reason::ALL {
+            let description = reason.answer().description;
+            let fits = |byte: u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\');
+            assert!(!description.is_empty() && description.bytes().all(fits), "{reason}");
+        }
+    }
 }

@@ -46,6 +46,10 @@ impl Tenants {
         Self { unusable: all.is_none(), all: all.unwrap_or_default(), fenced: issuer.tenants.is_some() }
     }
 
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.all.iter().map(|tenant| tenant.value.len() + size_of_val(tenant)).sum()
+    }
+
     fn named(&self, name: &HeaderValue) -> Option<&Tenant> {
         self.all.iter().find(|tenant| tenant.value == *name)
     }

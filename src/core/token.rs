@@ -27,15 +27,24 @@ pub struct UnverifiedToken<'a> {
 /// A token signed by a key of the issuer it names.
 pub struct VerifiedToken {
     /// Who signed it.
-    pub issuer: IssuerId,
+    pub(super) issuer: IssuerId,
     /// `kid` of the header.
-    pub key_id: Option<Box<str>>,
+    pub(super) key_id: Option<Box<str>>,
     /// How it is signed.
-    pub algorithm: Algorithm,
+    pub(super) algorithm: Algorithm,
     /// `typ` of the header, as it stands there.
-    pub token_type: Option<Box<str>>,
+    pub(super) token_type: Option<Box<str>>,
     /// The claims set.
-    pub claims: Object,
+    pub(super) claims: Object,
+}
+
+#[cfg(test)]
+impl VerifiedToken {
+    /// A token of the first issuer with these claims, whoever signed it.
+    pub(crate) fn for_tests(claims: &serde_json::Value) -> Self {
+        let claims = super::json::Json::parse(claims.to_string().as_bytes()).unwrap().into_object().unwrap();
+        Self { issuer: IssuerId(0), key_id: Some("k1".into()), algorithm: Algorithm::Rs256, token_type: None, claims }
+    }
 }
 
 /// Says who signed it, and nothing of the rest.

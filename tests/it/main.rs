@@ -9,8 +9,14 @@
     reason = "a test that cannot go on has failed; clippy exempts test functions but not the helpers they call"
 )]
 
+mod config;
+mod framing;
+mod harness;
 mod keysets;
+mod layering;
 mod principals;
+mod proxying;
+mod secrets;
 mod support;
 mod token_properties;
 mod tokens;

@@ -1,0 +1,16 @@
+//! A token is parsed without a panic, and one that nobody has signed is never verified.
+
+#![no_main]
+
+use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
+use libfuzzer_sys::fuzz_target;
+use sidegate::core::snapshot::Issuers;
+use sidegate::core::{bearer, token::UnverifiedToken};
+
+fuzz_target!(|token: &[u8]| {
+    let Ok(value) = HeaderValue::from_bytes(&[b"Bearer ", token].concat()) else { return };
+    let headers = HeaderMap::from_iter([(AUTHORIZATION, value)]);
+    let Ok(bearer) = bearer::extract(&headers, usize::MAX) else { return };
+    let Ok(unverified) = UnverifiedToken::parse(&bearer) else { return };
+    assert!(unverified.verify(&Issuers::default()).is_err(), "verified by no issuer");
+});

@@ -1,0 +1,85 @@
+//! Who may ask the admin listener.
+
+use std::net::{IpAddr, SocketAddr};
+
+use bytes::Bytes;
+use http::Response;
+
+use super::Call;
+use crate::clock;
+use crate::core::decision::Trace;
+use crate::core::head::RequestHead;
+use crate::core::rejection::{Reason, Rejection};
+use crate::core::snapshot::{Snapshot, TokenRequirement};
+use crate::core::{self, Facts, NoMemo};
+use crate::fronts::render::{self, Refusal};
+
+/// The scope that reads the admin endpoints off loopback.
+pub(super) const SCOPE: &str = "sidegate.admin";
+
+/// Whether a `Host` can only have been meant for this listener. A page that a browser loaded from a name of its own, and
+/// that had this name resolve to our address since, still sends its name (DNS rebinding). An address cannot be rebound,
+/// nor can `localhost`; no `Host` at all is not a browser's.
+pub(super) fn is_own_host(host: &str) -> bool {
+    let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    host.is_empty() || host == "localhost" || address.parse::<IpAddr>().is_ok()
+}
+
+/// Whether only this machine can reach the listener.
+pub(super) fn is_loopback(address: Option<SocketAddr>) -> bool {
+    address.is_some_and(|address| address.ip().to_canonical().is_loopback())
+}
+
+/// The refusal of a call that has no valid token with [`SCOPE`]; `None` if it has.
+pub(super) fn without_leave(snapshot: &Snapshot, head: &RequestHead<'_>, call: &Call<'_>) -> Option<Response<Bytes>> {
+    let requirement = TokenRequirement {
+        scopes: snapshot.scopes.id(SCOPE).into_iter().collect(),
+        tenant_required: Some(false),
+        ..TokenRequirement::default()
+    };
+    let mut trace = Trace::default();
+    let admitted = core::admit(snapshot, &requirement, head, &Facts { memo: &NoMemo }, clock::now(), &mut trace);
+    let rejection = match admitted {
+        Ok(()) if !requirement.scopes.is_empty() => return None,
+        Ok(()) => {
+            Rejection::new(Reason::ScopeMissing, "no token can have the admin scope: the snapshot has no such name")
+        }
+        Err(rejection) => rejection,
+    };
+    tracing::warn!(peer = %call.peer, reason = %rejection.reason, detail = %rejection.detail, "an admin request was refused");
+    Some(render::rejection(
+        snapshot,
+        &Refusal { rejection: &rejection, trace: &trace, requirement: Some(&requirement) },
+        &call.asked(),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_foreign_name_is_no_host_of_ours() {
+        for own in ["localhost", "127.0.0.1", "10.1.2.3", "[::1]", "[2001:db8::1]", ""] {
+            assert!(is_own_host(own), "{own}");
+        }
+        for foreign in ["evil.example", "localhost.evil.example", "127.0.0.1.nip.io", "127.1", "0x7f000001", "[evil]"] {
+            assert!(!is_own_host(foreign), "{foreign}");
+        }
+    }
+
+    #[test]
+    fn loopback_is_told_from_the_rest() {
+        for (address, expected) in [
+            ("127.0.0.1:1", true),
+            ("[::1]:1", true),
+            ("[::ffff:127.0.0.1]:1", true),
+            ("0.0.0.0:1", false),
+            ("[::]:1", false),
+            ("10.0.0.1:1", false),
+        ] {
+            assert_eq!(is_loopback(address.parse().ok()), expected, "{address}");
+        }
+        assert!(!is_loopback(None));
+    }
+}

@@ -1,0 +1,134 @@
+//! `/status`: what runs here, from which configuration, with which keys.
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::AdminState;
+use crate::clock;
+use crate::core::route::RouteId;
+use crate::core::scope::{NameId, Vocabulary};
+use crate::core::snapshot::{Issuer, Mode, Requirement, Route, Snapshot};
+
+/// The document.
+pub(super) fn document(state: &AdminState, snapshot: &Snapshot) -> Value {
+    let loaded = state.loaded.load();
+    let now = clock::monotonic();
+    let keys_age_seconds = now.saturating_duration_since(loaded.at).as_secs();
+    let phase = state.readiness.phase();
+    json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "ready": phase.cause().is_none(),
+        "cause": phase.cause(),
+        "uptime_seconds": now.saturating_duration_since(state.started).as_secs(),
+        "workers": state.workers,
+        "config": {
+            "hash": loaded.config_hash,
+            "loaded_at": rfc3339(loaded.at_ms),
+            "snapshot": snapshot.number,
+            "mode": mode(snapshot.mode),
+            "last_reload_error": state.last_reload_error.load().as_deref(),
+        },
+        "issuers": snapshot.issuers.iter().map(|found| issuer(found, keys_age_seconds)).collect::<Vec<_>>(),
+        "routes": routes(snapshot).map(|found| route(snapshot, found)).collect::<Vec<_>>(),
+        "upstreams": (state.upstream_health)(),
+    })
+}
+
+fn routes(snapshot: &Snapshot) -> impl Iterator<Item = &Route> {
+    (0..).map_while(|index| snapshot.routes.get(RouteId(index)))
+}
+
+fn issuer(issuer: &Issuer, keys_age_seconds: u64) -> Value {
+    let keys: Vec<Option<&str>> = issuer.keys.iter().map(|key| key.id()).collect();
+    json!({
+        "name": issuer.name,
+        "issuer": issuer.iss,
+        "mode": mode(issuer.mode),
+        "keys": keys,
+        "keys_age_seconds": keys_age_seconds,
+    })
+}
+
+fn route(snapshot: &Snapshot, route: &Route) -> Value {
+    let upstream = snapshot.upstreams.get(usize::from(route.upstream.0));
+    json!({
+        "match": route.label,
+        "line": route.line,
+        "access": access(snapshot, &route.requirement),
+        "upstream": upstream.map(|upstream| &upstream.name),
+        "mode": mode(snapshot.mode_of(route)),
+    })
+}
+
+/// Who may call, in the words of the configuration; what a route does not say is left out.
+fn access(snapshot: &Snapshot, requirement: &Requirement) -> Value {
+    let Requirement::Token(required) = requirement else { return json!({"public": true}) };
+    let mut access = serde_json::Map::new();
+    let mut add = |key: &str, list: Vec<&str>| {
+        if !list.is_empty() {
+            access.insert(key.to_owned(), json!(list));
+        }
+    };
+    add("scopes", names(&snapshot.scopes, &required.scopes));
+    add("any_scope", names(&snapshot.scopes, &required.any_scope));
+    add("roles", names(&snapshot.role_names, &required.roles));
+    let issuers = required.issuers.iter().flatten().filter_map(|id| snapshot.issuers.get(*id));
+    add("issuers", issuers.map(|issuer| &*issuer.name).collect());
+    let mut clients: Vec<&str> = required.clients.iter().flatten().map(AsRef::as_ref).collect();
+    clients.sort_unstable();
+    add("clients", clients);
+    if access.is_empty() {
+        access.insert("authenticated".to_owned(), Value::Bool(true));
+    }
+    Value::Object(access)
+}
+
+fn names<'a>(vocabulary: &'a Vocabulary, ids: &[NameId]) -> Vec<&'a str> {
+    ids.iter().map(|id| vocabulary.name(*id)).collect()
+}
+
+fn mode(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Enforce => "enforce",
+        Mode::Shadow => "shadow",
+    }
+}
+
+fn rfc3339(ms: u64) -> Option<String> {
+    let ms = i64::try_from(ms).ok()?;
+    Some(format!("{:.3}", Timestamp::from_millisecond(ms).ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::snapshot::{ErrorFormat, IssuerId, TokenRequirement};
+    use crate::fronts::fixture::{requirement, snapshot};
+
+    #[test]
+    fn access_is_told_in_the_words_of_the_configuration() {
+        let mut snapshot = snapshot(ErrorFormat::Envelope);
+        assert_eq!(access(&snapshot, &Requirement::Public), json!({"public": true}));
+        let any = Requirement::Token(TokenRequirement::default());
+        assert_eq!(access(&snapshot, &any), json!({"authenticated": true}));
+        let required = TokenRequirement {
+            issuers: Some([IssuerId(0)].into()),
+            clients: Some(["globex".into(), "acme".into()].into()),
+            ..requirement(&mut snapshot, &["users:read"], &["admin"])
+        };
+        assert_eq!(
+            access(&snapshot, &Requirement::Token(required)),
+            json!({
+                "scopes": ["users:read"],
+                "roles": ["admin"],
+                "issuers": ["partner"],
+                "clients": ["acme", "globex"],
+            })
+        );
+    }
+
+    #[test]
+    fn times_have_milliseconds() {
+        assert_eq!(rfc3339(1_795_305_600_042).as_deref(), Some("2026-11-22T00:00:00.042Z"));
+    }
+}

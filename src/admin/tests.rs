@@ -1,0 +1,133 @@
+//! The endpoints, as a probe, Prometheus and an operator ask for them.
+
+use std::net::Ipv4Addr;
+
+use http::header::{self, AsHeaderName, HOST};
+
+use super::*;
+use crate::core::snapshot::ErrorFormat;
+use crate::fronts::fixture::snapshot;
+
+fn state(admin_address: &str) -> AdminState {
+    let loaded = Loaded { config_hash: "abc".into(), at_ms: 1_795_305_600_042, at: clock::monotonic() };
+    AdminState {
+        snapshot: Arc::new(ArcSwap::from_pointee(snapshot(ErrorFormat::Envelope))),
+        loaded: ArcSwap::from_pointee(loaded),
+        last_reload_error: ArcSwapOption::empty(),
+        readiness: Readiness::default(),
+        metrics: Metrics::new().unwrap(),
+        upstream_health: Box::new(|| json!([{"name": "users", "healthy": true}])),
+        workers: 2,
+        started: clock::monotonic(),
+        admin_address: Some(admin_address.parse().unwrap()),
+    }
+}
+
+fn ask(state: &AdminState, surface: Surface, method: Method, target: &str, host: &'static str) -> Response<Bytes> {
+    let headers = HeaderMap::from_iter([(HOST, HeaderValue::from_static(host))]);
+    let peer = Ipv4Addr::LOCALHOST.into();
+    answer(state, &Call { method: &method, target, headers: &headers, peer, request_id: "req-1", surface })
+}
+
+fn get(state: &AdminState, target: &str) -> Response<Bytes> {
+    ask(state, Surface::Admin, Method::GET, target, "localhost:9901")
+}
+
+fn field(response: &Response<Bytes>, name: impl AsHeaderName) -> &str {
+    response.headers().get(name).map_or("", |value| value.to_str().unwrap())
+}
+
+fn body(response: &Response<Bytes>) -> Value {
+    serde_json::from_slice(response.body()).unwrap()
+}
+
+#[test]
+fn ready_from_the_first_listener_to_the_drain() {
+    let state = state("127.0.0.1:9901");
+    let readyz = || {
+        let response = get(&state, "/readyz");
+        (response.status().as_u16(), body(&response))
+    };
+    let starting = "starting: not every listener is bound yet";
+    assert_eq!(readyz(), (503, json!({"status": "unready", "cause": starting})));
+    assert_eq!(get(&state, "/healthz").status(), 200);
+    state.readiness.advance(Phase::Ready);
+    assert_eq!(readyz(), (200, json!({"status": "ready"})));
+    state.readiness.advance(Phase::Draining);
+    assert_eq!(readyz().0, 503);
+    assert_eq!(get(&state, "/healthz").status(), 200);
+}
+
+#[test]
+fn metrics_are_prometheus_text() {
+    let state = state("127.0.0.1:9901");
+    let response = get(&state, "/metrics");
+    assert_eq!(field(&response, header::CONTENT_TYPE), "text/plain; version=0.0.4");
+    let text = std::str::from_utf8(response.body()).unwrap();
+    assert!(text.contains("sidegate_keys_age_seconds{issuer=\"partner\"} "), "{text}");
+    assert!(text.contains("sidegate_build_info{version="), "{text}");
+}
+
+#[test]
+fn status_tells_what_runs() {
+    let state = state("127.0.0.1:9901");
+    let response = get(&state, "/status?pretty");
+    let status = body(&response);
+    assert_eq!(status["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(status["config"]["hash"], "abc");
+    assert_eq!(status["config"]["loaded_at"], "2026-11-22T00:00:00.042Z");
+    assert_eq!(status["config"]["last_reload_error"], Value::Null);
+    assert_eq!(status["issuers"][0]["name"], "partner");
+    assert_eq!(status["issuers"][0]["keys_age_seconds"], 0);
+    assert_eq!(status["upstreams"], json!([{"name": "users", "healthy": true}]));
+    assert_eq!((&status["workers"], &status["ready"]), (&json!(2), &json!(false)));
+    state.last_reload_error.store(Some(Arc::new("config.yaml:3:1: …".to_owned())));
+    assert_eq!(body(&get(&state, "/status"))["config"]["last_reload_error"], "config.yaml:3:1: …");
+}
+
+#[test]
+fn answers_are_like_any_other() {
+    let state = state("127.0.0.1:9901");
+    let unknown = get(&state, "/nothing");
+    assert_eq!((unknown.status().as_u16(), &body(&unknown)["error"]["code"]), (404, &json!("NOT_FOUND")));
+    let posted = ask(&state, Surface::Admin, Method::POST, "/status", "127.0.0.1");
+    assert_eq!((posted.status().as_u16(), field(&posted, header::ALLOW)), (405, "GET, HEAD"));
+    let head = ask(&state, Surface::Admin, Method::HEAD, "/healthz", "127.0.0.1");
+    assert_eq!((head.status().as_u16(), head.body().len(), field(&head, header::CONTENT_LENGTH)), (200, 0, "19"));
+    for response in [&unknown, &posted, &head] {
+        assert_eq!(field(response, &X_REQUEST_ID), "req-1");
+        assert_eq!(field(response, header::CACHE_CONTROL), "no-store");
+    }
+}
+
+#[test]
+fn a_foreign_host_is_refused_on_the_admin_listener_only() {
+    let state = state("127.0.0.1:9901");
+    for target in ["/status", "/healthz", "/metrics", "/nothing"] {
+        let response = ask(&state, Surface::Admin, Method::GET, target, "evil.example");
+        assert_eq!((response.status().as_u16(), &body(&response)["error"]["code"]), (403, &json!("HOST_FORBIDDEN")));
+    }
+    let by_target = ask(&state, Surface::Admin, Method::GET, "http://evil.example/status", "localhost");
+    assert_eq!(by_target.status(), 403);
+    assert_eq!(ask(&state, Surface::Health, Method::GET, "/healthz", "sidegate.svc").status(), 200);
+    assert_eq!(ask(&state, Surface::Health, Method::GET, "/metrics", "sidegate.svc").status(), 200);
+}
+
+#[test]
+fn the_health_listener_has_no_status() {
+    let state = state("127.0.0.1:9901");
+    assert_eq!(ask(&state, Surface::Health, Method::GET, "/status", "127.0.0.1").status(), 404);
+}
+
+#[test]
+fn off_loopback_all_but_health_needs_a_token() {
+    let state = state("0.0.0.0:9901");
+    for target in ["/status", "/metrics", "/nothing"] {
+        let response = get(&state, target);
+        assert_eq!(response.status(), 401, "{target}");
+        assert!(field(&response, header::WWW_AUTHENTICATE).starts_with("Bearer realm="), "{target}");
+    }
+    assert_eq!(get(&state, "/healthz").status(), 200);
+    assert_eq!(get(&state, "/readyz").status(), 503);
+    assert_eq!(ask(&state, Surface::Health, Method::GET, "/metrics", "10.0.0.1").status(), 200);
+}

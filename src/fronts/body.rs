@@ -1,0 +1,154 @@
+//! Bodies on their way through the proxy: the client's, counted and held to its limit, and the answer's, whose end is
+//! the end of the request.
+
+use std::cell::Cell;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+
+use super::proxy::Worker;
+use super::record::Record;
+use crate::core::rejection::{Reason, Rejection};
+use crate::net::http1::{BodyError, RequestBody};
+use crate::upstream::ResponseBody;
+
+/// How far a client's body came, seen from both sides.
+#[derive(Debug, Default)]
+pub struct Upload {
+    bytes: Cell<u64>,
+}
+
+impl Upload {
+    /// Bytes read so far.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.bytes.get()
+    }
+}
+
+/// A client's body on its way to a backend.
+pub struct UploadBody {
+    inner: RequestBody,
+    worker: Rc<Worker>,
+    upload: Rc<Upload>,
+    bytes_max: Option<u64>,
+}
+
+/// Why a client's body did not reach its backend whole.
+#[derive(Debug, thiserror::Error)]
+pub enum UploadError {
+    /// It is longer than the route allows.
+    #[error("the request body is longer than allowed")]
+    TooLarge,
+    /// It broke off, or broke its framing.
+    #[error(transparent)]
+    Body(#[from] BodyError),
+}
+
+impl UploadError {
+    /// What the client is told, if it is still there to be told.
+    #[must_use]
+    pub fn rejection(&self) -> Rejection {
+        let reason = match self {
+            Self::TooLarge => Reason::BodyTooLarge,
+            Self::Body(_) => Reason::RequestMalformed,
+        };
+        Rejection::new(reason, self.to_string())
+    }
+}
+
+impl UploadBody {
+    pub(super) fn new(inner: RequestBody, worker: Rc<Worker>, bytes_max: Option<u64>) -> Self {
+        Self { inner, worker, upload: Rc::default(), bytes_max }
+    }
+
+    pub(super) fn upload(&self) -> Rc<Upload> {
+        Rc::clone(&self.upload)
+    }
+
+    fn check(&self, mut frame: Frame<Bytes>) -> Result<Frame<Bytes>, UploadError> {
+        if let Some(data) = frame.data_ref() {
+            self.upload.bytes.set(self.upload.bytes.get() + data.len() as u64);
+            if self.bytes_max.is_some_and(|max| self.upload.bytes.get() > max) {
+                return Err(UploadError::TooLarge);
+            }
+        }
+        if let Some(trailers) = frame.trailers_mut() {
+            self.worker.policy().clean_trailers(trailers);
+        }
+        Ok(frame)
+    }
+}
+
+impl Body for UploadBody {
+    type Data = Bytes;
+    type Error = UploadError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
+        let frame = Pin::new(&mut self.inner).poll_frame(cx);
+        frame.map(|frame| frame.map(|frame| frame.map_err(UploadError::from).and_then(|frame| self.check(frame))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+/// An answer's body. When it ends, or is dropped, the request is over and goes into log and metrics.
+pub struct AnswerBody {
+    kind: Kind,
+    record: Record,
+}
+
+enum Kind {
+    Own(Option<Bytes>),
+    Upstream(ResponseBody<UploadBody>),
+}
+
+impl AnswerBody {
+    pub(super) fn own(bytes: Bytes, record: Record) -> Self {
+        Self { kind: Kind::Own(Some(bytes).filter(|bytes| !bytes.is_empty())), record }
+    }
+
+    pub(super) fn upstream(body: ResponseBody<UploadBody>, record: Record) -> Self {
+        Self { kind: Kind::Upstream(body), record }
+    }
+}
+
+impl Body for AnswerBody {
+    type Data = Bytes;
+    type Error = <ResponseBody<UploadBody> as Body>::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        let this = &mut *self;
+        let frame = match &mut this.kind {
+            Kind::Own(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Kind::Upstream(body) => Pin::new(body).poll_frame(cx),
+        };
+        if let Poll::Ready(Some(Ok(frame))) = &frame {
+            this.record.bytes_out += frame.data_ref().map_or(0, |data| data.len() as u64);
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.kind {
+            Kind::Own(bytes) => bytes.is_none(),
+            Kind::Upstream(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.kind {
+            Kind::Own(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
+            Kind::Upstream(body) => body.size_hint(),
+        }
+    }
+}

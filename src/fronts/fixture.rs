@@ -1,0 +1,100 @@
+//! A snapshot for tests, made by hand: one issuer with a scope prefix, no route.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use http::HeaderValue;
+use serde_json::json;
+
+use crate::core::claims::Principal;
+use crate::core::decision::Trace;
+use crate::core::keyset::Keyset;
+use crate::core::route::RouteTable;
+use crate::core::scope::Vocabulary;
+use crate::core::snapshot::{
+    Audiences, Authorization, ClaimNames, ClaimRef, Cors, ErrorFormat, ErrorStyle, Identity, Issuer, Issuers, Kinds,
+    Mode, Resource, Snapshot, TokenRequirement, TokenTypes,
+};
+use crate::core::token::VerifiedToken;
+
+pub(crate) fn snapshot(format: ErrorFormat) -> Snapshot {
+    Snapshot {
+        number: 1,
+        mode: Mode::Enforce,
+        routes: RouteTable::default(),
+        issuers: Issuers::new(vec![issuer()]),
+        scopes: Vocabulary::default(),
+        role_names: Vocabulary::default(),
+        roles: HashMap::new(),
+        identity: Identity { tenant: None, headers: Box::default(), authorization: Authorization::Forward },
+        upstreams: Box::default(),
+        errors: ErrorStyle { format, realm: "api".into() },
+        resource: Some(resource()),
+        cors: None,
+        trusted_proxies: Box::default(),
+        token_bytes_max: 16 * 1024,
+        body_bytes_max: None,
+    }
+}
+
+fn issuer() -> Issuer {
+    let claim = |name: &str| Box::from([ClaimRef::Name(name.into())]);
+    Issuer {
+        name: "partner".into(),
+        iss: "https://auth.example.com".into(),
+        audiences: Audiences::Any,
+        algorithms: Default::default(),
+        keys: Keyset::default(),
+        clients: None,
+        tenants: None,
+        fixed_tenant: None,
+        token_kinds: Kinds { client: true, user: false },
+        token_types: TokenTypes::Default,
+        claims: ClaimNames {
+            scopes: claim("scope"),
+            roles: claim("roles"),
+            client_id: claim("client_id"),
+            tenant: ClaimRef::Name("tenant_id".into()),
+        },
+        scope_prefix: "partner/".into(),
+        require_iss: true,
+        client_when: None,
+        leeway_seconds: 30,
+        max_token_age_seconds: None,
+        mode: Mode::Enforce,
+    }
+}
+
+fn resource() -> Resource {
+    Resource {
+        paths: ["/.well-known/oauth-protected-resource".into()].into(),
+        metadata_url: "https://api.example.com/.well-known/oauth-protected-resource".into(),
+        document: r#"{"resource":"https://api.example.com"}"#.into(),
+    }
+}
+
+pub(crate) fn cors(origins: Option<&[&str]>) -> Cors {
+    Cors {
+        origins: origins.map(|list| list.iter().map(|origin| origin.as_bytes().into()).collect()),
+        methods: HeaderValue::from_static("GET, POST"),
+        headers: HeaderValue::from_static("Authorization, Content-Type"),
+        max_age: HeaderValue::from_static("600"),
+    }
+}
+
+/// A requirement of these scopes and roles, whose names the snapshot gets to know.
+pub(crate) fn requirement(snapshot: &mut Snapshot, scopes: &[&str], roles: &[&str]) -> TokenRequirement {
+    TokenRequirement {
+        scopes: scopes.iter().map(|name| snapshot.scopes.intern(name)).collect(),
+        roles: roles.iter().map(|name| snapshot.role_names.intern(name)).collect(),
+        ..TokenRequirement::default()
+    }
+}
+
+/// The trace of a valid token with these scopes and roles.
+pub(crate) fn authenticated(scopes: &[&str], roles: &[&str]) -> Trace {
+    let scopes: Vec<_> = scopes.iter().map(|scope| format!("partner/{scope}")).collect();
+    let claims = json!({ "exp": 4_102_444_800_i64, "client_id": "acme", "scope": scopes, "roles": roles });
+    let principal = Principal::new(&snapshot(ErrorFormat::Envelope), VerifiedToken::for_tests(&claims)).unwrap();
+    Trace { principal: Some(Arc::new(principal)), authenticated: true, ..Trace::default() }
+}

@@ -1,0 +1,270 @@
+//! The proxy: a request comes in, the core decides, the answer goes out.
+
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderValue, Response, Uri, Version, header};
+use http_body::Body;
+
+use super::body::{AnswerBody, UploadBody, UploadError};
+use super::record::Record;
+use super::render::{self, Asked};
+use super::request_id::RequestIds;
+use crate::clock;
+use crate::core::decision::{Decision, Outcome, Permit};
+use crate::core::head::{RequestHead, split_authority};
+use crate::core::rejection::{Reason, Rejection};
+use crate::core::snapshot::Snapshot;
+use crate::core::{Facts, decide};
+use crate::live::memo::TokenMemo;
+use crate::net::http1::{self, Head, HeadError, Interim, Request, RequestBody, Service};
+use crate::telemetry::access_log::WorkerLog;
+use crate::telemetry::metrics::{Metrics, OpenConnection, WorkerMetrics};
+use crate::upstream::headers::{Caller, ClientFacts, HeaderPolicy, Scheme, address_value};
+use crate::upstream::{InformationalSink, ResponseBody, UpstreamError, Upstreams};
+use crate::worker::Connect;
+
+/// What one worker needs to serve requests.
+pub struct Worker {
+    snapshot: Arc<Snapshot>,
+    policy: HeaderPolicy,
+    upstreams: Upstreams<UploadBody>,
+    memo: TokenMemo,
+    ids: RequestIds,
+    metrics: WorkerMetrics,
+    shared_metrics: Arc<Metrics>,
+    log: WorkerLog,
+}
+
+impl Worker {
+    /// A worker's part of the proxy. `memo_bytes_max` bounds its memory of verified tokens.
+    ///
+    /// # Errors
+    /// The operating system has no randomness to give.
+    pub fn new(
+        snapshot: Arc<Snapshot>,
+        upstreams: Upstreams<UploadBody>,
+        metrics: Arc<Metrics>,
+        log: WorkerLog,
+        memo_bytes_max: u64,
+    ) -> Result<Self, aws_lc_rs::error::Unspecified> {
+        Ok(Self {
+            policy: HeaderPolicy::new(&snapshot.identity),
+            snapshot,
+            upstreams,
+            memo: TokenMemo::new(memo_bytes_max),
+            ids: RequestIds::new()?,
+            metrics: WorkerMetrics::new(Arc::clone(&metrics)),
+            shared_metrics: metrics,
+            log,
+        })
+    }
+
+    pub(super) fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
+    }
+
+    pub(super) fn policy(&self) -> &HeaderPolicy {
+        &self.policy
+    }
+
+    pub(super) fn ids(&self) -> &RequestIds {
+        &self.ids
+    }
+
+    pub(super) fn metrics(&self) -> &WorkerMetrics {
+        &self.metrics
+    }
+
+    pub(super) fn log(&self) -> &WorkerLog {
+        &self.log
+    }
+}
+
+/// Makes the proxy's service for each connection of a worker.
+pub struct Proxy(Rc<Worker>);
+
+impl Proxy {
+    /// The proxy of one worker.
+    #[must_use]
+    pub fn new(worker: Worker) -> Self {
+        Self(Rc::new(worker))
+    }
+}
+
+impl Connect for Proxy {
+    type Service = ProxyConnection;
+
+    fn connect(&self, peer: SocketAddr, _local: SocketAddr) -> ProxyConnection {
+        let peer = peer.ip().to_canonical();
+        ProxyConnection {
+            worker: Rc::clone(&self.0),
+            peer,
+            peer_value: address_value(peer),
+            _open: self.0.shared_metrics.connection(),
+        }
+    }
+}
+
+/// The proxy, as one client's connection sees it.
+pub struct ProxyConnection {
+    worker: Rc<Worker>,
+    peer: IpAddr,
+    peer_value: HeaderValue,
+    _open: OpenConnection,
+}
+
+impl Service for ProxyConnection {
+    type Body = AnswerBody;
+
+    async fn call(&self, request: Request) -> Response<AnswerBody> {
+        let Request { head, body, interim } = request;
+        let mut record = Record::new(&self.worker, self.peer, &head);
+        let shown = shown_in_answers(&head.headers);
+
+        let Decision { outcome, trace } = self.decide(&head, &record);
+        record.trace = trace;
+        let outcome = match outcome {
+            Outcome::Forward(permit) => self.forward(permit, head, body, interim, &mut record).await,
+            Outcome::Answer(answer) => {
+                record.decided = false;
+                let response = render::own_answer(&self.worker.snapshot, answer, &asked(&record, &shown));
+                return finish(response, record);
+            }
+            Outcome::Reject(rejection) => Err(rejection),
+        };
+        match outcome {
+            Ok(mut response) => {
+                render::forwarded(&self.worker.snapshot, &asked(&record, &shown), response.headers_mut());
+                record.status = response.status().as_u16();
+                response.map(|body| AnswerBody::upstream(body, record))
+            }
+            Err(rejection) => self.reject(rejection, record, &shown),
+        }
+    }
+
+    fn refuse(&self, refusal: http1::Refusal) -> Response<AnswerBody> {
+        let rejection = match refusal {
+            http1::Refusal::Head(HeadError::Malformed(detail)) => Rejection::new(Reason::RequestMalformed, detail),
+            http1::Refusal::Head(error @ HeadError::TooLarge) => {
+                Rejection::new(Reason::HeadTooLarge, error.to_string())
+            }
+            http1::Refusal::TooManyConnections => {
+                Rejection::new(Reason::Overloaded, "there are limits.connections connections already")
+            }
+        };
+        self.reject(rejection, Record::unreadable(&self.worker, self.peer), &HeaderMap::new())
+    }
+}
+
+impl ProxyConnection {
+    fn decide(&self, head: &Head, record: &Record) -> Decision {
+        let head = RequestHead { method: &head.method, target: head.target(), headers: &head.headers };
+        let facts = Facts { memo: &self.worker.memo };
+        let Ok(decision) = decide(&self.worker.snapshot, &head, &facts, record.arrived_at());
+        decision
+    }
+
+    /// Spends the permit.
+    async fn forward(
+        &self,
+        permit: Permit,
+        head: Head,
+        body: RequestBody,
+        interim: Interim,
+        record: &mut Record,
+    ) -> Result<Response<ResponseBody<UploadBody>>, Rejection> {
+        let bytes_max = permit.body_bytes_max();
+        if let (Some(max), Some(length)) = (bytes_max, body.size_hint().exact())
+            && length > max
+        {
+            return Err(UploadError::TooLarge.rejection());
+        }
+        let trusted = self.worker.snapshot.trusted_proxies.iter().any(|network| network.contains(&self.peer));
+        let body = UploadBody::new(body, Rc::clone(&self.worker), bytes_max);
+        record.upload = Some(body.upload());
+        let mut outgoing = self.outgoing(&permit, head, body, &record.request_id, trusted)?;
+        outgoing.extensions_mut().insert(InformationalSink::new(move |response| interim.push(response)));
+
+        let upstream = permit.upstream();
+        let asked_at = clock::monotonic();
+        record.upstream = Some((upstream, None));
+        let response = self.worker.upstreams.forward(permit, outgoing).await.map_err(explain)?;
+        record.upstream = Some((upstream, Some(asked_at.elapsed())));
+        Ok(response)
+    }
+
+    /// The request as the backend sees it.
+    fn outgoing(
+        &self,
+        permit: &Permit,
+        mut head: Head,
+        body: UploadBody,
+        request_id: &HeaderValue,
+        trusted: bool,
+    ) -> Result<http::Request<UploadBody>, Rejection> {
+        let mut headers = std::mem::take(&mut head.headers);
+        let (authority, origin_form) = split_authority(head.target())?;
+        let path = PathAndQuery::from_maybe_shared(head.target_bytes().slice_ref(origin_form.as_bytes()))
+            .map_err(|_| Rejection::new(Reason::RequestMalformed, "a character in the query that no URI has"))?;
+        let client = ClientFacts { peer: &self.peer_value, trusted, scheme: Scheme::Http, authority, request_id };
+        // We have met the expectation ourselves by reading the body only now.
+        headers.remove(header::EXPECT);
+        self.worker.policy.to_upstream(&mut headers, &Caller::from(permit), &client)?;
+        let mut outgoing = http::Request::new(body);
+        *outgoing.method_mut() = head.method;
+        *outgoing.uri_mut() = Uri::from(path);
+        *outgoing.version_mut() = Version::HTTP_11;
+        *outgoing.headers_mut() = headers;
+        Ok(outgoing)
+    }
+
+    fn reject(&self, rejection: Rejection, mut record: Record, shown: &HeaderMap) -> Response<AnswerBody> {
+        let snapshot = &self.worker.snapshot;
+        let refusal = render::Refusal::new(snapshot, &rejection, &record.trace);
+        let response = render::rejection(snapshot, &refusal, &asked(&record, shown));
+        record.rejection = Some(rejection);
+        finish(response, record)
+    }
+}
+
+fn finish(response: Response<Bytes>, mut record: Record) -> Response<AnswerBody> {
+    record.status = response.status().as_u16();
+    response.map(|body| AnswerBody::own(body, record))
+}
+
+fn asked<'a>(record: &'a Record, shown: &'a HeaderMap) -> Asked<'a> {
+    Asked { method: record.method(), headers: shown, request_id: record.request_id.to_str().unwrap_or_default() }
+}
+
+/// The fields of a request that answers depend on: the others have gone to the backend by then.
+fn shown_in_answers(headers: &HeaderMap) -> HeaderMap {
+    let mut shown = HeaderMap::new();
+    for name in [
+        header::CONTENT_TYPE,
+        header::ORIGIN,
+        header::ACCESS_CONTROL_REQUEST_METHOD,
+        header::ACCESS_CONTROL_REQUEST_HEADERS,
+    ] {
+        if let Some(value) = headers.get(&name) {
+            shown.insert(name, value.clone());
+        }
+    }
+    shown
+}
+
+fn explain(error: UpstreamError) -> Rejection {
+    if let Some(reason) = error.reason() {
+        return Rejection::new(reason, error.to_string());
+    }
+    match error.into_request_body_error() {
+        Ok(body) => match body.downcast_ref::<UploadError>() {
+            Some(upload) => upload.rejection(),
+            None => Rejection::new(Reason::RequestMalformed, "the request body failed"),
+        },
+        Err(error) => Rejection::new(Reason::UpstreamProtocol, error.to_string()),
+    }
+}

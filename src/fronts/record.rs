@@ -1,0 +1,168 @@
+//! What is remembered of a request until it is over, and then goes into the access log and the metrics.
+
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::{HeaderValue, Method};
+
+use super::body::Upload;
+use super::proxy::Worker;
+use crate::clock;
+use crate::core::decision::Trace;
+use crate::core::head;
+use crate::core::rejection::Rejection;
+use crate::core::snapshot::{Mode, UpstreamId};
+use crate::core::time::UnixSeconds;
+use crate::net::http1::Head;
+use crate::telemetry::access_log::{Entry, Upstream, loggable_path};
+use crate::telemetry::metrics::{Finished, RouteRef, UpstreamRef, Verdict};
+
+/// The status under which a request is counted whose client went away before there was an answer; nginx calls it so.
+const CLIENT_CLOSED_REQUEST: u16 = 499;
+
+/// One request. It goes into log and metrics when it is dropped, so that none is missed, however it ends.
+pub(super) struct Record {
+    worker: Rc<Worker>,
+    arrived: Instant,
+    arrived_ms: u64,
+    peer: IpAddr,
+    method: Method,
+    target: Bytes,
+    host: Option<HeaderValue>,
+    pub(super) request_id: HeaderValue,
+    pub(super) status: u16,
+    pub(super) trace: Trace,
+    pub(super) rejection: Option<Rejection>,
+    /// Whether a decision was made at all: not so for answers of the gateway's own.
+    pub(super) decided: bool,
+    pub(super) upstream: Option<(UpstreamId, Option<Duration>)>,
+    pub(super) upload: Option<Rc<Upload>>,
+    pub(super) bytes_out: u64,
+}
+
+impl Record {
+    /// A request whose head has just arrived.
+    pub(super) fn new(worker: &Rc<Worker>, peer: IpAddr, head: &Head) -> Self {
+        let host = head.headers.get(http::header::HOST).cloned();
+        let request_id = worker.ids().of(&head.headers);
+        Self::begin(worker, peer, head.method.clone(), head.target_bytes().clone(), host, request_id)
+    }
+
+    /// What came in place of a request and could not be read as one.
+    pub(super) fn unreadable(worker: &Rc<Worker>, peer: IpAddr) -> Self {
+        Self::begin(worker, peer, unknown_method(), Bytes::new(), None, worker.ids().next())
+    }
+
+    fn begin(
+        worker: &Rc<Worker>,
+        peer: IpAddr,
+        method: Method,
+        target: Bytes,
+        host: Option<HeaderValue>,
+        request_id: HeaderValue,
+    ) -> Self {
+        Self {
+            worker: Rc::clone(worker),
+            arrived: clock::monotonic(),
+            arrived_ms: clock::now_ms(),
+            peer,
+            method,
+            target,
+            host,
+            request_id,
+            status: CLIENT_CLOSED_REQUEST,
+            trace: Trace::default(),
+            rejection: None,
+            decided: true,
+            upstream: None,
+            upload: None,
+            bytes_out: 0,
+        }
+    }
+
+    /// When the request's head had arrived, in seconds.
+    pub(super) fn arrived_at(&self) -> UnixSeconds {
+        UnixSeconds(i64::try_from(self.arrived_ms / 1000).unwrap_or(i64::MAX))
+    }
+
+    pub(super) fn method(&self) -> &Method {
+        &self.method
+    }
+
+    fn count(&self, duration: Duration) {
+        let snapshot = self.worker.snapshot();
+        let route = self.trace.route.and_then(|id| snapshot.routes.get(id).map(|route| (id, route)));
+        let shadow = route.is_some_and(|(_, route)| snapshot.mode_of(route) == Mode::Shadow);
+        let verdict = match (&self.rejection, &self.trace.shadowed) {
+            (Some(rejection), _) => Verdict::Denied(rejection.reason.label()),
+            (None, Some(rejection)) => Verdict::Shadowed(rejection.reason.label()),
+            (None, None) => Verdict::Allowed { shadow },
+        };
+        let upstream = self.upstream.and_then(|(id, duration)| Some((id, self.upstream_name(id)?, duration?)));
+        self.worker.metrics().finish(&Finished {
+            generation: snapshot.number,
+            route: route.map(|(id, route)| RouteRef { index: id.0, label: &route.label }),
+            method: &self.method,
+            status: self.status,
+            verdict: self.decided.then_some(verdict),
+            duration,
+            upstream: upstream.map(|(id, name, duration)| (UpstreamRef { index: id.0, name }, duration)),
+        });
+        if let Some(principal) = &self.trace.principal {
+            debug_assert_eq!(principal.snapshot, snapshot.number);
+            self.worker.metrics().token_cache(self.trace.remembered);
+        }
+    }
+
+    fn log(&self, duration: Duration) {
+        let snapshot = self.worker.snapshot();
+        let target = std::str::from_utf8(&self.target).unwrap_or_default();
+        let route = self.trace.route.and_then(|id| snapshot.routes.get(id));
+        let principal = self.trace.principal.as_deref();
+        let refused = self.rejection.as_ref().or(self.trace.shadowed.as_ref());
+        let host = head::host_name(target, self.host.as_ref());
+        self.worker.log().record(&Entry {
+            time_ms: self.arrived_ms,
+            request_id: self.request_id.to_str().unwrap_or_default(),
+            peer: self.peer,
+            method: self.method.as_str(),
+            host: host.as_deref().unwrap_or_default(),
+            path: loggable_path(target),
+            status: self.status,
+            reason: refused.map(|rejection| rejection.reason.label()),
+            detail: refused.map(|rejection| &*rejection.detail),
+            shadowed: self.rejection.is_none() && self.trace.shadowed.is_some(),
+            route: route.map(|route| &*route.label),
+            issuer: principal.and_then(|principal| snapshot.issuers.get(principal.issuer)).map(|issuer| &*issuer.name),
+            client_id: principal.and_then(|principal| principal.client_id.as_deref()),
+            tenant: self.trace.tenant.as_ref().map(HeaderValue::as_bytes),
+            duration,
+            upstream: self
+                .upstream
+                .and_then(|(id, duration)| Some(Upstream { name: self.upstream_name(id)?, duration })),
+            bytes_in: self.upload.as_ref().map_or(0, |upload| upload.bytes()),
+            bytes_out: self.bytes_out,
+        });
+    }
+
+    fn upstream_name(&self, id: UpstreamId) -> Option<&str> {
+        self.worker.snapshot().upstreams.get(usize::from(id.0)).map(|upstream| &*upstream.name)
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        let duration = clock::monotonic().saturating_duration_since(self.arrived);
+        self.count(duration);
+        if self.worker.log().is_on() {
+            self.log(duration);
+        }
+    }
+}
+
+/// Stands for the method of a request that could not be read: counted as `OTHER`.
+fn unknown_method() -> Method {
+    Method::from_bytes(b"-").unwrap_or_default()
+}

@@ -1,0 +1,3 @@
+//! State that lives longer than a request: what workers remember.
+
+pub mod memo;

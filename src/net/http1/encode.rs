@@ -1,0 +1,191 @@
+//! Answers: from status and fields to bytes (RFC 9112 sections 4 to 7). Pure.
+
+use bytes::{BufMut, BytesMut};
+use http::header::{CONNECTION, CONTENT_LENGTH, DATE, TRANSFER_ENCODING};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version};
+
+/// How the client learns where the body of an answer ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Framing {
+    /// There is none, whatever the fields say: an answer to HEAD, 204, 304.
+    NoBody,
+    /// `Content-Length`.
+    Length(u64),
+    /// The chunked coding.
+    Chunked,
+    /// The end of the connection, for HTTP/1.0.
+    UntilClose,
+}
+
+/// What an answer's framing depends on.
+#[derive(Debug, Clone, Copy)]
+pub struct Exchange {
+    /// Whether the request was a HEAD.
+    pub is_head: bool,
+    /// The request's version.
+    pub version: Version,
+    /// Whether the connection goes on after this answer.
+    pub keep_alive: bool,
+}
+
+/// The framing of an answer whose body is `length` bytes long, if that is known.
+#[must_use]
+pub fn framing(exchange: &Exchange, status: StatusCode, length: Option<u64>) -> Framing {
+    if exchange.is_head || status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED {
+        return Framing::NoBody;
+    }
+    match length {
+        Some(length) => Framing::Length(length),
+        None if exchange.version == Version::HTTP_11 => Framing::Chunked,
+        None => Framing::UntilClose,
+    }
+}
+
+/// Writes the status line and the fields. Framing and connection fields are ours; those in `headers` are left out.
+pub fn head(out: &mut BytesMut, exchange: &Exchange, status: StatusCode, headers: &HeaderMap, framing: Framing) {
+    status_line(out, status);
+    for (name, value) in headers {
+        let ours = name == TRANSFER_ENCODING
+            || name == CONNECTION
+            || (name == CONTENT_LENGTH && (framing != Framing::NoBody || status == StatusCode::NO_CONTENT));
+        if !ours {
+            field(out, name, value.as_bytes());
+        }
+    }
+    match framing {
+        Framing::Length(length) => {
+            field(out, &CONTENT_LENGTH, itoa::Buffer::new().format(length).as_bytes());
+        }
+        Framing::Chunked => field(out, &TRANSFER_ENCODING, b"chunked"),
+        Framing::NoBody | Framing::UntilClose => {}
+    }
+    if !headers.contains_key(DATE) {
+        super::date::with_now(|now| field(out, &DATE, now));
+    }
+    match (exchange.keep_alive && framing != Framing::UntilClose, exchange.version) {
+        (false, _) => field(out, &CONNECTION, b"close"),
+        (true, Version::HTTP_10) => field(out, &CONNECTION, b"keep-alive"),
+        (true, _) => {}
+    }
+    out.put_slice(b"\r\n");
+}
+
+/// Writes an informational answer.
+pub fn interim(out: &mut BytesMut, status: StatusCode, headers: &HeaderMap) {
+    status_line(out, status);
+    for (name, value) in headers {
+        let framing: [&HeaderName; 3] = [&TRANSFER_ENCODING, &CONNECTION, &CONTENT_LENGTH];
+        if !framing.contains(&name) {
+            field(out, name, value.as_bytes());
+        }
+    }
+    out.put_slice(b"\r\n");
+}
+
+/// Writes what goes before a chunk's data; CRLF goes behind it.
+pub fn chunk_size(out: &mut BytesMut, bytes: usize) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digits = (usize::BITS - bytes.leading_zeros()).div_ceil(4).max(1);
+    for place in (0..digits).rev() {
+        let digit = (bytes >> (4 * place)) & 0xf;
+        out.put_u8(DIGITS.get(digit).copied().unwrap_or(b'0'));
+    }
+    out.put_slice(b"\r\n");
+}
+
+/// Writes the last chunk and the trailer section.
+pub fn last_chunk(out: &mut BytesMut, trailers: Option<&HeaderMap>) {
+    out.put_slice(b"0\r\n");
+    for (name, value) in trailers.into_iter().flatten() {
+        field(out, name, value.as_bytes());
+    }
+    out.put_slice(b"\r\n");
+}
+
+fn status_line(out: &mut BytesMut, status: StatusCode) {
+    if status == StatusCode::OK {
+        return out.put_slice(b"HTTP/1.1 200 OK\r\n");
+    }
+    out.put_slice(b"HTTP/1.1 ");
+    out.put_slice(status.as_str().as_bytes());
+    out.put_slice(b" ");
+    out.put_slice(status.canonical_reason().unwrap_or_default().as_bytes());
+    out.put_slice(b"\r\n");
+}
+
+fn field(out: &mut BytesMut, name: &HeaderName, value: &[u8]) {
+    out.reserve(name.as_str().len() + value.len() + 4);
+    out.put_slice(name.as_str().as_bytes());
+    out.put_slice(b": ");
+    out.put_slice(value);
+    out.put_slice(b"\r\n");
+}
+
+/// Whether an answer asks for its connection to be closed.
+#[must_use]
+pub fn asks_to_close(headers: &HeaderMap) -> bool {
+    headers.get_all(CONNECTION).iter().any(|value| has_token(value, "close"))
+}
+
+/// Whether a comma-separated field value holds `token`, in any case (RFC 9110 section 5.6.1).
+#[must_use]
+pub fn has_token(value: &HeaderValue, token: &str) -> bool {
+    value.as_bytes().split(|byte| *byte == b',').any(|item| item.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HTTP_11: Exchange = Exchange { is_head: false, version: Version::HTTP_11, keep_alive: true };
+
+    fn encoded(
+        exchange: &Exchange,
+        status: u16,
+        fields: &[(&'static str, &'static str)],
+        length: Option<u64>,
+    ) -> String {
+        let status = StatusCode::from_u16(status).unwrap();
+        let mut headers = HeaderMap::from_iter([(DATE, HeaderValue::from_static("now"))]);
+        for (name, value) in fields {
+            headers.append(*name, HeaderValue::from_static(value));
+        }
+        let mut out = BytesMut::new();
+        head(&mut out, exchange, status, &headers, framing(exchange, status, length));
+        String::from_utf8(out.to_vec()).unwrap()
+    }
+
+    #[test]
+    fn each_answer_has_one_framing() {
+        let odd = [("content-length", "99"), ("transfer-encoding", "gzip"), ("connection", "x")];
+        assert_eq!(encoded(&HTTP_11, 200, &odd, Some(5)), "HTTP/1.1 200 OK\r\ndate: now\r\ncontent-length: 5\r\n\r\n");
+        assert_eq!(
+            encoded(&HTTP_11, 200, &odd, None),
+            "HTTP/1.1 200 OK\r\ndate: now\r\ntransfer-encoding: chunked\r\n\r\n"
+        );
+        assert_eq!(encoded(&HTTP_11, 204, &odd, None), "HTTP/1.1 204 No Content\r\ndate: now\r\n\r\n");
+    }
+
+    #[test]
+    fn an_answer_to_head_keeps_the_length_it_stands_for() {
+        let exchange = Exchange { is_head: true, ..HTTP_11 };
+        let answer = encoded(&exchange, 200, &[("content-length", "99")], Some(0));
+        assert_eq!(answer, "HTTP/1.1 200 OK\r\ndate: now\r\ncontent-length: 99\r\n\r\n");
+    }
+
+    #[test]
+    fn http_1_0_ends_with_the_connection_unless_the_length_is_known() {
+        let exchange = Exchange { version: Version::HTTP_10, ..HTTP_11 };
+        assert!(encoded(&exchange, 200, &[], None).contains("connection: close"));
+        assert!(encoded(&exchange, 200, &[], Some(1)).contains("connection: keep-alive"));
+    }
+
+    #[test]
+    fn chunk_sizes_are_hexadecimal() {
+        for (size, text) in [(0, "0\r\n"), (1, "1\r\n"), (15, "f\r\n"), (16, "10\r\n"), (65_536, "10000\r\n")] {
+            let mut out = BytesMut::new();
+            chunk_size(&mut out, size);
+            assert_eq!(out, text.as_bytes());
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! Request heads: from bytes to method, target and fields (RFC 9112 sections 2, 3 and 5), or to a refusal.
+
+use std::mem::MaybeUninit;
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
+use memchr::memchr;
+
+/// Most header fields in a request.
+pub const HEADERS_MAX: usize = 128;
+
+/// Request line and header fields.
+#[derive(Debug, Clone)]
+pub struct Head {
+    /// The method.
+    pub method: Method,
+    /// The version, 1.0 or 1.1.
+    pub version: Version,
+    /// The fields.
+    pub headers: HeaderMap,
+    target: Bytes,
+}
+
+/// Why a head is refused. The texts are for the operator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum HeadError {
+    /// Not the syntax of RFC 9112.
+    #[error("{0}")]
+    Malformed(&'static str),
+    /// Longer than allowed, in bytes or in fields.
+    #[error("the request head is longer than limits.header_bytes, or has too many fields")]
+    TooLarge,
+}
+
+/// Where a search for the end of a head has come to, so that no byte is looked at twice however slowly they arrive.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Scan {
+    line_start: usize,
+    seen: usize,
+}
+
+impl Head {
+    /// The request target, byte for byte.
+    #[must_use]
+    pub fn target(&self) -> &str {
+        // Made from a `str` in `parse`; an empty target is refused everywhere.
+        std::str::from_utf8(&self.target).unwrap_or_default()
+    }
+
+    /// The request target's bytes, shared.
+    #[must_use]
+    pub fn target_bytes(&self) -> &Bytes {
+        &self.target
+    }
+}
+
+impl Scan {
+    /// Looks for the empty line that ends the head in `buffer`, which starts with the head; `Some(length)` once it is
+    /// there. Refuses a line feed without carriage return as soon as it is seen: some readers end a line there.
+    ///
+    /// # Errors
+    /// [`HeadError::Malformed`] for a bare line feed, [`HeadError::TooLarge`] once `bytes_max` is passed.
+    pub fn end(&mut self, buffer: &[u8], bytes_max: usize) -> Result<Option<usize>, HeadError> {
+        while let Some(found) = buffer.get(self.seen..).and_then(|rest| memchr(b'\n', rest)) {
+            let line_feed = self.seen + found;
+            let line = buffer.get(self.line_start..line_feed).unwrap_or_default();
+            let Some(line) = line.strip_suffix(b"\r") else {
+                return Err(HeadError::Malformed("a line ends in a bare line feed"));
+            };
+            self.seen = line_feed + 1;
+            let is_first = self.line_start == 0;
+            self.line_start = self.seen;
+            if line.is_empty() && !is_first {
+                return if self.seen > bytes_max { Err(HeadError::TooLarge) } else { Ok(Some(self.seen)) };
+            }
+        }
+        self.seen = buffer.len();
+        if buffer.len() > bytes_max { Err(HeadError::TooLarge) } else { Ok(None) }
+    }
+}
+
+/// Removes the empty line that some clients send before a request line (RFC 9112 section 2.2).
+pub fn skip_empty_line(buffer: &mut BytesMut) {
+    if buffer.starts_with(b"\r\n") {
+        let _ = buffer.split_to(2);
+    }
+}
+
+/// Parses one whole head, its final empty line included.
+///
+/// # Errors
+/// [`HeadError`], for whatever RFC 9112 does not allow in a request; leniency is where smuggling begins.
+pub fn parse(bytes: &Bytes) -> Result<Head, HeadError> {
+    let mut fields = [const { MaybeUninit::uninit() }; HEADERS_MAX];
+    let mut request = httparse::Request::new(&mut []);
+    match request.parse_with_uninit_headers(bytes, &mut fields) {
+        Ok(httparse::Status::Complete(length)) if length == bytes.len() => {}
+        Ok(_) => return Err(HeadError::Malformed("the head ends before its empty line")),
+        Err(error) => return Err(explain(error)),
+    }
+    let (Some(method), Some(target), Some(minor)) = (request.method, request.path, request.version) else {
+        return Err(HeadError::Malformed("the request line is incomplete"));
+    };
+    let version = if minor == 1 { Version::HTTP_11 } else { Version::HTTP_10 };
+    let headers = fields_of(bytes, request.headers)?;
+    if version == Version::HTTP_11 && !headers.contains_key(http::header::HOST) {
+        return Err(HeadError::Malformed("an HTTP/1.1 request without Host"));
+    }
+    Ok(Head {
+        method: Method::from_bytes(method.as_bytes()).map_err(|_| HeadError::Malformed("the method is no token"))?,
+        target: bytes.slice_ref(target.as_bytes()),
+        version,
+        headers,
+    })
+}
+
+/// The fields, their values sharing the head's bytes.
+fn fields_of(bytes: &Bytes, fields: &[httparse::Header<'_>]) -> Result<HeaderMap, HeadError> {
+    let mut headers = HeaderMap::with_capacity(fields.len());
+    for field in fields {
+        let name = HeaderName::from_bytes(field.name.as_bytes())
+            .map_err(|_| HeadError::Malformed("a header name is no token"))?;
+        let value = HeaderValue::from_maybe_shared(bytes.slice_ref(field.value))
+            .map_err(|_| HeadError::Malformed("a header value holds a control character"))?;
+        headers.append(name, value);
+    }
+    Ok(headers)
+}
+
+fn explain(error: httparse::Error) -> HeadError {
+    HeadError::Malformed(match error {
+        httparse::Error::TooManyHeaders => return HeadError::TooLarge,
+        httparse::Error::HeaderName => "a header name is no token, or is not followed by its colon",
+        httparse::Error::HeaderValue => "a header value holds a control character or is folded over lines",
+        httparse::Error::NewLine => "a carriage return without line feed",
+        httparse::Error::Token => "the request line is not a method, a target and a version",
+        httparse::Error::Version => "the version is neither HTTP/1.1 nor HTTP/1.0",
+        httparse::Error::Status => "not a request",
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(text: &str) -> Result<Head, HeadError> {
+        let end = Scan::default().end(text.as_bytes(), 1024)?.ok_or(HeadError::Malformed("incomplete"))?;
+        parse(&Bytes::copy_from_slice(&text.as_bytes()[..end]))
+    }
+
+    #[test]
+    fn a_plain_head_is_taken_apart() {
+        let head = parsed("GET /a?b HTTP/1.1\r\nHost: h\r\nX-Twice: 1\r\nx-twice: 2\r\n\r\nrest").unwrap();
+        assert_eq!((head.method.as_str(), head.target(), head.version), ("GET", "/a?b", Version::HTTP_11));
+        assert_eq!(head.headers.get_all("x-twice").iter().count(), 2);
+    }
+
+    #[test]
+    fn whatever_has_two_readings_is_refused() {
+        for bad in [
+            "GET / HTTP/1.1\nHost: h\n\n",
+            "GET / HTTP/1.1\r\nHost: h\r\n folded\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost : h\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: h\r\nX\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: h\r\n: v\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: h\r\nX: a\rb\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: h\r\nX: a\0b\r\n\r\n",
+            "GET  / HTTP/1.1\r\nHost: h\r\n\r\n",
+            "GET / HTTP/1.2\r\nHost: h\r\n\r\n",
+            "GET /\r\n\r\n",
+            "GET / HTTP/1.1\r\n\r\n",
+        ] {
+            assert!(matches!(parsed(bad), Err(HeadError::Malformed(_))), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn the_end_is_found_however_the_bytes_arrive() {
+        let text = b"GET / HTTP/1.1\r\nHost: h\r\n\r\nbody\n";
+        let mut scan = Scan::default();
+        for length in 0..text.len() - 5 {
+            assert_eq!(scan.end(&text[..length], 1024), Ok(None), "{length}");
+        }
+        assert_eq!(scan.end(text, 1024), Ok(Some(text.len() - 5)));
+        assert_eq!(Scan::default().end(text, 20), Err(HeadError::TooLarge));
+    }
+}

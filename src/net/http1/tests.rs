@@ -1,0 +1,136 @@
+//! The server over a real socket, with a service that tells what it was asked.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Response, StatusCode};
+use http_body_util::{BodyExt, Full};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::{Builder, LocalOptions};
+
+use super::{Limits, Refusal, Request, Service, serve};
+use crate::net::drain::Drain;
+
+const LIMITS: Limits =
+    Limits { header_bytes: 1024, request_head: Duration::from_secs(5), idle: Duration::from_secs(5) };
+
+/// Answers with method, target and body; `/early` without reading the body, `/hints` after a 103.
+struct Tell;
+
+impl Service for Tell {
+    type Body = Full<Bytes>;
+
+    async fn call(&self, request: Request) -> Response<Full<Bytes>> {
+        let told = format!("{} {} ", request.head.method, request.head.target());
+        if request.head.target() == "/early" {
+            return Response::new(Full::from("early"));
+        }
+        if request.head.target() == "/hints" {
+            let mut hints = Response::new(());
+            *hints.status_mut() = StatusCode::EARLY_HINTS;
+            request.interim.push(hints);
+            tokio::task::yield_now().await;
+        }
+        match request.body.collect().await {
+            Ok(body) => Response::new(Full::from([told.as_bytes(), &body.to_bytes()].concat())),
+            Err(error) => Response::new(Full::from(error.to_string())),
+        }
+    }
+
+    fn refuse(&self, refusal: Refusal) -> Response<Full<Bytes>> {
+        let mut response = Response::new(Full::from(format!("{refusal:?}")));
+        *response.status_mut() = StatusCode::BAD_REQUEST;
+        response
+    }
+}
+
+/// What the server sends for `input`, up to its closing the connection.
+fn exchange(input: &[u8]) -> String {
+    converse(async |client| client.write_all(input).await.unwrap())
+}
+
+fn converse(talk: impl AsyncFnOnce(&mut TcpStream)) -> String {
+    let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default()).unwrap();
+    runtime.block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        tokio::task::spawn_local(async move { serve(stream, &Tell, LIMITS, &Drain::default()).await });
+        let mut output = String::new();
+        let conversation = async {
+            talk(&mut client).await;
+            client.read_to_string(&mut output).await.unwrap();
+        };
+        tokio::time::timeout(Duration::from_secs(10), conversation).await.expect("the server closes the connection");
+        output
+    })
+}
+
+#[test]
+fn requests_behind_one_another_are_answered_in_order() {
+    let answers = exchange(
+        b"GET /1 HTTP/1.1\r\nHost: h\r\n\r\nPOST /2 HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nab\
+          POST /3 HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nc\r\n0\r\n\r\n\
+          GET /4 HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\nGET /5 HTTP/1.1\r\nHost: h\r\n\r\n",
+    );
+    let places: Vec<_> = ["GET /1 ", "POST /2 ab", "POST /3 c", "GET /4 "].map(|told| answers.find(told)).into();
+    assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{answers}");
+    assert!(!answers.contains("/5"), "nothing is answered after the last answer: {answers}");
+}
+
+#[test]
+fn a_body_that_nobody_reads_is_read_over() {
+    let answers = exchange(b"POST /early HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabcGET /2 HTTP/1.0\r\n\r\n");
+    assert!(answers.contains("early") && answers.contains("GET /2 "), "{answers}");
+}
+
+#[test]
+fn one_hundred_continue_comes_when_the_body_is_wanted() {
+    let answer = converse(async |client| {
+        let head =
+            b"POST /1 HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n";
+        client.write_all(head).await.unwrap();
+        let mut go_on = [0; 25];
+        client.read_exact(&mut go_on).await.unwrap();
+        assert_eq!(&go_on, b"HTTP/1.1 100 Continue\r\n\r\n");
+        client.write_all(b"ab").await.unwrap();
+    });
+    assert!(answer.starts_with("HTTP/1.1 200 OK") && answer.ends_with("POST /1 ab"), "{answer}");
+}
+
+#[test]
+fn one_hundred_continue_does_not_come_when_the_body_is_not_wanted() {
+    let answer = exchange(b"POST /early HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n");
+    assert!(answer.starts_with("HTTP/1.1 200 OK") && answer.contains("connection: close"), "{answer}");
+}
+
+#[test]
+fn early_hints_pass() {
+    let answer = exchange(b"GET /hints HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+    assert!(answer.starts_with("HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\n"), "{answer}");
+}
+
+#[test]
+fn nothing_is_read_behind_a_broken_request() {
+    for broken in [
+        "GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+        "GET / HTTP/1.1\nHost: h\n\n",
+        "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nz\r\n",
+    ] {
+        let answer = exchange(format!("{broken}GET /next HTTP/1.1\r\nHost: h\r\n\r\n").as_bytes());
+        assert!(!answer.contains("/next"), "{answer}");
+        assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{answer}");
+    }
+}
+
+#[test]
+fn an_empty_line_before_a_request_is_skipped() {
+    assert!(exchange(b"\r\nGET /1 HTTP/1.0\r\n\r\n").contains("GET /1 "));
+}
+
+#[test]
+fn an_endless_head_is_cut_off() {
+    let answer = exchange(format!("GET / HTTP/1.1\r\nHost: {}", "x".repeat(2000)).as_bytes());
+    assert!(answer.contains("TooLarge"), "{answer}");
+}

@@ -1,0 +1,38 @@
+//! 1xx responses on their way to the client (RFC 9110 section 15.2).
+
+use std::fmt;
+use std::sync::Arc;
+
+use http::{Request, Response};
+
+use super::headers::clean_response;
+
+/// Where the 1xx responses to a request go. Put into the request's extensions; without one they are dropped.
+#[derive(Clone)]
+pub struct InformationalSink(Arc<dyn Fn(Response<()>) + Send + Sync>);
+
+impl InformationalSink {
+    /// A sink that is given the responses, without hop-by-hop fields, in their order and all before the final response.
+    /// It must not wait.
+    #[must_use]
+    pub fn new(take: impl Fn(Response<()>) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(take))
+    }
+
+    /// Has the responses to `request` come here.
+    pub(super) fn attach<B>(self, request: &mut Request<B>) {
+        hyper::ext::on_informational(request, move |response| {
+            let mut informational = Response::new(());
+            *informational.status_mut() = response.status();
+            informational.headers_mut().clone_from(response.headers());
+            clean_response(informational.headers_mut());
+            (self.0)(informational);
+        });
+    }
+}
+
+impl fmt::Debug for InformationalSink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("InformationalSink").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,157 @@
+//! The built binary as a process, on free ports of the loopback.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Command;
+
+use rustix::process::Signal;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::client::Client;
+use super::curl::curl;
+use super::process::Process;
+use super::response::Response;
+use super::tokens;
+
+/// Where everything listens, unless a test's configuration has its own `listeners`.
+const LISTENERS: &str = "listeners: [{address: 127.0.0.1:0}]\nadmin: {address: 127.0.0.1:0}\n";
+
+/// The issuer of [`tokens::mint`], unless a test's configuration has its own `issuers`.
+const ISSUERS: &str = "issuers:
+  - name: demo
+    issuer: https://issuer.example
+    audiences: [https://api.example]
+    keys: {jwks_file: ./jwks.json}
+";
+
+/// A running gateway.
+pub(crate) struct Gateway {
+    process: Process,
+    directory: TempDir,
+    /// The proxy listeners, in the order of the configuration.
+    pub(crate) proxies: Vec<SocketAddr>,
+    pub(crate) admin: Option<SocketAddr>,
+    pub(crate) health: Option<SocketAddr>,
+}
+
+/// What a gateway has written until its end.
+pub(crate) struct Finished {
+    /// The access log.
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Gateway {
+    /// Starts a gateway with this configuration and waits until it is ready.
+    pub(crate) fn start(config: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("config.yaml");
+        fs::copy(tokens::JWKS_FILE, directory.path().join("jwks.json")).unwrap();
+        fs::write(&file, complete(config)).unwrap();
+
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sidegate"));
+        command.args(["run", "-c"]).arg(&file).current_dir(directory.path()).env_clear();
+        let process = Process::spawn(&mut command);
+        let events = process.stderr.wait_for("the event \"ready\"", |log| {
+            let events: Vec<Value> = lines(log).collect();
+            events.iter().any(|event| event["message"] == "ready").then_some(events)
+        });
+        let bound = |surface: &str| addresses(&events, surface);
+        let (proxies, admin, health) = (bound("proxy"), bound("admin").pop(), bound("health").pop());
+        Self { process, directory, proxies, admin, health }
+    }
+
+    /// A new connection to the first proxy listener.
+    pub(crate) fn connect(&self) -> Client {
+        Client::connect(self.address())
+    }
+
+    /// The first proxy listener.
+    pub(crate) fn address(&self) -> SocketAddr {
+        *self.proxies.first().expect("a proxy listener")
+    }
+
+    /// One request on a connection of its own.
+    pub(crate) fn ask(&self, request: impl AsRef<[u8]>) -> Response {
+        let mut client = self.connect();
+        client.send(request);
+        client.receive()
+    }
+
+    /// GET of a path on the admin listener: status and body.
+    pub(crate) fn admin_get(&self, path: &str) -> (u16, String) {
+        get(self.admin.expect("an admin listener"), path)
+    }
+
+    /// GET of a path on the health listener: status and body.
+    pub(crate) fn health_get(&self, path: &str) -> (u16, String) {
+        get(self.health.expect("a health listener"), path)
+    }
+
+    /// Where the configuration lies.
+    pub(crate) fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Resident memory in bytes.
+    pub(crate) fn resident_bytes(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        let kibibytes: u64 = line.trim().strip_suffix(" kB").unwrap().parse().unwrap();
+        kibibytes * 1024
+    }
+
+    /// Waits for an access log entry that `wanted` holds for.
+    pub(crate) fn access_log_entry(&self, wanted: impl Fn(&Value) -> bool) -> Value {
+        self.process.stdout.wait_for("an access log entry", |log| lines(log).find(|entry| wanted(entry)))
+    }
+
+    /// Asks it to end, without waiting.
+    pub(crate) fn terminate(&self) {
+        self.process.signal(Signal::TERM);
+    }
+
+    /// Waits until it has ended by itself, with exit code 0.
+    pub(crate) fn wait(mut self) -> Finished {
+        let exit = self.process.wait();
+        let finished = Finished { stdout: self.process.stdout.text(), stderr: self.process.stderr.text() };
+        assert!(exit.success(), "{exit}; stderr:\n{}", finished.stderr);
+        finished
+    }
+
+    /// Waits until it has ended, however.
+    pub(crate) fn wait_for_any_end(mut self) {
+        self.process.wait();
+    }
+
+    /// Ends it and returns what it wrote.
+    pub(crate) fn stop(self) -> Finished {
+        self.terminate();
+        self.wait()
+    }
+}
+
+fn get(address: SocketAddr, path: &str) -> (u16, String) {
+    let answer = curl(&[&format!("http://{address}{path}")]);
+    (answer.status, String::from_utf8(answer.body).unwrap())
+}
+
+fn complete(config: &str) -> String {
+    let has = |key: &str| config.lines().any(|line| line.starts_with(key));
+    let listeners = if has("listeners:") { "" } else { LISTENERS };
+    let issuers = if has("issuers:") { "" } else { ISSUERS };
+    format!("{listeners}{issuers}{config}")
+}
+
+/// The JSON objects among the complete lines of a log.
+fn lines(log: &str) -> impl Iterator<Item = Value> {
+    let complete = log.rsplit_once('\n').map_or("", |(complete, _)| complete);
+    complete.lines().filter_map(|line| serde_json::from_str(line).ok())
+}
+
+fn addresses(events: &[Value], surface: &str) -> Vec<SocketAddr> {
+    let bound = events.iter().filter(|event| event["message"] == "listening" && event["surface"] == surface);
+    bound.map(|event| event["address"].as_str().unwrap().parse().unwrap()).collect()
+}

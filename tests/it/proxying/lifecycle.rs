@@ -1,0 +1,160 @@
+//! Connections that take their time or come in numbers, and the end of the process.
+
+use std::io::Read;
+use std::time::{Duration, Instant};
+
+use super::{Setup, request};
+use crate::harness::PATIENCE;
+use crate::harness::backend::{OK, RawBackend, Then};
+use crate::harness::client::Client;
+use crate::harness::sync::Gate;
+
+#[test]
+fn a_head_that_does_not_come_ends_the_connection() {
+    let backend = RawBackend::fixed(OK);
+    let gateway = Setup { more: "limits: {request_head: 300ms}", upstream: "" }.start(&[backend.address]);
+    for start in ["", "GET /a HTTP/1.1\r\n", "GET /a HTTP/1.1\r\nHost: a\r\nX-Pad: "] {
+        let mut client = gateway.connect();
+        client.send(start);
+        // Whether anything is answered is left open; that the connection ends is not.
+        if let Ok(response) = client.try_receive() {
+            assert!(response.status >= 400 && response.closes(), "{response:?}");
+            client.expect_closed();
+        }
+    }
+    assert!(backend.so_far().is_empty());
+}
+
+#[test]
+fn a_head_that_trickles_in_ends_the_connection() {
+    let backend = RawBackend::fixed(OK);
+    let gateway = Setup { more: "limits: {request_head: 300ms}", upstream: "" }.start(&[backend.address]);
+    let mut client = gateway.connect();
+    let mut stream = client.writer();
+    stream.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+    let started = Instant::now();
+    // Each byte would start the time anew, if the time were that between two bytes. The read is the pause.
+    while started.elapsed() < PATIENCE {
+        let ended = client.try_send("G").is_err() || stream.read(&mut [0; 1024]).is_ok();
+        if ended {
+            return;
+        }
+    }
+    panic!("the connection is still there");
+}
+
+#[test]
+fn an_idle_connection_ends() {
+    let backend = RawBackend::fixed(OK);
+    let gateway = Setup { more: "limits: {idle: 200ms}", upstream: "" }.start(&[backend.address]);
+    let mut client = gateway.connect();
+    client.send(request("GET", "/a"));
+    assert_eq!(client.receive().status, 200);
+    client.expect_closed();
+}
+
+#[test]
+fn a_body_that_stops_coming_ends_the_request() {
+    let backend = RawBackend::fixed(OK);
+    let gateway = Setup { more: "limits: {idle: 200ms}", upstream: "" }.start(&[backend.address]);
+    let mut client = gateway.connect();
+    client.send("POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhello");
+    assert!(!backend.next().complete);
+    if let Ok(response) = client.try_receive() {
+        assert!(response.status >= 400, "{response:?}");
+        client.expect_closed();
+    }
+}
+
+#[test]
+fn more_connections_than_allowed_are_turned_away() {
+    let backend = RawBackend::fixed(OK);
+    let gateway = Setup { more: "limits: {connections: 4}", upstream: "" }.start(&[backend.address]);
+    let answered = |client: &mut Client| {
+        client.try_send(request("GET", "/a")).is_ok()
+            && client.try_receive().is_ok_and(|response| response.status == 200)
+    };
+    let mut clients: Vec<Client> = (0..4).map(|_| gateway.connect()).collect();
+    assert!(clients.iter_mut().all(answered));
+    assert!(!answered(&mut gateway.connect()), "a fifth connection was served");
+    assert!(clients.iter_mut().all(answered), "those that were there are served on");
+    drop(clients.pop());
+    let started = Instant::now();
+    while !answered(&mut gateway.connect()) {
+        assert!(started.elapsed() < PATIENCE, "the place that became free is not given away");
+    }
+}
+
+#[test]
+fn the_end_waits_for_requests_in_flight() {
+    let gate = Gate::default();
+    let held = gate.clone();
+    let backend = RawBackend::start(move |exchange| {
+        if exchange.seen.request() == "GET /held" {
+            held.pass();
+        }
+        exchange.send(OK).map(|()| Then::KeepAlive)
+    });
+    let gateway = Setup { more: "limits: {drain_delay: 1ms, drain: 10s}", upstream: "" }.start(&[backend.address]);
+    let address = gateway.address();
+    let mut idle = gateway.connect();
+    idle.send(request("GET", "/a"));
+    assert_eq!(idle.receive().status, 200);
+    let mut busy = gateway.connect();
+    busy.send(request("GET", "/held"));
+    backend.next();
+    assert_eq!(backend.next().request(), "GET /held");
+
+    gateway.terminate();
+    idle.expect_closed();
+    let started = Instant::now();
+    while Client::try_connect(address).is_ok() {
+        assert!(started.elapsed() < PATIENCE, "connections are still taken");
+    }
+    gate.open();
+    let response = busy.receive();
+    assert_eq!((response.status, response.closes()), (200, true));
+    busy.expect_closed();
+    gateway.wait();
+}
+
+#[test]
+fn the_end_does_not_wait_for_ever() {
+    let gate = Gate::default();
+    let held = gate.clone();
+    let backend = RawBackend::start(move |_| {
+        held.pass();
+        Ok(Then::Close)
+    });
+    let gateway = Setup { more: "limits: {drain_delay: 1ms, drain: 200ms}", upstream: "" }.start(&[backend.address]);
+    let mut busy = gateway.connect();
+    busy.send(request("GET", "/held"));
+    backend.next();
+    gateway.stop();
+    gate.open();
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    let gate = Gate::default();
+    let held = gate.clone();
+    let backend = RawBackend::start(move |_| {
+        held.pass();
+        Ok(Then::Close)
+    });
+    let gateway = Setup { more: "limits: {drain_delay: 1ms, drain: 1h}", upstream: "" }.start(&[backend.address]);
+    let mut idle = gateway.connect();
+    idle.send(request("GET", "/idle"));
+    let mut busy = gateway.connect();
+    busy.send(request("GET", "/held"));
+    backend.next();
+    backend.next();
+    gateway.terminate();
+    let started = Instant::now();
+    while Client::try_connect(gateway.address()).is_ok() {
+        assert!(started.elapsed() < PATIENCE, "connections are still taken");
+    }
+    gateway.terminate();
+    gateway.wait_for_any_end();
+    gate.open();
+}

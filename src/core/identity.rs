@@ -75,3 +75,77 @@ fn scalar_text(claim: &Json) -> Option<Cow<'_, str>> {
         Json::Null | Json::Float(_) | Json::Array(_) | Json::Object(_) => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::snapshot::{Authorization, ClaimRef};
+
+    /// The one header that says this claim, for a token with these claims.
+    fn header(claims: &str, claim: &str) -> Option<Vec<u8>> {
+        let source = IdentitySource::Claim(ClaimRef::parse(claim).unwrap());
+        told(claims, source, &Grant::default())
+    }
+
+    fn told(claims: &str, source: IdentitySource, grant: &Grant) -> Option<Vec<u8>> {
+        let claims = Json::parse(claims.as_bytes()).unwrap().into_object().unwrap();
+        let headers = [(HeaderName::from_static("x-claim"), source)].into();
+        let identity = Identity { tenant: None, headers, authorization: Authorization::Forward };
+        super::headers(&identity, &claims, Some("acme"), grant).first().map(|(_, value)| value.as_bytes().to_vec())
+    }
+
+    #[test]
+    fn a_claim_is_told_in_one_spelling() {
+        let told = [
+            (r#"{"c":"a b"}"#, "a b"),
+            (r#"{"c":"Zoë"}"#, "Zoë"),
+            (r#"{"c":-42}"#, "-42"),
+            (r#"{"c":true}"#, "true"),
+            (r#"{"c":["a",7,false]}"#, "a 7 false"),
+            (r#"{"c":["a","b c",{"x":1},["y"],null,1.5,"","d"]}"#, "a d"),
+        ];
+        for (claims, value) in told {
+            assert_eq!(header(claims, "c"), Some(value.as_bytes().to_vec()), "{claims}");
+        }
+    }
+
+    #[test]
+    fn what_would_not_arrive_as_it_was_sent_is_left_out() {
+        for claims in [
+            r#"{"c":"a\r\nX-Admin: 1"}"#,
+            r#"{"c":"a\u0000"}"#,
+            r#"{"c":"a\u007f"}"#,
+            r#"{"c":"a\u0085b"}"#,
+            r#"{"c":" a"}"#,
+            r#"{"c":"a "}"#,
+            r#"{"c":"\u00a0a"}"#,
+            r#"{"c":""}"#,
+            r#"{"c":[]}"#,
+            r#"{"c":["ok","bad\u0007"]}"#,
+            r#"{"c":{"x":1}}"#,
+            r#"{"c":1.5}"#,
+            r#"{"c":null}"#,
+            "{}",
+        ] {
+            assert_eq!(header(claims, "c"), None, "{claims}");
+        }
+    }
+
+    #[test]
+    fn client_scopes_and_roles_are_told_as_they_were_worked_out() {
+        let names = |names: &[&str]| names.iter().map(|name| Box::from(*name)).collect();
+        let grant = Grant { scope_names: names(&["a", "b"]), role_names: names(&["r"]), ..Grant::default() };
+        assert_eq!(told("{}", IdentitySource::ClientId, &grant), Some(b"acme".to_vec()));
+        assert_eq!(told("{}", IdentitySource::Scopes, &grant), Some(b"a b".to_vec()));
+        assert_eq!(told("{}", IdentitySource::Roles, &grant), Some(b"r".to_vec()));
+        assert_eq!(told("{}", IdentitySource::Roles, &Grant::default()), None);
+    }
+
+    #[test]
+    fn all_headers_together_have_an_end() {
+        let claims = format!(r#"{{"c":"{}"}}"#, "x".repeat(BYTES_MAX));
+        assert!(header(&claims, "c").is_some());
+        let claims = format!(r#"{{"c":"{}"}}"#, "x".repeat(BYTES_MAX + 1));
+        assert!(header(&claims, "c").is_none());
+    }
+}

@@ -95,3 +95,85 @@ fn is_app_object(claims: &Object) -> bool {
     let subject = claims.str("sub");
     subject.is_some() && claims.str("oid") == subject && !claims.has("scp")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::snapshot::ClaimRef;
+
+    fn claims(text: &str) -> Object {
+        Json::parse(text.as_bytes()).unwrap().into_object().unwrap()
+    }
+
+    fn kind(text: &str) -> Kind {
+        Kind::of(&claims(text), Some("acme"), None)
+    }
+
+    #[test]
+    fn a_client_is_known_by_its_subject() {
+        for text in ["{}", r#"{"sub":""}"#, r#"{"sub":"acme"}"#, r#"{"sub":"acme@clients"}"#] {
+            assert_eq!(kind(text), Kind::Client, "{text}");
+        }
+        for text in [r#"{"sub":"alice"}"#, r#"{"sub":"ACME"}"#, r#"{"sub":"acme@client"}"#, r#"{"sub":"@clients"}"#] {
+            assert_eq!(kind(text), Kind::User, "{text}");
+        }
+        assert_eq!(Kind::of(&claims(r#"{"sub":"acme"}"#), None, None), Kind::User);
+    }
+
+    #[test]
+    fn a_client_is_known_by_what_its_issuer_says() {
+        for text in [
+            r#"{"sub":"x","gty":"client-credentials"}"#,
+            r#"{"sub":"x","idtyp":"app"}"#,
+            r#"{"sub":"x","preferred_username":"service-account-a","client_id":"a"}"#,
+            r#"{"sub":"x","preferred_username":"service-account-a","clientId":"a"}"#,
+            r#"{"sub":"x","oid":"x"}"#,
+        ] {
+            assert_eq!(kind(text), Kind::Client, "{text}");
+        }
+        for text in [
+            r#"{"sub":"x","gty":["client-credentials"]}"#,
+            r#"{"sub":"x","gty":"password"}"#,
+            r#"{"sub":"x","idtyp":"user"}"#,
+            r#"{"sub":"x","preferred_username":"service-account-a"}"#,
+            r#"{"sub":"x","preferred_username":"service-account-a","azp":"a"}"#,
+            r#"{"sub":"x","preferred_username":"service-account-","client_id":"a"}"#,
+            r#"{"sub":"x","oid":"x","scp":""}"#,
+            r#"{"sub":"x","oid":"y"}"#,
+        ] {
+            assert_eq!(kind(text), Kind::User, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_issuers_own_rule_replaces_the_common_one() {
+        let when =
+            |claim: &str, equals: &str| ClientWhen { claim: ClaimRef::parse(claim).unwrap(), equals: equals.into() };
+        let kind = |text: &str, rule: &ClientWhen| Kind::of(&claims(text), Some("acme"), Some(rule));
+        assert_eq!(kind(r#"{"sub":"alice","t":{"k":"machine"}}"#, &when("/t/k", "machine")), Kind::Client);
+        assert_eq!(kind(r#"{"sub":"alice","m":true}"#, &when("m", "true")), Kind::Client);
+        assert_eq!(kind(r#"{"sub":"alice","m":7}"#, &when("m", "7")), Kind::Client);
+        for text in [r#"{"sub":"acme"}"#, r#"{"m":"True"}"#, r#"{"m":["true"]}"#, r#"{"m":{}}"#, r#"{"m":1.0}"#] {
+            assert_eq!(kind(text, &when("m", "true")), Kind::User, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_access_token_is_known_by_its_marks() {
+        for text in [
+            r#"{"token_use":"id"}"#,
+            r#"{"typ":"ID"}"#,
+            r#"{"typ":"id"}"#,
+            r#"{"typ":"Refresh"}"#,
+            r#"{"typ":"Offline"}"#,
+            r#"{"typ":"Logout"}"#,
+            r#"{"at_hash":null}"#,
+            r#"{"c_hash":"x"}"#,
+        ] {
+            assert!(no_access_token(&claims(text), true).is_some(), "{text}");
+        }
+        assert!(no_access_token(&claims(r#"{"nonce":"x"}"#), false).is_some());
+        assert!(no_access_token(&claims(r#"{"nonce":"x"}"#), true).is_none());
+        assert!(no_access_token(&claims(r#"{"token_use":"access","typ":"Bearer"}"#), false).is_none());
+    }
+}

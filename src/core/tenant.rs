@@ -20,6 +20,8 @@ pub(super) struct Tenants {
     all: Box<[Tenant]>,
     /// Whether the claim holds a tenant that no header can carry.
     unusable: bool,
+    /// Whether the issuer may speak for some tenants only.
+    fenced: bool,
 }
 
 #[derive(Debug)]
@@ -41,7 +43,7 @@ impl Tenants {
         let mut known = HashSet::new();
         let names = names.iter().filter(|name| !name.is_empty() && known.insert(&***name));
         let all: Option<Box<[Tenant]>> = names.map(|name| Tenant::new(name, issuer)).collect();
-        Self { unusable: all.is_none(), all: all.unwrap_or_default() }
+        Self { unusable: all.is_none(), all: all.unwrap_or_default(), fenced: issuer.tenants.is_some() }
     }
 
     pub(super) fn memory_bytes(&self) -> usize {
@@ -54,7 +56,15 @@ impl Tenants {
 
     /// A token that speaks for a tenant outside its issuer's fence is refused, unless the request settled on one inside.
     fn check_fence(&self) -> Result<(), Rejection> {
+        self.check_usable(self.fenced)?;
         self.all.iter().try_for_each(Tenant::check_fence)
+    }
+
+    fn check_usable(&self, matters: bool) -> Result<(), Rejection> {
+        match matters && self.unusable {
+            true => Err(forbidden("a tenant of the token is too long, or has control characters or outer spaces")),
+            false => Ok(()),
+        }
     }
 }
 
@@ -90,9 +100,7 @@ pub fn settle(
         return if requirement.tenant_required == Some(true) { Err(missing()) } else { Ok(None) };
     };
     let asked = if rule.select { asked(headers, &rule.header)? } else { None };
-    if tenants.unusable {
-        return Err(forbidden("a tenant of the token is too long, or has control characters or outer spaces"));
-    }
+    tenants.check_usable(true)?;
     let required = requirement.tenant_required.unwrap_or(rule.required);
     match choose(tenants, asked, rule.select, required)? {
         Some(tenant) => {

@@ -12,6 +12,11 @@
 mod config;
 mod framing;
 mod harness;
+mod keysets;
 mod layering;
+mod principals;
 mod proxying;
 mod secrets;
+mod support;
+mod token_properties;
+mod tokens;

@@ -1,0 +1,132 @@
+//! Snapshots built by hand, for tests of what is behind the configuration.
+
+use std::collections::HashMap;
+
+use http::{HeaderName, HeaderValue, Method};
+use sidegate::core::claims::Principal;
+use sidegate::core::decision::Trace;
+use sidegate::core::head::RequestHead;
+use sidegate::core::keyset::{AlgorithmSet, Keyset};
+use sidegate::core::rejection::Rejection;
+use sidegate::core::route::RouteTable;
+use sidegate::core::scope::{Role, Vocabulary};
+use sidegate::core::snapshot::{
+    Audiences, Authorization, ClaimNames, ClaimRef, ErrorFormat, ErrorStyle, Identity, IdentitySource, Issuer, Issuers,
+    Kinds, Mode, Snapshot, TenantHeader, TokenRequirement, TokenTypes,
+};
+use sidegate::core::time::UnixSeconds;
+use sidegate::core::{self, Facts, Memo};
+
+/// An issuer with the defaults of the configuration and these keys.
+pub(crate) fn issuer(name: &str, iss: &str, jwks: &str) -> Issuer {
+    Issuer {
+        name: name.into(),
+        iss: iss.into(),
+        audiences: Audiences::OneOf(["https://api.test".into()].into()),
+        algorithms: AlgorithmSet::default(),
+        keys: Keyset::parse(jwks.as_bytes()).unwrap(),
+        clients: None,
+        tenants: None,
+        fixed_tenant: None,
+        token_kinds: Kinds { client: true, user: false },
+        token_types: TokenTypes::Default,
+        claims: ClaimNames {
+            scopes: refs(&["scope", "scp"]),
+            roles: refs(&["roles"]),
+            client_id: refs(&["client_id", "azp", "cid", "appid"]),
+            tenant: reference("tenant_id"),
+        },
+        scope_prefix: "".into(),
+        require_iss: true,
+        client_when: None,
+        leeway_seconds: 30,
+        max_token_age_seconds: None,
+        mode: Mode::Enforce,
+    }
+}
+
+/// A snapshot that trusts these issuers, with a tenant header that clients may choose by and nothing else configured.
+pub(crate) fn snapshot(issuers: Vec<Issuer>) -> Snapshot {
+    Snapshot {
+        number: 1,
+        mode: Mode::Enforce,
+        routes: RouteTable::default(),
+        issuers: Issuers::new(issuers),
+        scopes: Vocabulary::default(),
+        role_names: Vocabulary::default(),
+        roles: HashMap::new(),
+        identity: Identity {
+            tenant: Some(TenantHeader {
+                header: HeaderName::from_static("x-tenant-id"),
+                required: false,
+                select: true,
+            }),
+            headers: Box::default(),
+            authorization: Authorization::Forward,
+        },
+        upstreams: Box::default(),
+        errors: ErrorStyle { format: ErrorFormat::Envelope, realm: "test".into() },
+        resource: None,
+        cors: None,
+        trusted_proxies: Box::default(),
+        token_bytes_max: 16 * 1024,
+        body_bytes_max: None,
+    }
+}
+
+/// Adds a role with the roles and scopes that it stands for.
+pub(crate) fn declare_role(snapshot: &mut Snapshot, name: &str, includes: &[&str], scopes: &[&str]) {
+    let boxed = |names: &[&str]| names.iter().map(|name| Box::from(*name)).collect();
+    snapshot.roles.insert(name.into(), Role { includes: boxed(includes), scopes: boxed(scopes) });
+}
+
+/// What a route asks for with `scopes: [...]`.
+pub(crate) fn scopes(snapshot: &mut Snapshot, names: &[&str]) -> TokenRequirement {
+    let scopes = names.iter().map(|name| snapshot.scopes.intern(name)).collect();
+    TokenRequirement { scopes, ..TokenRequirement::default() }
+}
+
+/// What a route asks for with `roles: [...]`.
+pub(crate) fn roles(snapshot: &mut Snapshot, names: &[&str]) -> TokenRequirement {
+    let roles = names.iter().map(|name| snapshot.role_names.intern(name)).collect();
+    TokenRequirement { roles, ..TokenRequirement::default() }
+}
+
+/// Headers for the backend, as in `identity.headers`.
+pub(crate) fn tell(snapshot: &mut Snapshot, headers: &[(&'static str, IdentitySource)]) {
+    let name = |(name, source): &(&'static str, IdentitySource)| (HeaderName::from_static(name), source.clone());
+    snapshot.identity.headers = headers.iter().map(name).collect();
+}
+
+pub(crate) fn reference(text: &str) -> ClaimRef {
+    ClaimRef::parse(text).unwrap()
+}
+
+pub(crate) fn refs(texts: &[&str]) -> Box<[ClaimRef]> {
+    texts.iter().map(|text| reference(text)).collect()
+}
+
+/// Asks the core whether a request with these header fields may pass, at `now`.
+pub(crate) fn admit(
+    snapshot: &Snapshot,
+    requirement: &TokenRequirement,
+    headers: &[(&str, &str)],
+    memo: &dyn Memo,
+    now: i64,
+) -> (Result<(), Rejection>, Trace) {
+    let mut fields = http::HeaderMap::new();
+    for (name, value) in headers {
+        let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
+        fields.append(name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
+    }
+    let head = RequestHead { method: &Method::GET, target: "/", headers: &fields };
+    let mut trace = Trace::default();
+    let outcome = core::admit(snapshot, requirement, &head, &Facts { memo }, UnixSeconds(now), &mut trace);
+    (outcome, trace)
+}
+
+/// A header for the backend, as text.
+pub(crate) fn header<'a>(principal: &'a Principal, name: &str) -> Option<&'a str> {
+    let found = principal.headers.iter().find(|(known, _)| known == name);
+    found.map(|(_, value)| std::str::from_utf8(value.as_bytes()).unwrap())
+}

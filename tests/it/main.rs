@@ -4,5 +4,6 @@ mod paths;
 mod routes;
 mod support {
     pub(crate) mod model;
+    pub(crate) mod readings;
     pub(crate) mod routes;
 }

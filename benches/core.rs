@@ -1,5 +1,6 @@
 //! What a decision costs, step by step.
 #![allow(missing_docs, reason = "criterion's macros make public items without docs")]
+#![allow(clippy::expect_used, reason = "a benchmark that cannot start has to end")]
 
 use std::hint::black_box;
 

@@ -1,1 +1,88 @@
-fn main() {}
+//! What a decision costs, step by step.
+#![allow(missing_docs, reason = "criterion's macros make public items without docs")]
+#![allow(clippy::expect_used, reason = "a benchmark that cannot start has to end")]
+
+use std::hint::black_box;
+
+use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use http::Method;
+use sidegate::core::path::CanonicalPath;
+use sidegate::core::route::RouteTable;
+use sidegate::core::snapshot::PathReading;
+
+#[path = "../tests/it/support/routes.rs"]
+#[expect(dead_code, reason = "of the tests' helpers only some are needed here")]
+mod routes;
+
+/// The same requests are asked of tables of every size, so that what differs is the table alone.
+const REQUESTS: usize = 10_000;
+const SIZES: [usize; 3] = [10, 1_000, 10_000];
+
+fn table(size: usize) -> RouteTable {
+    let pattern = |i: usize| match i % 4 {
+        0 => format!("GET /v1/resource-{i}"),
+        1 => format!("GET /v1/resource-{i}/{{id}}"),
+        2 => format!("GET,PUT /v1/resource-{i}/{{id}}/items/{{item}}"),
+        _ => format!("GET /v1/resource-{i}/files/{{*path}}"),
+    };
+    let routes = (0..size).map(|i| routes::route(&pattern(i), None, PathReading::Folding));
+    RouteTable::build(routes.collect()).expect("no conflict")
+}
+
+/// The path of request `n` to route `i`.
+fn path(i: usize, n: usize) -> String {
+    match i % 4 {
+        0 => format!("/v1/resource-{i}"),
+        1 => format!("/v1/resource-{i}/3f2504e0-{n}"),
+        2 => format!("/v1/resource-{i}/3f2504e0-{n}/items/{n}"),
+        _ => format!("/v1/resource-{i}/files/a/b/{n}.txt"),
+    }
+}
+
+/// One route after another, all over the table.
+fn match_any(c: &mut Criterion) {
+    let mut group = c.benchmark_group("route/any");
+    for size in SIZES {
+        let table = table(size);
+        let raw: Vec<String> = (0..REQUESTS).map(|n| path(n.wrapping_mul(7919) % size, n)).collect();
+        let paths: Vec<_> = raw.iter().map(|raw| CanonicalPath::parse(raw).expect("canonical")).collect();
+        let upstreams = routes::upstreams();
+        let mut next = paths.iter().cycle();
+        group.bench_function(BenchmarkId::from_parameter(size), |b| {
+            b.iter(|| table.find(&Method::GET, "api.example", next.next().expect("endless"), &upstreams));
+        });
+    }
+    group.finish();
+}
+
+/// The same path again and again; in upper case it is read folded as well.
+fn match_one(c: &mut Criterion) {
+    for (name, id) in [("route/one", "3f2504e0"), ("route/one_folded", "3F2504E0")] {
+        let mut group = c.benchmark_group(name);
+        for size in SIZES {
+            let table = table(size);
+            let raw = format!("/v1/resource-6/{id}/items/7");
+            let path = CanonicalPath::parse(&raw).expect("canonical");
+            let upstreams = routes::upstreams();
+            group.bench_function(BenchmarkId::from_parameter(size), |b| {
+                b.iter(|| table.find(&Method::GET, "api.example", black_box(&path), &upstreams));
+            });
+        }
+        group.finish();
+    }
+}
+
+fn canonical_path(c: &mut Criterion) {
+    let mut group = c.benchmark_group("path");
+    for (name, raw) in [
+        ("plain", "/v1/resource-6/3f2504e0-4f89-11d3-9a0c-0305e82c3301/items/7"),
+        ("escaped", "/v1/resource-6/caf%C3%A9%20au%20lait/items/7"),
+        ("refused", "/v1/resource-6/3f2504e0-4f89-11d3-9a0c-0305e82c3301/%2e%2e/7"),
+    ] {
+        group.bench_function(name, |b| b.iter(|| CanonicalPath::parse(black_box(raw)).is_ok()));
+    }
+    group.finish();
+}
+
+criterion_group!(benches, match_any, match_one, canonical_path);
+criterion_main!(benches);

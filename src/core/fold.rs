@@ -31,11 +31,15 @@ pub(super) fn without_slash(path: &str) -> &str {
 }
 
 /// Whether a careless backend cannot read this path as another: nothing is in upper case and no slash trails. Quick and
-/// on the safe side: it takes any character outside ASCII for one that could fold.
+/// on the safe side, as is [`could_fold`].
 pub(super) fn is_folded(path: &str) -> bool {
+    !could_fold(path) && without_slash(path).len() == path.len()
+}
+
+/// Whether there is anything that folding the case could change. Takes any character outside ASCII for one.
+pub(super) fn could_fold(text: &str) -> bool {
     // No early exit: this way the compiler looks at many bytes at a time.
-    let could_fold = path.bytes().fold(false, |seen, byte| seen | byte.is_ascii_uppercase() | !byte.is_ascii());
-    !could_fold && without_slash(path).len() == path.len()
+    text.bytes().fold(false, |seen, byte| seen | byte.is_ascii_uppercase() | !byte.is_ascii())
 }
 
 fn fold_char(char: char) -> char {

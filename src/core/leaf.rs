@@ -1,78 +1,58 @@
 //! The routes at one leaf of the trie: they share a host and the shape of a pattern, and are told apart by their methods.
+//!
+//! A leaf is small, so that the leaves of a large table stay in the cache: one route in place, others chained to it.
+
+use std::iter;
 
 use http::Method;
 
-use super::methods::{self, Methods};
-use super::route::{Conflict, RouteId};
+use super::methods::MethodSet;
+use super::route::RouteId;
 
-/// The routes of one pattern.
-#[derive(Debug, Default)]
+/// The routes of one pattern; at least one.
+#[derive(Debug)]
 pub(super) struct Leaf {
-    named: Vec<(Method, RouteId)>,
-    /// The route that names no method.
-    any: Option<RouteId>,
-    allow: Box<str>,
-    has_trailing_slash: bool,
+    /// The first one.
+    pub(super) first: RouteId,
+    methods: MethodSet,
+    others: Option<Box<Leaf>>,
 }
 
 impl Leaf {
-    /// A leaf without routes.
-    pub(super) fn new(has_trailing_slash: bool) -> Self {
-        Self { has_trailing_slash, ..Self::default() }
+    /// A leaf with one route.
+    pub(super) fn new(first: RouteId, methods: MethodSet) -> Self {
+        Self { first, methods, others: None }
     }
 
-    /// Whether the pattern is that of paths with a trailing slash.
-    pub(super) fn has_trailing_slash(&self) -> bool {
-        self.has_trailing_slash
-    }
-
-    /// Adds a route, and what it has in common with an earlier one to `conflicts`.
-    pub(super) fn add(&mut self, id: RouteId, methods: &Methods, conflicts: &mut Vec<Conflict>) {
-        match methods.named() {
-            None => match self.any {
-                Some(first) => conflicts.push(conflict(first, id, "every method")),
-                None => self.any = Some(id),
-            },
-            Some(named) => self.add_named(id, named, conflicts),
+    /// Adds a route behind the others.
+    pub(super) fn push(&mut self, id: RouteId, methods: MethodSet) {
+        match &mut self.others {
+            Some(others) => others.push(id, methods),
+            None => self.others = Some(Box::new(Self::new(id, methods))),
         }
-        self.allow = methods::allow(self.named.iter().map(|(method, _)| method));
+    }
+
+    /// All of them, in the order of the configuration.
+    pub(super) fn routes(&self) -> impl Iterator<Item = RouteId> {
+        self.chain().map(|leaf| leaf.first)
     }
 
     /// The route for a method: one that names it, for `HEAD` else one that names `GET`, else one that names none.
-    pub(super) fn route(&self, method: &Method) -> Option<RouteId> {
-        self.naming(method)
-            .or_else(|| if method == Method::HEAD { self.naming(&Method::GET) } else { None })
-            .or(self.any)
+    /// `names` looks closer at a route that names some extension method.
+    pub(super) fn route(&self, method: &Method, names: impl Fn(RouteId) -> bool) -> Option<RouteId> {
+        let asked = MethodSet::of(method);
+        let with = |set: MethodSet| self.chain().find(|leaf| leaf.methods.intersects(set)).map(|leaf| leaf.first);
+        let named = if asked == MethodSet::EXTENSION {
+            self.chain().filter(|leaf| leaf.methods.intersects(asked)).map(|leaf| leaf.first).find(|id| names(*id))
+        } else {
+            with(asked)
+        };
+        named
+            .or_else(|| if method == Method::HEAD { with(MethodSet::of(&Method::GET)) } else { None })
+            .or_else(|| with(MethodSet::ALL))
     }
 
-    /// All of them.
-    pub(super) fn routes(&self) -> impl Iterator<Item = RouteId> {
-        self.named.iter().map(|(_, id)| *id).chain(self.any)
+    fn chain(&self) -> impl Iterator<Item = &Self> {
+        iter::successors(Some(self), |leaf| leaf.others.as_deref())
     }
-
-    /// The value of `Allow`.
-    pub(super) fn allow(&self) -> Box<str> {
-        self.allow.clone()
-    }
-
-    fn add_named(&mut self, id: RouteId, named: &[Method], conflicts: &mut Vec<Conflict>) {
-        for method in named {
-            let Some(first) = self.naming(method) else {
-                self.named.push((method.clone(), id));
-                continue;
-            };
-            match conflicts.last_mut().filter(|last| **last == conflict(first, id, &last.methods)) {
-                Some(last) => last.methods = format!("{},{method}", last.methods).into(),
-                None => conflicts.push(conflict(first, id, method.as_str())),
-            }
-        }
-    }
-
-    fn naming(&self, method: &Method) -> Option<RouteId> {
-        self.named.iter().find(|(named, _)| named == method).map(|(_, id)| *id)
-    }
-}
-
-fn conflict(first: RouteId, second: RouteId, methods: &str) -> Conflict {
-    Conflict { first: first.0 as usize, second: second.0 as usize, methods: methods.into() }
 }

@@ -4,9 +4,26 @@ use std::fmt;
 
 use http::Method;
 
+/// As people list them, which is the order of `Allow`; extensions come behind.
+const ORDER: [Method; 9] = [
+    Method::GET,
+    Method::HEAD,
+    Method::POST,
+    Method::PUT,
+    Method::PATCH,
+    Method::DELETE,
+    Method::OPTIONS,
+    Method::TRACE,
+    Method::CONNECT,
+];
+
 /// The methods that a route names, or every method.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Methods(Option<Box<[Method]>>);
+
+/// What [`Methods`] are, in two bytes: one bit for each method that [`ORDER`] knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct MethodSet(u16);
 
 /// Why a list of methods is none.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -55,6 +72,40 @@ impl Methods {
         let covers = |named: &Method| named == method || (named == Method::GET && method == Method::HEAD);
         self.named().is_none_or(|named| named.iter().any(covers))
     }
+
+    /// The methods that both name, for people to read. `GET` beside `HEAD` is none, nor is a named method beside every
+    /// method: the more specific route has those requests.
+    pub(super) fn shared_with(&self, other: &Self) -> Option<Box<str>> {
+        let (Some(own), Some(other)) = (self.named(), other.named()) else {
+            return (self == other).then(|| self.to_string().into());
+        };
+        let shared: Vec<Method> = own.iter().filter(|method| other.contains(method)).cloned().collect();
+        (!shared.is_empty()).then(|| join(&shared, ",").into())
+    }
+}
+
+impl MethodSet {
+    /// The set of a route that names no method.
+    pub(super) const ALL: Self = Self(1 << 15);
+    /// In the set of a route that names a method that is not in [`ORDER`], and the set of such a method.
+    pub(super) const EXTENSION: Self = Self(1 << 14);
+
+    /// The set of one method.
+    pub(super) fn of(method: &Method) -> Self {
+        ORDER.iter().position(|known| known == method).map_or(Self::EXTENSION, |bit| Self(1 << bit))
+    }
+
+    /// Whether the two have a bit in common.
+    pub(super) fn intersects(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+}
+
+impl From<&Methods> for MethodSet {
+    fn from(methods: &Methods) -> Self {
+        let union = |set: Self, method| Self(set.0 | Self::of(method).0);
+        methods.named().map_or(Self::ALL, |named| named.iter().fold(Self(0), union))
+    }
 }
 
 impl fmt::Display for Methods {
@@ -92,19 +143,7 @@ fn join(methods: &[Method], separator: &str) -> String {
     names.join(separator)
 }
 
-/// The order of `Allow`: as people list them, and extensions behind.
 fn rank(method: &Method) -> usize {
-    const ORDER: [Method; 9] = [
-        Method::GET,
-        Method::HEAD,
-        Method::POST,
-        Method::PUT,
-        Method::PATCH,
-        Method::DELETE,
-        Method::OPTIONS,
-        Method::TRACE,
-        Method::CONNECT,
-    ];
     ORDER.iter().position(|known| known == method).unwrap_or(ORDER.len())
 }
 

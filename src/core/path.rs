@@ -105,24 +105,32 @@ impl From<Fault> for Rejection {
 
 /// Goes over the path once. All rules are checked here but that of UTF-8, which [`decode`] sees to.
 fn check(raw: &[u8]) -> Result<Escapes, Fault> {
-    let mut rest = raw;
     let mut escapes = Escapes::None;
-    if rest.first() != Some(&b'/') {
+    if raw.first() != Some(&b'/') {
         return Err(Fault { rule: Rule::NoSlash, at: 0 });
     }
-    while let Some((&byte, tail)) = rest.split_first() {
-        let at = raw.len() - rest.len();
-        rest = match class(byte) {
-            Class::Plain => tail,
-            Class::Slash => check_segment_start(tail).map(|()| tail).map_err(|rule| Fault { rule, at: at + 1 })?,
+    let mut from = 0;
+    while let Some((at, class)) = next_special(raw, from) {
+        let tail = raw.get(at + 1..).unwrap_or_default();
+        match class {
+            Class::Plain => {}
+            Class::Slash => check_segment_start(tail).map_err(|rule| Fault { rule, at: at + 1 })?,
             Class::Percent => {
+                check_escape(tail).map_err(|rule| Fault { rule, at })?;
                 escapes = Escapes::Some;
-                check_escape(tail).map_err(|rule| Fault { rule, at })?
             }
             Class::Refused(rule) => return Err(Fault { rule, at }),
-        };
+        }
+        from = at + 1;
     }
     Ok(escapes)
+}
+
+/// The first byte from `from` on that is not plain.
+fn next_special(raw: &[u8], from: usize) -> Option<(usize, Class)> {
+    let is_special = |byte: &u8| !matches!(class(*byte), Class::Plain);
+    let at = from + raw.get(from..)?.iter().position(is_special)?;
+    Some((at, class(*raw.get(at)?)))
 }
 
 /// Looks at what follows a slash. An escaped dot or slash is refused as such, so the raw bytes tell all.
@@ -134,8 +142,8 @@ fn check_segment_start(segment: &[u8]) -> Result<(), Rule> {
     }
 }
 
-/// Looks at what follows a `%`, and returns what follows the escape.
-fn check_escape(digits: &[u8]) -> Result<&[u8], Rule> {
+/// Looks at what follows a `%`.
+fn check_escape(digits: &[u8]) -> Result<(), Rule> {
     let (byte, tail) = unescape(digits).ok_or(Rule::BadEscape)?;
     match byte {
         b'/' => Err(Rule::EncodedSlash),
@@ -146,7 +154,7 @@ fn check_escape(digits: &[u8]) -> Result<&[u8], Rule> {
         b'%' if decodes_to_two_hex_digits(tail) => Err(Rule::DoubleEncoding),
         // U+0080 to U+009F. In UTF-8 0xC2 is always the first of two bytes, so nothing else looks like this.
         0xc2 if matches!(decoded_first(tail), Some((0x80..=0x9f, _))) => Err(Rule::EncodedControl),
-        _ => Ok(tail),
+        _ => Ok(()),
     }
 }
 

@@ -25,6 +25,7 @@ use http::Method;
 use super::fold;
 use super::folded::{self, Folded};
 use super::leaf::Leaf;
+use super::methods;
 use super::path::CanonicalPath;
 use super::snapshot::{PathReading, Route, UpstreamPolicy};
 use super::trie::{LeafId, Reading, Trie};
@@ -104,7 +105,7 @@ impl RouteTable {
             let host = matcher.host.as_ref().map(HostName::as_str);
             let leaf = table.trie.insert(host, matcher.pattern.segments());
             folded.insert(host, &matcher.pattern, leaf);
-            table.add_to_leaf(leaf, id, matcher, &mut conflicts);
+            table.add_to_leaf(leaf, id, &routes, &mut conflicts);
         }
         if routes.iter().any(|(matcher, _)| matcher.pattern.changes_folded()) {
             table.folded = Some(folded);
@@ -132,7 +133,7 @@ impl RouteTable {
         if self.means_more_folded(id, leaf, &request) {
             return Err(Miss::Ambiguous);
         }
-        leaf.route(method).ok_or_else(|| Miss::MethodNotAllowed { allow: leaf.allow() })
+        self.route_at(leaf, method).ok_or_else(|| Miss::MethodNotAllowed { allow: self.allow(leaf) })
     }
 
     /// The route behind an id of this table.
@@ -146,17 +147,35 @@ impl RouteTable {
         (0..).map(RouteId).zip(&self.routes).map(|(id, (matcher, route))| (id, matcher, route))
     }
 
-    fn add_to_leaf(&mut self, leaf: LeafId, id: RouteId, matcher: &Match, conflicts: &mut Vec<Conflict>) {
-        if leaf.index() == self.leaves.len() {
-            self.leaves.push(Leaf::new(matcher.pattern.has_trailing_slash()));
+    fn add_to_leaf(&mut self, leaf: LeafId, id: RouteId, routes: &[(Match, Route)], conflicts: &mut Vec<Conflict>) {
+        let methods_of = |id: RouteId| routes.get(id.0 as usize).map(|(matcher, _)| &matcher.methods);
+        let Some(methods) = methods_of(id) else { return };
+        let Some(leaf) = self.leaves.get_mut(leaf.index()) else {
+            return self.leaves.push(Leaf::new(id, methods.into()));
+        };
+        for first in leaf.routes() {
+            if let Some(shared) = methods_of(first).and_then(|other| other.shared_with(methods)) {
+                conflicts.push(Conflict { first: first.0 as usize, second: id.0 as usize, methods: shared });
+            }
         }
-        if let Some(leaf) = self.leaves.get_mut(leaf.index()) {
-            leaf.add(id, &matcher.methods, conflicts);
-        }
+        leaf.push(id, methods.into());
     }
 
     fn leaf(&self, id: LeafId) -> Option<&Leaf> {
         self.leaves.get(id.index())
+    }
+
+    fn matcher(&self, id: RouteId) -> Option<&Match> {
+        self.routes.get(id.0 as usize).map(|(matcher, _)| matcher)
+    }
+
+    fn route_at(&self, leaf: &Leaf, method: &Method) -> Option<RouteId> {
+        leaf.route(method, |id| self.matcher(id).is_some_and(|matcher| matcher.methods.contains(method)))
+    }
+
+    fn allow(&self, leaf: &Leaf) -> Box<str> {
+        let named = leaf.routes().filter_map(|id| self.matcher(id)?.methods.named());
+        methods::allow(named.flatten())
     }
 
     /// Whether the request, which matches the leaf `exact`, finds another pattern once it is folded.
@@ -184,7 +203,8 @@ impl RouteTable {
     /// On a miss a slash is dropped from the path and none added, for nothing is let through either way: where there is
     /// only `/x/`, `/x` is unknown.
     fn is_reached_folded(&self, leaf: &Leaf, request: &Request<'_>) -> bool {
-        let adds_slash = leaf.has_trailing_slash() && !request.path.ends_with('/');
+        let has_slash = |matcher: &Match| matcher.pattern.has_trailing_slash();
+        let adds_slash = !request.path.ends_with('/') && self.matcher(leaf.first).is_some_and(has_slash);
         !adds_slash && self.may_be_folded(leaf, request)
     }
 
@@ -194,7 +214,7 @@ impl RouteTable {
             let upstream = self.get(id).and_then(|route| request.upstreams.get(usize::from(route.upstream.0)));
             upstream.is_none_or(|upstream| upstream.paths == PathReading::Folding)
         };
-        leaf.route(request.method).map_or_else(|| leaf.routes().any(may_fold), may_fold)
+        self.route_at(leaf, request.method).map_or_else(|| leaf.routes().any(may_fold), may_fold)
     }
 }
 

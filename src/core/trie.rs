@@ -27,7 +27,6 @@ pub(super) struct Trie {
     nodes: Vec<Node>,
     edges: HashTable<Edge>,
     leaves: usize,
-    has_hosts: bool,
 }
 
 /// The number of a pattern, in the order in which they were first inserted.
@@ -48,6 +47,7 @@ struct NodeId(Index);
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Node {
+    has_literals: bool,
     parameter: Option<NodeId>,
     /// Of the pattern that continues with `{*x}` here.
     rest: Option<LeafId>,
@@ -55,12 +55,21 @@ struct Node {
     end: Option<LeafId>,
 }
 
+/// Half a cache line, the text included unless it is a long one.
 #[derive(Debug)]
 struct Edge {
     from: NodeId,
     to: NodeId,
-    text: Box<[u8]>,
+    text: Text,
 }
+
+#[derive(Debug)]
+enum Text {
+    Short { length: u8, bytes: [u8; SHORT_BYTES] },
+    Long(Box<[u8]>),
+}
+
+const SHORT_BYTES: usize = 22;
 
 /// Its children are the roots of the patterns with a host; the edge is the host.
 const HOSTS: NodeId = NodeId(Index(NonZeroU32::MIN));
@@ -89,9 +98,29 @@ impl LeafId {
     }
 }
 
+impl Text {
+    fn new(text: &[u8]) -> Self {
+        let mut bytes = [0; SHORT_BYTES];
+        match (u8::try_from(text.len()), bytes.get_mut(..text.len())) {
+            (Ok(length), Some(start)) => {
+                start.copy_from_slice(text);
+                Self::Short { length, bytes }
+            }
+            _ => Self::Long(text.into()),
+        }
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::Short { length, bytes } => bytes.get(..usize::from(*length)).unwrap_or_default(),
+            Self::Long(text) => text,
+        }
+    }
+}
+
 impl Default for Trie {
     fn default() -> Self {
-        Self { nodes: vec![Node::default(); 2], edges: HashTable::new(), leaves: 0, has_hosts: false }
+        Self { nodes: vec![Node::default(); 2], edges: HashTable::new(), leaves: 0 }
     }
 }
 
@@ -102,7 +131,6 @@ impl Trie {
             Some(host) => self.literal_or_new(HOSTS, host.as_bytes()),
             None => GENERAL,
         };
-        self.has_hosts |= host.is_some();
         for segment in segments {
             node = match segment {
                 Segment::Literal(text) => self.literal_or_new(node, text.as_bytes()),
@@ -116,7 +144,8 @@ impl Trie {
     /// The most specific pattern that matches: under the host if there is one, else among those without a host.
     pub(super) fn find(&self, host: &str, path: &str, reading: Reading) -> Option<LeafId> {
         let rest = path.strip_prefix('/')?;
-        let own = if self.has_hosts { self.literal(HOSTS, host.as_bytes()) } else { None };
+        let has_hosts = self.node(HOSTS)?.has_literals;
+        let own = if has_hosts { self.literal(HOSTS, host.as_bytes()) } else { None };
         own.and_then(|root| self.walk(root, rest, reading)).or_else(|| self.walk(GENERAL, rest, reading))
     }
 
@@ -124,9 +153,11 @@ impl Trie {
     fn walk(&self, id: NodeId, rest: &str, reading: Reading) -> Option<LeafId> {
         let node = self.node(id)?;
         let (segment, tail) = split_segment(rest);
-        let by_literal = self.literal_reading(id, segment, reading).and_then(|child| self.step(child, tail, reading));
-        if by_literal.is_some() {
-            return by_literal;
+        if node.has_literals
+            && let Some(child) = self.read_literal(id, segment, reading)
+            && let Some(found) = self.step(child, tail, reading)
+        {
+            return Some(found);
         }
         let parameter = node.parameter.filter(|_| !segment.is_empty());
         let by_parameter = parameter.and_then(|child| self.step(child, tail, reading));
@@ -142,18 +173,16 @@ impl Trie {
         }
     }
 
-    fn literal_reading(&self, from: NodeId, segment: &str, reading: Reading) -> Option<NodeId> {
-        match reading {
-            Reading::Exact => self.literal(from, segment.as_bytes()),
-            Reading::Folded => {
-                let mut buffer: Buffer = [0; LITERAL_BYTES_MAX];
-                self.literal(from, fold::fold_into(segment, &mut buffer)?)
-            }
+    fn read_literal(&self, from: NodeId, segment: &str, reading: Reading) -> Option<NodeId> {
+        if reading == Reading::Exact || !fold::could_fold(segment) {
+            return self.literal(from, segment.as_bytes());
         }
+        let mut buffer: Buffer = [0; LITERAL_BYTES_MAX];
+        self.literal(from, fold::fold_into(segment, &mut buffer)?)
     }
 
     fn literal(&self, from: NodeId, text: &[u8]) -> Option<NodeId> {
-        let is_it = |edge: &Edge| edge.from == from && *edge.text == *text;
+        let is_it = |edge: &Edge| edge.from == from && edge.text.as_bytes() == text;
         self.edges.find(hash(from, text), is_it).map(|edge| edge.to)
     }
 
@@ -166,8 +195,11 @@ impl Trie {
             return child;
         }
         let to = self.new_node();
-        let edge = Edge { from, to, text: text.into() };
-        self.edges.insert_unique(hash(from, text), edge, |edge| hash(edge.from, &edge.text));
+        let edge = Edge { from, to, text: Text::new(text) };
+        self.edges.insert_unique(hash(from, text), edge, |edge| hash(edge.from, edge.text.as_bytes()));
+        if let Some(node) = self.nodes.get_mut(from.0.get()) {
+            node.has_literals = true;
+        }
         to
     }
 

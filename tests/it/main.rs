@@ -5,6 +5,7 @@
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
+    clippy::print_stdout,
     clippy::print_stderr,
     reason = "a test that cannot go on has failed; clippy exempts test functions but not the helpers they call"
 )]
@@ -14,8 +15,10 @@ mod framing;
 mod harness;
 mod keysets;
 mod layering;
+mod paths;
 mod principals;
 mod proxying;
+mod routes;
 mod secrets;
 mod support;
 mod token_properties;

@@ -186,6 +186,20 @@ fn a_named_method_goes_before_none() {
 }
 
 #[test]
+fn extension_methods_are_told_apart() {
+    let routes = ["PROPFIND /a", "PURGE /a", "GET /a", "LOCK /b", "/b"];
+    check(
+        &routes,
+        &[
+            ("PURGE /a", "PURGE /a"),
+            ("PROPFIND /a", "PROPFIND /a"),
+            ("LOCK /a", "allow GET, HEAD, PROPFIND, PURGE"),
+            ("PURGE /b", "/b"),
+        ],
+    );
+}
+
+#[test]
 fn head_may_have_its_own_route() {
     check(&["GET /a", "HEAD /a"], &[("HEAD /a", "HEAD /a"), ("GET /a", "GET /a")]);
     check(&["HEAD /a"], &[("GET /a", "allow HEAD")]);
@@ -201,7 +215,7 @@ fn routes_for_the_same_requests_are_conflicts() {
     assert_eq!(conflicts(&["/a/{*x}", "/b", "/a/{*y}"]), [(0, 2, "every method".into())]);
     assert_eq!(conflicts(&["GET,PUT,POST h/a", "PUT,POST h/a"]), [(0, 1, "PUT,POST".into())]);
     let twice = conflicts(&["GET /a", "PUT /a", "GET,PUT /a", "GET /a"]);
-    assert_eq!(twice, [(0, 2, "GET".into()), (1, 2, "PUT".into()), (0, 3, "GET".into())]);
+    assert_eq!(twice, [(0, 2, "GET".into()), (1, 2, "PUT".into()), (0, 3, "GET".into()), (2, 3, "GET".into())]);
     for fine in [["GET /a", "/a"], ["GET /a", "HEAD /a"], ["GET /a", "GET h/a"], ["/a", "/a/"], ["/a", "/A"]] {
         assert_eq!(conflicts(&fine), [], "{fine:?}");
     }

@@ -4,3 +4,6 @@ pub(crate) mod attacks;
 pub(crate) mod mint;
 pub(crate) mod policy;
 pub(crate) mod shapes;
+pub(crate) mod model;
+pub(crate) mod readings;
+pub(crate) mod routes;

@@ -121,7 +121,7 @@ impl Peer {
 
     /// Waits until the other side is gone.
     pub(super) async fn closed(&mut self) {
-        while !matches!(self.stream.read_u8().await, Err(_)) {}
+        while self.stream.read_u8().await.is_ok() {}
     }
 }
 

@@ -97,6 +97,10 @@ fn explain<B>(mut error: TrySendError<Request<RequestBody<B>>>, upload: Option<R
     }
     let message = error.take_message();
     let error = error.into_error();
+    if error.is_body_write_aborted() {
+        let kind = UpstreamErrorKind::RequestBody;
+        return Failure::Failed(UpstreamError::because(kind, "the client's body was shorter than its length", error));
+    }
     let parse = error.is_parse();
     let because = |detail| UpstreamError::because(UpstreamErrorKind::Protocol, detail, error);
     match message {

@@ -25,6 +25,8 @@ mod replay;
 mod request_body;
 mod resolve;
 mod response_body;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -66,11 +66,6 @@ impl<B: 'static> Pool<B> {
         self.sweeping.set(!idle.is_empty());
         !idle.is_empty()
     }
-
-    #[cfg(test)]
-    pub(super) fn len(&self) -> usize {
-        self.idle.borrow().len()
-    }
 }
 
 /// Sweeps until the pool is empty or gone.

@@ -13,6 +13,7 @@
 mod config;
 mod framing;
 mod harness;
+mod headers;
 mod keysets;
 mod layering;
 mod paths;

@@ -19,10 +19,18 @@ pub(super) enum Class {
     Framing,
 }
 
-/// Names and their class, found by length first: most names are told apart by that alone.
+/// Names and their class, found by length and first letter: nearly every name is told apart by these.
 #[derive(Debug, Default)]
 pub(super) struct NameTable {
-    by_length: Vec<Vec<(Box<[u8]>, Class)>>,
+    by_length: Vec<Bucket>,
+}
+
+/// The names of one length.
+#[derive(Debug, Default)]
+struct Bucket {
+    /// A bit for each first letter.
+    first_letters: u32,
+    names: Vec<(Box<[u8]>, Class)>,
 }
 
 impl NameTable {
@@ -30,20 +38,30 @@ impl NameTable {
     pub(super) fn add(&mut self, name: &str, class: Class) {
         let folded: Box<[u8]> = name.bytes().map(fold).collect();
         if self.by_length.len() <= folded.len() {
-            self.by_length.resize_with(folded.len() + 1, Vec::new);
+            self.by_length.resize_with(folded.len() + 1, Bucket::default);
         }
         if let Some(bucket) = self.by_length.get_mut(folded.len())
-            && bucket.iter().all(|(known, _)| *known != folded)
+            && bucket.names.iter().all(|(known, _)| *known != folded)
         {
-            bucket.push((folded, class));
+            bucket.first_letters |= first_letter(&folded);
+            bucket.names.push((folded, class));
         }
     }
 
     /// The class of a name in whatever spelling.
+    #[inline]
     pub(super) fn find(&self, name: &[u8]) -> Option<Class> {
         let bucket = self.by_length.get(name.len())?;
-        bucket.iter().find(|(known, _)| folds_to(name, known)).map(|(_, class)| *class)
+        if bucket.first_letters & first_letter(name) == 0 {
+            return None;
+        }
+        bucket.names.iter().find(|(known, _)| folds_to(name, known)).map(|(_, class)| *class)
     }
+}
+
+/// A bit for the first letter of a name. Other signs share bits with letters, which costs a comparison and no more.
+fn first_letter(name: &[u8]) -> u32 {
+    name.first().map_or(0, |first| 1 << (fold(*first) & 31))
 }
 
 /// Whether `name`, folded, is `folded`.

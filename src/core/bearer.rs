@@ -1,8 +1,10 @@
 //! The bearer token of a request (RFC 6750 section 2.1): exactly one, bounded, well formed.
 
-use http::HeaderMap;
+use std::fmt;
 
-use super::rejection::Rejection;
+use http::{HeaderMap, HeaderValue, header};
+
+use super::rejection::{Reason, Rejection};
 
 /// A token as it stands in the header: nothing is known of it but its alphabet and its length.
 #[derive(Clone, Copy)]
@@ -16,10 +18,129 @@ impl<'a> BearerToken<'a> {
     }
 }
 
-/// The bearer token of these header fields.
+/// Hides the token.
+impl fmt::Debug for BearerToken<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("BearerToken(…)")
+    }
+}
+
+/// The bearer token of these header fields, at most `bytes_max` bytes long. A token in the query or in a form is never
+/// looked at (RFC 9700 section 4.3.2).
 ///
 /// # Errors
-/// `token_missing`, `token_duplicate`, `token_syntax`, `token_too_large`.
-pub fn extract(_headers: &HeaderMap, _bytes_max: usize) -> Result<BearerToken<'_>, Rejection> {
-    todo!()
+/// `token_missing` without `Authorization`, or with another scheme in it; `token_duplicate`; `token_too_large`;
+/// `token_syntax` for what follows the scheme `Bearer` and is not one `b64token`.
+pub fn extract(headers: &HeaderMap, bytes_max: usize) -> Result<BearerToken<'_>, Rejection> {
+    let credentials = bearer_credentials(only_field(headers)?)?;
+    let spaces = credentials.iter().take_while(|byte| **byte == b' ').count();
+    let token = credentials.get(spaces..).unwrap_or_default();
+    if token.len() > bytes_max {
+        let detail = format!("the token has {} bytes and {bytes_max} are allowed", token.len());
+        return Err(Rejection::new(Reason::TokenTooLarge, detail));
+    }
+    match std::str::from_utf8(token) {
+        Ok(token) if spaces > 0 && is_b64token(token.as_bytes()) => Ok(BearerToken(token)),
+        _ => Err(Rejection::new(Reason::TokenSyntax, "what follows the scheme Bearer is not one token of RFC 6750")),
+    }
+}
+
+fn only_field(headers: &HeaderMap) -> Result<&HeaderValue, Rejection> {
+    let mut fields = headers.get_all(header::AUTHORIZATION).iter();
+    match (fields.next(), fields.next()) {
+        (None, _) => Err(Rejection::new(Reason::TokenMissing, "the request has no Authorization header")),
+        (Some(field), None) => Ok(field),
+        (Some(_), Some(_)) => Err(Rejection::new(Reason::TokenDuplicate, "the request has two Authorization headers")),
+    }
+}
+
+/// What follows the scheme, which ends at the first byte that cannot be in one (RFC 9110 section 11.1).
+fn bearer_credentials(field: &HeaderValue) -> Result<&[u8], Rejection> {
+    let bytes = field.as_bytes();
+    let end = bytes.iter().position(|byte| !is_tchar(*byte)).unwrap_or(bytes.len());
+    match bytes.split_at_checked(end) {
+        Some((scheme, credentials)) if scheme.eq_ignore_ascii_case(b"bearer") => Ok(credentials),
+        _ => Err(Rejection::new(Reason::TokenMissing, "the scheme of the Authorization header is not Bearer")),
+    }
+}
+
+/// `tchar` of RFC 9110 section 5.6.2.
+fn is_tchar(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+/// `1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"="` (RFC 6750 section 2.1).
+fn is_b64token(token: &[u8]) -> bool {
+    let start = token.iter().take_while(|byte| byte.is_ascii_alphanumeric() || b"-._~+/".contains(byte)).count();
+    start > 0 && token.iter().skip(start).all(|byte| *byte == b'=')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outcome(fields: &[&[u8]]) -> Result<String, &'static str> {
+        let mut headers = HeaderMap::new();
+        for field in fields {
+            headers.append(header::AUTHORIZATION, HeaderValue::from_bytes(field).unwrap());
+        }
+        extract(&headers, 32).map(|token| token.reveal().to_owned()).map_err(|rejection| rejection.reason.label())
+    }
+
+    #[test]
+    fn the_scheme_is_case_insensitive_and_one_or_more_spaces_follow() {
+        for field in ["Bearer abc", "bearer abc", "BEARER abc", "bEaReR    abc"] {
+            assert_eq!(outcome(&[field.as_bytes()]), Ok("abc".into()), "{field}");
+        }
+        assert_eq!(outcome(&[b"Bearer aZ09-._~+/=="]), Ok("aZ09-._~+/==".into()));
+    }
+
+    #[test]
+    fn no_token_and_another_scheme_are_the_same() {
+        assert_eq!(outcome(&[]), Err("token_missing"));
+        for field in ["", "Basic abc", "DPoP abc", "Bearerx abc", "Bearer-abc", "Bear er abc", "abc", "=Bearer abc"] {
+            assert_eq!(outcome(&[field.as_bytes()]), Err("token_missing"), "{field}");
+        }
+    }
+
+    #[test]
+    fn bearer_without_one_well_formed_token_is_a_syntax_error() {
+        let fields: [&[u8]; 14] = [
+            b"Bearer",
+            b"Bearer ",
+            b"Bearer\tabc",
+            b"Bearer \tabc",
+            b"Bearer a b",
+            b"Bearer a,b",
+            b"Bearer a, Bearer b",
+            b"Bearer \"abc\"",
+            b"Bearer: abc",
+            b"Bearer,abc",
+            b"Bearer =",
+            b"Bearer a=b",
+            b"Bearer a\xc3\xa9",
+            b"Bearer a ",
+        ];
+        for field in fields {
+            assert_eq!(outcome(&[field]), Err("token_syntax"), "{}", String::from_utf8_lossy(field));
+        }
+    }
+
+    #[test]
+    fn two_fields_are_refused_whatever_they_say() {
+        assert_eq!(outcome(&[b"Bearer abc", b"Bearer abc"]), Err("token_duplicate"));
+        assert_eq!(outcome(&[b"Bearer abc", b"Basic abc"]), Err("token_duplicate"));
+        assert_eq!(outcome(&[b"Basic abc", b"Bearer abc"]), Err("token_duplicate"));
+    }
+
+    #[test]
+    fn the_length_is_bounded() {
+        assert!(outcome(&[&[b"Bearer ".as_slice(), &[b'a'; 32]].concat()]).is_ok());
+        assert_eq!(outcome(&[&[b"Bearer ".as_slice(), &[b'a'; 33]].concat()]), Err("token_too_large"));
+    }
+
+    #[test]
+    fn debug_hides_the_token() {
+        assert!(!format!("{:?}", BearerToken("hunter2")).contains("hunter2"));
+    }
 }

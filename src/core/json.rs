@@ -1,1 +1,242 @@
-//! Strict JSON for tokens and key sets: duplicate keys, deep nesting, NaN and huge numbers are refused.
+//! Strict JSON for tokens and key sets (RFC 8259, and RFC 7493 where it is stricter).
+//!
+//! Two parsers that read one document differently are how a token means one thing to a gateway and another to the
+//! backend behind it. So everything that parsers are known to disagree about is refused: a member twice, an integer that
+//! does not fit into 64 bits, a lone surrogate, something behind the end.
+
+use std::fmt;
+
+use serde::Deserializer;
+use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
+use thiserror::Error;
+
+use super::foreign::Quoted;
+
+/// Deepest nesting of arrays and objects; the outermost one counts.
+pub const DEPTH_MAX: usize = 16;
+
+/// A JSON value.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Json {
+    /// `null`.
+    Null,
+    /// `true` or `false`.
+    Bool(bool),
+    /// A number written without fraction and exponent.
+    Integer(i64),
+    /// Any other number: finite, and less than 2^63 in magnitude.
+    Float(f64),
+    /// A string.
+    String(Box<str>),
+    /// An array.
+    Array(Box<[Json]>),
+    /// An object.
+    Object(Object),
+}
+
+/// A JSON object: members sorted by name, no name twice.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Object(Box<[(Box<str>, Json)]>);
+
+/// Why a text is not the JSON we take. The message names a place and at most a member's name, never a value.
+#[derive(Debug, Error)]
+#[error("{0}")]
+pub struct JsonError(#[from] serde_json::Error);
+
+impl Json {
+    /// The value that is the whole of `text`.
+    ///
+    /// # Errors
+    /// If `text` is not JSON in UTF-8, or is JSON of the kind that parsers disagree about.
+    pub fn parse(text: &[u8]) -> Result<Self, JsonError> {
+        let mut deserializer = serde_json::Deserializer::from_slice(text);
+        let value = Level(DEPTH_MAX).deserialize(&mut deserializer)?;
+        deserializer.end()?;
+        Ok(value)
+    }
+
+    /// The string, if it is one.
+    #[must_use]
+    pub fn as_str(&self) -> Option<&str> {
+        match self {
+            Self::String(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The object, if it is one.
+    #[must_use]
+    pub fn into_object(self) -> Option<Object> {
+        match self {
+            Self::Object(object) => Some(object),
+            _ => None,
+        }
+    }
+}
+
+impl Object {
+    /// The member of this name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Json> {
+        let index = self.0.binary_search_by(|(member, _)| (**member).cmp(name)).ok()?;
+        self.0.get(index).map(|(_, value)| value)
+    }
+
+    /// The member of this name, if it is a string.
+    #[must_use]
+    pub fn str(&self, name: &str) -> Option<&str> {
+        self.get(name)?.as_str()
+    }
+
+    /// Whether there is a member of this name, whatever its value.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.get(name).is_some()
+    }
+}
+
+/// Reads one value with this many levels of nesting left.
+#[derive(Clone, Copy)]
+struct Level(usize);
+
+impl Level {
+    fn below<E: serde::de::Error>(self) -> Result<Self, E> {
+        self.0.checked_sub(1).map(Self).ok_or_else(|| E::custom(format_args!("nested deeper than {DEPTH_MAX}")))
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Level {
+    type Value = Json;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Json, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Level {
+    type Value = Json;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Json, E> {
+        Ok(Json::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Json, E> {
+        Ok(Json::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Json, E> {
+        Ok(Json::Integer(value))
+    }
+
+    fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<Json, E> {
+        i64::try_from(value).map(Json::Integer).map_err(|_| E::custom("a number out of range"))
+    }
+
+    /// Integers beyond 64 bits arrive here as well, rounded. The bound refuses them: a float that large is an integer,
+    /// and nobody knows any more which.
+    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Json, E> {
+        const TWO_TO_THE_63: f64 = 9_223_372_036_854_775_808.0;
+        let fits = value.abs() < TWO_TO_THE_63;
+        fits.then_some(Json::Float(value)).ok_or_else(|| E::custom("a number out of range"))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Json, E> {
+        Ok(Json::String(text.into()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Json, A::Error> {
+        let below = self.below()?;
+        let mut values = Vec::new();
+        while let Some(value) = elements.next_element_seed(below)? {
+            values.push(value);
+        }
+        Ok(Json::Array(values.into()))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Json, A::Error> {
+        let below = self.below()?;
+        let mut values: Vec<(Box<str>, Json)> = Vec::new();
+        while let Some(name) = members.next_key()? {
+            values.push((name, members.next_value_seed(below)?));
+        }
+        // Sorted once instead of compared with each other: an attacker chooses how many members there are.
+        values.sort_unstable_by(|(left, _), (right, _)| left.cmp(right));
+        match values.iter().zip(values.iter().skip(1)).find(|((left, _), (right, _))| left == right) {
+            Some(((name, _), _)) => Err(A::Error::custom(format_args!("the member {} twice", Quoted(name)))),
+            None => Ok(Json::Object(Object(values.into()))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(text: &str) -> String {
+        Json::parse(text.as_bytes()).expect_err(text).to_string()
+    }
+
+    #[test]
+    fn every_kind_of_value_is_read() {
+        let text = r#" {"n":null,"b":true,"i":-7,"f":1.5,"s":"\u00e9\ud83d\ude00","a":[1,"x"],"o":{"k":{}}} "#;
+        let object = Json::parse(text.as_bytes()).unwrap().into_object().unwrap();
+        assert_eq!(object.get("n"), Some(&Json::Null));
+        assert_eq!(object.get("b"), Some(&Json::Bool(true)));
+        assert_eq!(object.get("i"), Some(&Json::Integer(-7)));
+        assert_eq!(object.get("f"), Some(&Json::Float(1.5)));
+        assert_eq!(object.str("s"), Some("é😀"));
+        assert_eq!(object.get("a"), Some(&Json::Array([Json::Integer(1), Json::String("x".into())].into())));
+        assert!(object.has("o") && !object.has("k") && object.str("i").is_none());
+    }
+
+    #[test]
+    fn a_member_twice_is_refused_however_it_is_spelled() {
+        assert!(refusal(r#"{"sub":"a","sub":"b"}"#).contains(r#"the member "sub" twice"#));
+        assert!(refusal(r#"{"sub":"a","s\u0075b":"b"}"#).contains("twice"));
+        assert!(refusal(r#"{"a":{"x":1,"y":2,"x":1}}"#).contains("twice"));
+    }
+
+    #[test]
+    fn names_that_only_look_alike_are_different() {
+        // Composed and decomposed, and a Cyrillic letter: no normalisation, as RFC 7519 section 7.3 says.
+        for text in [r#"{"é":1,"e\u0301":2}"#, r#"{"sub":1,"ѕub":2}"#, r#"{"SUB":1,"sub":2}"#] {
+            assert!(Json::parse(text.as_bytes()).is_ok(), "{text}");
+        }
+    }
+
+    #[test]
+    fn nesting_has_an_end() {
+        let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        assert!(Json::parse(nested(DEPTH_MAX).as_bytes()).is_ok());
+        assert!(refusal(&nested(DEPTH_MAX + 1)).contains("nested deeper than 16"));
+        assert!(refusal(&"[".repeat(100_000)).contains("nested deeper than 16"));
+    }
+
+    #[test]
+    fn numbers_that_parsers_disagree_about_are_refused() {
+        for text in ["9223372036854775807", "-9223372036854775808", "9e18", "-0.0", "1e-400"] {
+            assert!(Json::parse(text.as_bytes()).is_ok(), "{text}");
+        }
+        for text in ["9223372036854775808", "-9223372036854775809", "18446744073709551616", "1e19", "1e400", "-1e400"] {
+            assert!(refusal(text).contains("out of range"), "{text}");
+        }
+        for text in ["NaN", "Infinity", "-Infinity", "+1", "01", "1.", ".5", "0x10", "1_000"] {
+            assert!(Json::parse(text.as_bytes()).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_json_is_refused() {
+        for text in
+            ["", " ", "{}{}", "{} x", "[1,]", "{\"a\":1,}", "'a'", "\"\t\"", "\u{feff}{}", "// c\n{}", "\"\\ud800\""]
+        {
+            assert!(Json::parse(text.as_bytes()).is_err(), "{text:?}");
+        }
+        assert!(Json::parse(b"\"\xff\"").is_err());
+        assert!(Json::parse(b"{}\0").is_err());
+    }
+}

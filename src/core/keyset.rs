@@ -1,35 +1,165 @@
-//! An issuer's public keys (RFC 7517).
+//! An issuer's public keys (RFC 7517 section 5): read once, looked up at every token that is not remembered.
 
-/// Signature algorithms (RFC 7518 section 3.1, RFC 8037).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Algorithm {
-    /** RS256 */
-    Rs256,
-}
+use thiserror::Error;
 
-/// A set of algorithms.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct AlgorithmSet(u16);
+pub use super::algorithm::{Algorithm, AlgorithmSet};
+use super::foreign::Quoted;
+use super::json::{Json, JsonError};
+pub use super::jwk::{KEY_ID_BYTES_MAX, Key};
+
+/// Longest key set in bytes.
+pub const KEYSET_BYTES_MAX: usize = 1024 * 1024;
+
+/// Most keys in a key set.
+pub const KEYS_MAX: usize = 256;
+
+/// Most keys that one token is tried with: what verifying a forged token can cost has a bound.
+const TRIES_MAX: usize = 4;
 
 /// The usable keys of one issuer.
 #[derive(Debug, Default)]
-pub struct Keyset {}
+pub struct Keyset {
+    keys: Box<[Key]>,
+    ignored: Box<[String]>,
+}
 
-/// One usable key.
-#[derive(Debug)]
-pub struct Key {}
+/// Why a key set cannot be used.
+#[derive(Debug, Error)]
+pub enum KeysetError {
+    /// It is too long.
+    #[error("the key set has {bytes} bytes and {KEYSET_BYTES_MAX} are allowed")]
+    TooLarge {
+        /// Its length.
+        bytes: usize,
+    },
+    /// It is not JSON.
+    #[error("the key set is not valid JSON: {0}")]
+    Json(#[from] JsonError),
+    /// It has no array `keys`.
+    #[error("the key set is not an object with an array \"keys\"")]
+    NoKeys,
+    /// It has too many keys.
+    #[error("the key set has {count} keys and {KEYS_MAX} are allowed")]
+    TooMany {
+        /// How many.
+        count: usize,
+    },
+    /// It has no keys at all.
+    #[error("the key set is empty")]
+    Empty,
+    /// None of its keys can be used.
+    #[error("the key set has no usable key: {reasons}")]
+    NoneUsable {
+        /// Why not, for the first few.
+        reasons: String,
+    },
+}
 
-impl Key {
-    /// `kid`.
-    #[must_use]
-    pub fn id(&self) -> Option<&str> {
-        None
-    }
+/// Why no key of a set vouches for a signature.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NotVerified {
+    /// There are no keys.
+    NoKeys,
+    /// No key has this `kid`, or, without one, none serves the algorithm.
+    KeyUnknown,
+    /// The key of this `kid` does not serve the algorithm.
+    Algorithm,
+    /// The signature is not theirs.
+    Signature,
 }
 
 impl Keyset {
-    /// The usable keys.
+    /// Reads a key set. Keys that cannot be used are left out; see [`Self::ignored`].
+    ///
+    /// # Errors
+    /// If it is no key set, or if none of its keys can be used.
+    pub fn parse(text: &[u8]) -> Result<Self, KeysetError> {
+        if text.len() > KEYSET_BYTES_MAX {
+            return Err(KeysetError::TooLarge { bytes: text.len() });
+        }
+        let set = Json::parse(text)?.into_object().ok_or(KeysetError::NoKeys)?;
+        let Some(Json::Array(members)) = set.get("keys") else { return Err(KeysetError::NoKeys) };
+        match members.len() {
+            0 => return Err(KeysetError::Empty),
+            1..=KEYS_MAX => {}
+            count => return Err(KeysetError::TooMany { count }),
+        }
+        Self::of_members(members)
+    }
+
+    fn of_members(members: &[Json]) -> Result<Self, KeysetError> {
+        let (mut keys, mut ignored) = (Vec::new(), Vec::new());
+        for (index, jwk) in members.iter().enumerate() {
+            match Key::read(jwk) {
+                Ok(key) => keys.push(key),
+                Err(reason) => ignored.push(format!("{}: {reason}", describe(index, jwk))),
+            }
+        }
+        if keys.is_empty() {
+            return Err(KeysetError::NoneUsable { reasons: first_few(&ignored) });
+        }
+        Ok(Self { keys: keys.into(), ignored: ignored.into() })
+    }
+
+    /// The usable keys, in the order of the set.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &Key> {
-        [].iter()
+        self.keys.iter()
+    }
+
+    /// Which keys were left out, and why: one sentence each.
+    pub fn ignored(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.ignored.iter().map(String::as_str)
+    }
+
+    /// Verifies a signature with the keys that a token's header names. The `kid` chooses the keys, the algorithm is the
+    /// keys' own: the header has to agree with them and cannot choose.
+    pub(super) fn verify(
+        &self,
+        key_id: Option<&str>,
+        algorithm: Algorithm,
+        message: &[u8],
+        signature: &[u8],
+    ) -> Result<(), NotVerified> {
+        let serves = |key: &&Key| key.serves(algorithm);
+        let mut candidates = self.named(key_id).filter(serves).take(TRIES_MAX).peekable();
+        if candidates.peek().is_none() {
+            return Err(self.why_none(key_id));
+        }
+        match candidates.any(|key| key.verify(algorithm, message, signature).is_ok()) {
+            true => Ok(()),
+            false => Err(NotVerified::Signature),
+        }
+    }
+
+    /// The keys of this `kid` (two may share one, RFC 7517 section 4.5); all, for a token without `kid`.
+    fn named<'a>(&'a self, key_id: Option<&'a str>) -> impl Iterator<Item = &'a Key> {
+        self.keys.iter().filter(move |key| key_id.is_none() || key.id() == key_id)
+    }
+
+    fn why_none(&self, key_id: Option<&str>) -> NotVerified {
+        if self.keys.is_empty() {
+            NotVerified::NoKeys
+        } else if key_id.is_some() && self.named(key_id).next().is_some() {
+            NotVerified::Algorithm
+        } else {
+            NotVerified::KeyUnknown
+        }
+    }
+}
+
+fn describe(index: usize, jwk: &Json) -> String {
+    let Json::Object(jwk) = jwk else { return format!("key {}", index + 1) };
+    match jwk.str("kid") {
+        Some(id) => format!("key {} (kid {})", index + 1, Quoted(id)),
+        None => format!("key {}", index + 1),
+    }
+}
+
+fn first_few(reasons: &[String]) -> String {
+    const SHOWN: usize = 5;
+    let shown: Vec<&str> = reasons.iter().take(SHOWN).map(String::as_str).collect();
+    match reasons.len().saturating_sub(SHOWN) {
+        0 => shown.join("; "),
+        more => format!("{}; and {more} more", shown.join("; ")),
     }
 }

@@ -2,12 +2,21 @@
 //! needs comes in as a value, and everything that it found goes out as one, so that the proxy and `explain` cannot
 //! disagree.
 
+mod admission;
+pub mod algorithm;
+mod base64url;
 pub mod bearer;
+pub mod claim_ref;
 pub mod claims;
 pub mod decision;
+mod foreign;
+mod grant;
 pub mod head;
+mod identity;
 pub mod json;
+mod jwk;
 pub mod keyset;
+pub mod kind;
 pub mod path;
 pub mod rejection;
 pub mod route;
@@ -16,6 +25,7 @@ pub mod snapshot;
 pub mod tenant;
 pub mod time;
 pub mod token;
+mod validity;
 
 use std::sync::Arc;
 

@@ -215,7 +215,8 @@ pub struct ClaimNames {
 pub struct ClientWhen {
     /// The claim.
     pub claim: ClaimRef,
-    /// The value, compared with a string claim exactly, with others by their JSON text.
+    /// The value, compared with a string claim exactly, with an integer or a boolean by its JSON text. No claim of
+    /// another type equals anything.
     pub equals: Box<str>,
 }
 

@@ -1,18 +1,157 @@
-//! The tenant of a request.
+//! The tenant of a request: on whose behalf it is.
 
-use http::{HeaderMap, HeaderValue};
+use std::borrow::Cow;
+use std::collections::HashSet;
+
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::claims::Principal;
-use super::rejection::Rejection;
-use super::snapshot::{Snapshot, TokenRequirement};
+use super::identity;
+use super::json::{Json, Object};
+use super::rejection::{Reason, Rejection};
+use super::snapshot::{Issuer, Snapshot, TokenRequirement};
 
+/// Longest tenant in bytes.
+const TENANT_BYTES_MAX: usize = 256;
+
+/// The tenants that a token speaks for, ready to be told to a backend.
+#[derive(Debug, Default)]
+pub(super) struct Tenants {
+    all: Box<[Tenant]>,
+    /// Whether the claim holds a tenant that no header can carry.
+    unusable: bool,
+}
+
+#[derive(Debug)]
+struct Tenant {
+    value: HeaderValue,
+    /// Whether the issuer may not speak for it.
+    fenced_off: bool,
+}
+
+impl Tenants {
+    /// The tenants in the claims of a token of this issuer. A claim that is neither string nor integer nor an array of
+    /// these names no tenant at all, and neither does one with such an element: what cannot be read whole is not half
+    /// believed.
+    pub(super) fn read(issuer: &Issuer, claims: &Object) -> Self {
+        let names = match &issuer.fixed_tenant {
+            Some(fixed) => vec![Cow::Borrowed(&**fixed)],
+            None => issuer.claims.tenant.find(claims).and_then(names).unwrap_or_default(),
+        };
+        let mut known = HashSet::new();
+        let names = names.iter().filter(|name| !name.is_empty() && known.insert(&***name));
+        let all: Option<Box<[Tenant]>> = names.map(|name| Tenant::new(name, issuer)).collect();
+        Self { unusable: all.is_none(), all: all.unwrap_or_default() }
+    }
+
+    fn named(&self, name: &HeaderValue) -> Option<&Tenant> {
+        self.all.iter().find(|tenant| tenant.value == *name)
+    }
+
+    /// A token that speaks for a tenant outside its issuer's fence is refused, unless the request settled on one inside.
+    fn check_fence(&self) -> Result<(), Rejection> {
+        self.all.iter().try_for_each(Tenant::check_fence)
+    }
+}
+
+impl Tenant {
+    fn new(name: &str, issuer: &Issuer) -> Option<Self> {
+        let value = identity::value(name).filter(|value| value.len() <= TENANT_BYTES_MAX)?;
+        let fenced_off = issuer.tenants.as_ref().is_some_and(|fence| !fence.contains(name));
+        Some(Self { value, fenced_off })
+    }
+
+    fn check_fence(&self) -> Result<(), Rejection> {
+        match self.fenced_off {
+            true => Err(forbidden("the issuer may not speak for the tenant")),
+            false => Ok(()),
+        }
+    }
+}
+
+/// The tenant of this request, as the value of the tenant's header.
+///
 /// # Errors
-/// tenant
+/// `tenant_missing`, `tenant_forbidden`, and `request_malformed` for a tenant header twice where one is chosen by it.
 pub fn settle(
-    _snapshot: &Snapshot,
-    _requirement: &TokenRequirement,
-    _principal: &Principal,
-    _headers: &HeaderMap,
+    snapshot: &Snapshot,
+    requirement: &TokenRequirement,
+    principal: &Principal,
+    headers: &HeaderMap,
 ) -> Result<Option<HeaderValue>, Rejection> {
-    todo!()
+    let tenants = &principal.tenants;
+    let Some(rule) = &snapshot.identity.tenant else {
+        tenants.check_fence()?;
+        // The configuration does not let a route ask for a tenant that nobody could be told of.
+        return if requirement.tenant_required == Some(true) { Err(missing()) } else { Ok(None) };
+    };
+    let asked = if rule.select { asked(headers, &rule.header)? } else { None };
+    if tenants.unusable {
+        return Err(forbidden("a tenant of the token is too long, or has control characters or outer spaces"));
+    }
+    let required = requirement.tenant_required.unwrap_or(rule.required);
+    match choose(tenants, asked, rule.select, required)? {
+        Some(tenant) => {
+            tenant.check_fence()?;
+            Ok(Some(tenant.value.clone()))
+        }
+        None => {
+            tenants.check_fence()?;
+            Ok(None)
+        }
+    }
+}
+
+fn choose<'a>(
+    tenants: &'a Tenants,
+    asked: Option<&HeaderValue>,
+    select: bool,
+    required: bool,
+) -> Result<Option<&'a Tenant>, Rejection> {
+    match (&*tenants.all, asked) {
+        ([], _) if required => Err(missing()),
+        (_, Some(name)) => match tenants.named(name) {
+            Some(tenant) => Ok(Some(tenant)),
+            None => Err(forbidden("the request names a tenant that the token does not list")),
+        },
+        ([], None) => Ok(None),
+        ([only], None) => Ok(Some(only)),
+        (_, None) if !select => Err(forbidden("the token lists several tenants and none can be selected")),
+        (_, None) if required => {
+            Err(Rejection::new(Reason::TenantMissing, "the token lists several tenants and the request names none"))
+        }
+        (_, None) => Ok(None),
+    }
+}
+
+/// The tenant that the client asks for. An empty header asks for none.
+fn asked<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a HeaderValue>, Rejection> {
+    let mut values = headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (_, Some(_)) => Err(Rejection::new(Reason::RequestMalformed, "the request names two tenants")),
+        (value, None) => Ok(value.filter(|value| !value.is_empty())),
+    }
+}
+
+fn names(claim: &Json) -> Option<Vec<Cow<'_, str>>> {
+    match claim {
+        Json::Array(elements) => elements.iter().map(name).collect(),
+        single => Some(vec![name(single)?]),
+    }
+}
+
+fn name(claim: &Json) -> Option<Cow<'_, str>> {
+    match claim {
+        Json::String(name) => Some(Cow::Borrowed(name)),
+        Json::Integer(number) => Some(number.to_string().into()),
+        Json::Null | Json::Bool(_) | Json::Float(_) | Json::Array(_) | Json::Object(_) => None,
+    }
+}
+
+fn missing() -> Rejection {
+    Rejection::new(Reason::TenantMissing, "the token names no tenant")
+}
+
+fn forbidden(detail: &'static str) -> Rejection {
+    Rejection::new(Reason::TenantForbidden, detail)
 }

@@ -1,0 +1,89 @@
+//! Which scopes and roles a token grants.
+
+use std::collections::HashSet;
+
+use super::json::{Json, Object};
+use super::scope::{Granted, Vocabulary};
+use super::snapshot::{ClaimRef, Issuer, Snapshot};
+
+/// Scopes and roles of a token: all names for those who are told of them, and the numbers of those that a route can ask
+/// for.
+#[derive(Debug, Default)]
+pub(super) struct Grant {
+    /// Scopes without the issuer's prefix, then those of the roles.
+    pub(super) scope_names: Box<[Box<str>]>,
+    /// Roles, each followed by those that it includes.
+    pub(super) role_names: Box<[Box<str>]>,
+    /// The scopes that the configuration mentions.
+    pub(super) scopes: Granted,
+    /// The roles that the configuration mentions.
+    pub(super) roles: Granted,
+    /// Whether the token names any scope, counted or not.
+    pub(super) names_scope: bool,
+}
+
+impl Grant {
+    pub(super) fn read(snapshot: &Snapshot, issuer: &Issuer, claims: &Object) -> Self {
+        let claimed_scopes = names(ClaimRef::first(&issuer.claims.scopes, claims));
+        let claimed_roles = names(ClaimRef::first(&issuer.claims.roles, claims));
+        let names_scope = !claimed_scopes.is_empty();
+
+        let unprefixed = claimed_scopes.into_iter().filter_map(|name| name.strip_prefix(&*issuer.scope_prefix));
+        let (mut scopes, mut roles) = (Names::default(), Names::default());
+        unprefixed.for_each(|name| scopes.add(name));
+        for name in claimed_roles {
+            roles.add(name);
+            let Some(role) = snapshot.roles.get(name) else { continue };
+            role.includes.iter().for_each(|included| roles.add(included));
+            role.scopes.iter().for_each(|scope| scopes.add(scope));
+        }
+        Self {
+            scopes: scopes.numbers(&snapshot.scopes),
+            roles: roles.numbers(&snapshot.role_names),
+            scope_names: scopes.into_boxes(),
+            role_names: roles.into_boxes(),
+            names_scope,
+        }
+    }
+}
+
+/// The names in a claim: a string's, parted by spaces (RFC 6749 section 3.3), or an array's strings. An array element
+/// with a space in it is not several names and not one either: whoever joins and splits the list again would read other
+/// names than were granted. A claim of any other shape names nothing.
+fn names(claim: Option<&Json>) -> Vec<&str> {
+    match claim {
+        Some(Json::String(text)) => text.split(' ').filter(|name| !name.is_empty()).collect(),
+        Some(Json::Array(elements)) => {
+            elements.iter().filter_map(Json::as_str).filter(|name| is_one_name(name)).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// Whether a list element is one name, and stays one when the list is joined by spaces.
+pub(super) fn is_one_name(name: &str) -> bool {
+    !name.is_empty() && !name.contains(char::is_whitespace)
+}
+
+/// Names in the order in which they came, none twice.
+#[derive(Default)]
+struct Names<'a> {
+    order: Vec<&'a str>,
+    known: HashSet<&'a str>,
+}
+
+impl<'a> Names<'a> {
+    fn add(&mut self, name: &'a str) {
+        if !name.is_empty() && self.known.insert(name) {
+            self.order.push(name);
+        }
+    }
+
+    fn numbers(&self, vocabulary: &Vocabulary) -> Granted {
+        Granted::new(self.order.iter().filter_map(|name| vocabulary.id(name)).collect())
+    }
+
+    fn into_boxes(self) -> Box<[Box<str>]> {
+        self.order.into_iter().map(Box::from).collect()
+    }
+}

@@ -1,0 +1,97 @@
+//! What kind of token it is: an access token or not, a client's or a user's. No claim says this in a way that all issuers
+//! share, so it is read off what each of them writes.
+
+use super::json::{Json, Object};
+use super::snapshot::{ClientWhen, Kinds};
+
+/// On whose behalf a token speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A client for itself (RFC 6749 section 4.4).
+    Client,
+    /// A client on behalf of a user.
+    User,
+}
+
+impl Kind {
+    /// The word for it in configuration and logs.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::User => "user",
+        }
+    }
+
+    /// The kind that these claims speak of. `rule` is the issuer's own way to tell, in place of the common one.
+    pub(super) fn of(claims: &Object, client_id: Option<&str>, rule: Option<&ClientWhen>) -> Self {
+        let client = match rule {
+            Some(rule) => rule.holds(claims),
+            None => subject_is_client(claims.str("sub"), client_id) || claims_speak_of_client(claims),
+        };
+        if client { Self::Client } else { Self::User }
+    }
+}
+
+impl Kinds {
+    /// Whether `kind` is one of these.
+    #[must_use]
+    pub const fn contains(self, kind: Kind) -> bool {
+        match kind {
+            Kind::Client => self.client,
+            Kind::User => self.user,
+        }
+    }
+}
+
+impl ClientWhen {
+    fn holds(&self, claims: &Object) -> bool {
+        match self.claim.find(claims) {
+            Some(Json::String(text)) => *text == self.equals,
+            Some(Json::Integer(number)) => *number.to_string() == *self.equals,
+            Some(Json::Bool(value)) => *value.to_string() == *self.equals,
+            Some(Json::Null | Json::Float(_) | Json::Array(_) | Json::Object(_)) | None => false,
+        }
+    }
+}
+
+/// How to tell that this is no access token, if it is none: an ID token proves to a client who its user is, and opens no
+/// API whoever holds it.
+pub(super) fn no_access_token(claims: &Object, has_scope: bool) -> Option<&'static str> {
+    let is = |name, value: &str| claims.str(name).is_some_and(|text| text.eq_ignore_ascii_case(value));
+    if is("token_use", "id") {
+        return Some("an ID token (token_use is id)");
+    }
+    if ["ID", "Refresh", "Offline", "Logout"].into_iter().any(|kind| is("typ", kind)) {
+        return Some("no access token (by its claim typ)");
+    }
+    if claims.has("at_hash") || claims.has("c_hash") {
+        return Some("an ID token (it has at_hash or c_hash)");
+    }
+    (claims.has("nonce") && !has_scope).then_some("an ID token (it has a nonce and no scope)")
+}
+
+/// Without a user the subject is the client (RFC 9068 section 2.2), or nobody. Auth0 puts `@clients` behind the id.
+fn subject_is_client(subject: Option<&str>, client_id: Option<&str>) -> bool {
+    let Some(subject) = subject.filter(|subject| !subject.is_empty()) else { return true };
+    client_id.is_some_and(|id| subject == id || subject.strip_suffix("@clients") == Some(id))
+}
+
+fn claims_speak_of_client(claims: &Object) -> bool {
+    claims.str("gty") == Some("client-credentials")
+        || claims.str("idtyp") == Some("app")
+        || is_service_account(claims)
+        || is_app_object(claims)
+}
+
+/// Keycloak: the user behind a client is called `service-account-` and the client's id.
+fn is_service_account(claims: &Object) -> bool {
+    let account = claims.str("preferred_username").and_then(|name| name.strip_prefix("service-account-"));
+    account.is_some_and(|account| ["client_id", "clientId"].into_iter().any(|name| claims.str(name) == Some(account)))
+}
+
+/// Entra ID: the subject of an application's token is its service principal. A user's token has `scp`.
+fn is_app_object(claims: &Object) -> bool {
+    let subject = claims.str("sub");
+    subject.is_some() && claims.str("oid") == subject && !claims.has("scp")
+}

@@ -1,18 +1,62 @@
-//! Routes: patterns, precedence, and the trie they are compiled into at load.
+//! Routes: which of them a request takes. Patterns are compiled into a trie at load (`trie.rs`); here is what a match
+//! means: precedence of hosts, then of patterns, then of methods, and the refusal of paths that a backend may read as another
+//! route's.
+//!
+//! # Folding
+//!
+//! A backend that ignores case serves `/v1/Admin` as `/v1/admin`. If the gateway let the former through by
+//! `/v1/{*rest}`, whatever guards the latter would be passed by. So where a route's upstream may fold, its request is read
+//! once more the way such a backend does: case folded, one trailing slash dropped, on the path and on all patterns
+//! alike. Folding never takes a match away, so the reading finds the same pattern again, or one that is more specific
+//! (in the order of patterns, a host's before the general ones). In the latter case the request is refused. What follows for
+//! those that are let through:
+//!
+//! > However case and trailing slash of the path are changed, the pattern that then matches is not more specific than the
+//! > one that authorised the request, unless the two differ in nothing but case or trailing slash.
+//!
+//! The last words are for those who declare both `/v1/Admin` and `/v1/admin`, or `/x` and `/x/`: each is what it says.
+//! `{id}` and `{*path}` stand for any text, so upper case in them is never refused.
+//!
+//! All of this costs nothing where it cannot matter: for a path in lower-case ASCII without a trailing slash, in a table
+//! whose patterns are so too, there is no other reading.
 
 use http::Method;
 
+use super::fold;
+use super::folded::{self, Folded};
+use super::leaf::Leaf;
 use super::path::CanonicalPath;
-use super::snapshot::{Route, UpstreamPolicy};
+use super::snapshot::{PathReading, Route, UpstreamPolicy};
+use super::trie::{LeafId, Reading, Trie};
+
+pub use super::host::{HostError, HostName};
+pub use super::methods::{Methods, MethodsError};
+pub use super::pattern::{Pattern, PatternError};
 
 /// An index into [`RouteTable`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RouteId(pub u32);
 
-/// All routes, compiled.
-#[derive(Debug, Default)]
-pub struct RouteTable {
-    routes: Vec<Route>,
+/// `match` and `host` of a route: which requests it is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Match {
+    /// The methods.
+    pub methods: Methods,
+    /// The host; `None` is every host.
+    pub host: Option<HostName>,
+    /// The path.
+    pub pattern: Pattern,
+}
+
+/// Two routes for the same requests: same host, same shape of the pattern, same methods.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Conflict {
+    /// Index of the earlier route.
+    pub first: usize,
+    /// Index of the later route.
+    pub second: usize,
+    /// The methods that both have, for people to read.
+    pub methods: Box<str>,
 }
 
 /// Why no route was found.
@@ -29,24 +73,130 @@ pub enum Miss {
     },
 }
 
+/// All routes, compiled.
+#[derive(Debug, Default)]
+pub struct RouteTable {
+    routes: Vec<(Match, Route)>,
+    trie: Trie,
+    leaves: Vec<Leaf>,
+    /// `None` where folding leaves every pattern as it is, so that the trie itself is the folded one.
+    folded: Option<Folded>,
+}
+
+/// What a look-up is about.
+struct Request<'a> {
+    method: &'a Method,
+    host: &'a str,
+    path: &'a str,
+    upstreams: &'a [UpstreamPolicy],
+}
+
 impl RouteTable {
-    /// The route of a request.
+    /// Compiles the routes. The id of each is its place in the list.
+    ///
+    /// # Errors
+    /// Every pair of routes for the same requests.
+    pub fn build(routes: Vec<(Match, Route)>) -> Result<Self, Vec<Conflict>> {
+        let mut table = Self::default();
+        let mut folded = Folded::default();
+        let mut conflicts = Vec::new();
+        for (id, (matcher, _)) in (0..).map(RouteId).zip(&routes) {
+            let host = matcher.host.as_ref().map(HostName::as_str);
+            let leaf = table.trie.insert(host, matcher.pattern.segments());
+            folded.insert(host, &matcher.pattern, leaf);
+            table.add_to_leaf(leaf, id, matcher, &mut conflicts);
+        }
+        if routes.iter().any(|(matcher, _)| matcher.pattern.changes_folded()) {
+            table.folded = Some(folded);
+        }
+        table.routes = routes;
+        if conflicts.is_empty() { Ok(table) } else { Err(conflicts) }
+    }
+
+    /// The route of a request. `host` is in lower case, without port and trailing dot.
     ///
     /// # Errors
     /// A [`Miss`].
     pub fn find(
         &self,
-        _method: &Method,
-        _host: &str,
-        _path: &CanonicalPath<'_>,
-        _upstreams: &[UpstreamPolicy],
+        method: &Method,
+        host: &str,
+        path: &CanonicalPath<'_>,
+        upstreams: &[UpstreamPolicy],
     ) -> Result<RouteId, Miss> {
-        todo!()
+        let request = Request { method, host, path: path.as_str(), upstreams };
+        let found = self.trie.find(host, request.path, Reading::Exact);
+        let Some((id, leaf)) = found.and_then(|id| Some((id, self.leaf(id)?))) else {
+            return Err(self.miss(&request));
+        };
+        if self.means_more_folded(id, leaf, &request) {
+            return Err(Miss::Ambiguous);
+        }
+        leaf.route(method).ok_or_else(|| Miss::MethodNotAllowed { allow: leaf.allow() })
     }
 
     /// The route behind an id of this table.
     #[must_use]
     pub fn get(&self, id: RouteId) -> Option<&Route> {
-        self.routes.get(id.0 as usize)
+        self.routes.get(id.0 as usize).map(|(_, route)| route)
+    }
+
+    /// All routes in their order, and what each is for.
+    pub fn iter(&self) -> impl Iterator<Item = (RouteId, &Match, &Route)> {
+        (0..).map(RouteId).zip(&self.routes).map(|(id, (matcher, route))| (id, matcher, route))
+    }
+
+    fn add_to_leaf(&mut self, leaf: LeafId, id: RouteId, matcher: &Match, conflicts: &mut Vec<Conflict>) {
+        if leaf.index() == self.leaves.len() {
+            self.leaves.push(Leaf::new(matcher.pattern.has_trailing_slash()));
+        }
+        if let Some(leaf) = self.leaves.get_mut(leaf.index()) {
+            leaf.add(id, &matcher.methods, conflicts);
+        }
+    }
+
+    fn leaf(&self, id: LeafId) -> Option<&Leaf> {
+        self.leaves.get(id.index())
+    }
+
+    /// Whether the request, which matches the leaf `exact`, finds another pattern once it is folded.
+    fn means_more_folded(&self, exact: LeafId, leaf: &Leaf, request: &Request<'_>) -> bool {
+        match &self.folded {
+            None if fold::is_folded(request.path) => false,
+            _ if !self.may_be_folded(leaf, request) => false,
+            None => folded::find(&self.trie, request.host, request.path) != Some(exact),
+            Some(folded) => folded.find(request.host, request.path) != folded.of_exact(exact),
+        }
+    }
+
+    /// What to say where no pattern matches the path as it is: if a folded reading does, the path is ambiguous.
+    fn miss(&self, request: &Request<'_>) -> Miss {
+        let is_reached = |id: LeafId| self.leaf(id).is_some_and(|leaf| self.is_reached_folded(leaf, request));
+        let is_ambiguous = match &self.folded {
+            None => folded::find(&self.trie, request.host, request.path).is_some_and(is_reached),
+            Some(folded) => folded
+                .find(request.host, request.path)
+                .is_some_and(|leaf| folded.members(leaf).iter().copied().any(is_reached)),
+        };
+        if is_ambiguous { Miss::Ambiguous } else { Miss::Unknown }
+    }
+
+    /// On a miss a slash is dropped from the path and none added, for nothing is let through either way: where there is
+    /// only `/x/`, `/x` is unknown.
+    fn is_reached_folded(&self, leaf: &Leaf, request: &Request<'_>) -> bool {
+        let adds_slash = leaf.has_trailing_slash() && !request.path.ends_with('/');
+        !adds_slash && self.may_be_folded(leaf, request)
+    }
+
+    /// Whether the backend of the request's route may fold. Where the pattern lacks the method: that of any of its routes.
+    fn may_be_folded(&self, leaf: &Leaf, request: &Request<'_>) -> bool {
+        let may_fold = |id| {
+            let upstream = self.get(id).and_then(|route| request.upstreams.get(usize::from(route.upstream.0)));
+            upstream.is_none_or(|upstream| upstream.paths == PathReading::Folding)
+        };
+        leaf.route(request.method).map_or_else(|| leaf.routes().any(may_fold), may_fold)
     }
 }
+
+#[cfg(test)]
+mod tests;

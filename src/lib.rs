@@ -4,5 +4,6 @@
 //! [`core::decide`] answers with a permit or a rejection, [`upstream`] takes the permit, [`fronts::render`] writes the
 //! rejection. `ARCHITECTURE.md` tells the rest.
 
+pub mod cli;
 pub mod config;
 pub mod core;

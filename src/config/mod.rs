@@ -2,12 +2,40 @@
 //!
 //! [`load`] is the one border between the text and the program: behind it there is no unchecked value.
 
+mod answers;
+mod claims;
+mod decode;
+mod env;
+mod identity;
+mod issue;
+mod issuers;
+mod keyfile;
+pub mod keys;
+mod limits;
+mod listeners;
+mod load;
+mod report;
+mod requirement;
+mod resource;
+mod roles;
+mod routes;
+mod scalar;
+mod source;
+mod upstreams;
+mod words;
+mod yaml;
+
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::core::snapshot::{PathReading, Snapshot};
+
+pub use env::Env;
+pub use issue::{ConfigIssue, Diagnostics, Spot};
+pub use load::{from_text, load};
+pub use source::Position;
 
 /// A checked configuration.
 #[derive(Debug)]

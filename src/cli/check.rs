@@ -1,0 +1,115 @@
+//! `sidegate check`: everything about a configuration that can be known without the network.
+
+use std::fmt::Write;
+use std::process::ExitCode;
+
+use comfy_table::{Table, presets};
+
+use crate::config::Config;
+use crate::core::route::Match;
+use crate::core::scope::{NameId, Vocabulary};
+use crate::core::snapshot::{Mode, Requirement, Route, Snapshot, TokenRequirement};
+
+use super::{ConfigFile, output};
+
+/// Check a configuration; print its routes, and warn of what they open
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  sidegate check -c config.yaml")]
+pub(crate) struct Args {
+    #[command(flatten)]
+    config: ConfigFile,
+}
+
+pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let config = args.config.load()?;
+    let mut text = route_table(&config.snapshot);
+    if !config.warnings.is_empty() {
+        text.push('\n');
+    }
+    for warning in &config.warnings {
+        writeln!(text, "warning: {warning}")?;
+    }
+    writeln!(text, "\n{}: {}", args.config.path().display(), summary(&config))?;
+    output::print(&text)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn summary(config: &Config) -> String {
+    let count = |count: usize, one: &str| format!("{count} {one}{}", if count == 1 { "" } else { "s" });
+    let parts = [
+        count(config.snapshot.routes.iter().count(), "route"),
+        count(config.snapshot.issuers.iter().len(), "issuer"),
+        count(config.upstreams.len(), "upstream"),
+        count(config.warnings.len(), "warning"),
+    ];
+    format!("ok, {}", parts.join(", "))
+}
+
+fn route_table(snapshot: &Snapshot) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_header(["METHODS", "HOST", "PATTERN", "WHO MAY CALL", "UPSTREAM", "MODE"]);
+    for (_, matched, route) in snapshot.routes.iter() {
+        table.add_row(row(snapshot, matched, route));
+    }
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
+    table.lines().flat_map(|line| [line.trim_end().to_owned(), "\n".to_owned()]).collect()
+}
+
+fn row(snapshot: &Snapshot, matched: &Match, route: &Route) -> [String; 6] {
+    let methods = matched.methods.named().unwrap_or_default().iter().map(|method| method.as_str());
+    let methods = methods.collect::<Vec<_>>().join(",");
+    let upstream = snapshot.upstreams.get(usize::from(route.upstream.0)).map(|upstream| upstream.name.to_string());
+    let mode = match snapshot.mode_of(route) {
+        Mode::Enforce => "enforce",
+        Mode::Shadow => "shadow",
+    };
+    [
+        if methods.is_empty() { "*".to_owned() } else { methods },
+        matched.host.as_ref().map_or("*", |host| host.as_str()).to_owned(),
+        matched.pattern.as_str().to_owned(),
+        who(snapshot, &route.requirement),
+        upstream.unwrap_or_default(),
+        mode.to_owned(),
+    ]
+}
+
+/// Who may call, in words: all parts have to hold.
+fn who(snapshot: &Snapshot, requirement: &Requirement) -> String {
+    let requirement = match requirement {
+        Requirement::Public => return "anybody (public)".to_owned(),
+        Requirement::Token(requirement) => requirement,
+    };
+    let TokenRequirement { scopes, any_scope, roles, token_kinds, issuers, clients, tenant_required } = requirement;
+    let mut parts = Vec::new();
+    let mut part = |words: Vec<&str>, one: &str, several: &str, joint: &str| match &*words {
+        [] => {}
+        [word] => parts.push(format!("{one} {word}")),
+        words => parts.push(format!("{several} {}", words.join(joint))),
+    };
+    part(names(scopes, &snapshot.scopes), "scope", "scopes", " + ");
+    part(names(any_scope, &snapshot.scopes), "scope", "a scope of", " | ");
+    part(names(roles, &snapshot.role_names), "role", "a role of", " | ");
+    let issuer_names = issuers.iter().flatten().filter_map(|id| snapshot.issuers.get(*id));
+    part(issuer_names.map(|issuer| &*issuer.name).collect(), "issuer", "an issuer of", " | ");
+    let mut client_names: Vec<&str> = clients.iter().flatten().map(|client| &**client).collect();
+    client_names.sort_unstable();
+    part(client_names, "client", "a client of", " | ");
+    let kinds = token_kinds.map(|kinds| [kinds.client.then_some("client"), kinds.user.then_some("user")]);
+    part(kinds.into_iter().flatten().flatten().collect(), "token of a", "token of a", " | ");
+    match tenant_required {
+        Some(true) => part(vec!["required"], "tenant", "", ""),
+        Some(false) => part(vec!["optional"], "tenant", "", ""),
+        None => {}
+    }
+    if scopes.is_empty() && any_scope.is_empty() && roles.is_empty() {
+        parts.insert(0, "any valid token".to_owned());
+    }
+    parts.join("; ")
+}
+
+fn names<'s>(ids: &[NameId], vocabulary: &'s Vocabulary) -> Vec<&'s str> {
+    ids.iter().map(|id| vocabulary.name(*id)).collect()
+}

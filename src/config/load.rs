@@ -1,0 +1,170 @@
+//! From text to a checked configuration: the one border between the two.
+
+use std::fs::File;
+use std::io::Read;
+use std::num::NonZeroUsize;
+use std::path::Path;
+
+use ipnet::IpNet;
+
+use crate::core::scope::Vocabulary;
+use crate::core::snapshot::{Issuers, Mode, Snapshot, UpstreamPolicy};
+
+use super::decode::Fields;
+use super::env::Env;
+use super::issue::Diagnostics;
+use super::issuers::{self, MODES};
+use super::keyfile::KeyFiles;
+use super::report::Report;
+use super::requirement::Names;
+use super::source::{BYTES_MAX, Source};
+use super::yaml::{self, Node};
+use super::{Config, answers, identity, keys, limits, listeners, resource, roles, routes, scalar, upstreams};
+
+/// The scope that the admin listener asks for where it is reachable from other machines.
+const ADMIN_SCOPE: &str = "sidegate.admin";
+const WORKERS_MAX: usize = 1024;
+
+/// Reads the configuration in a file. `env` is the environment for `${NAME}`.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn load(path: &Path, env: Env<'_>) -> Result<Config, Diagnostics> {
+    let name = path.display().to_string();
+    let text = read(path).map_err(|message| Diagnostics::of_file(&name, message))?;
+    let base = path.parent().unwrap_or(Path::new(""));
+    from_text(&name, &text, base, env)
+}
+
+fn read(path: &Path) -> Result<String, String> {
+    let file = File::open(path).map_err(|error| format!("cannot be read: {error}"))?;
+    let mut bytes = Vec::new();
+    file.take(BYTES_MAX as u64 + 1).read_to_end(&mut bytes).map_err(|error| format!("cannot be read: {error}"))?;
+    String::from_utf8(bytes).map_err(|error| {
+        let valid = error.as_bytes().iter().take(error.utf8_error().valid_up_to());
+        format!("line {} is not UTF-8", valid.filter(|byte| **byte == b'\n').count() + 1)
+    })
+}
+
+/// The configuration that a text says. `name` is for messages; files it names are relative to `base`.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn from_text(name: &str, text: &str, base: &Path, env: Env<'_>) -> Result<Config, Diagnostics> {
+    if text.len() > BYTES_MAX {
+        return Err(Diagnostics::of_file(name, "longer than 16 MiB"));
+    }
+    let source = Source::new(name, text);
+    let mut report = Report::new(&source);
+    let root = yaml::parse(&source, env, &mut report);
+    let config = root.as_ref().and_then(|root| decode(root, base, &mut report));
+    let warnings = report.finish(root.as_ref())?;
+    let config = config.ok_or_else(|| Diagnostics::of_file(name, "the file is empty"))?;
+    Ok(Config { warnings, hash: hash(text), ..config })
+}
+
+fn hash(text: &str) -> String {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
+    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Decodes section by section. What is made of a section with problems does not matter: they are in the report, and
+/// with any problem there is no configuration.
+fn decode(root: &Node<'_>, base: &Path, report: &mut Report<'_>) -> Option<Config> {
+    let file = report.fields(root, &keys::FILE)?;
+    let addresses = listeners::decode(&file, report);
+    let limits = limits::decode(&file, report);
+    let telemetry = limits::telemetry(&file, base, report);
+    let mut key_files = KeyFiles::new(base);
+    let mut issuers = issuers::decode(&file, &mut key_files, report);
+    let role_definitions = roles::decode(&file, report);
+    let mut upstreams = upstreams::decode(&file, report);
+    let identity = identity::decode(&file, report);
+
+    let mut scopes = Vocabulary::default();
+    let mut role_names = Vocabulary::default();
+    scopes.intern(ADMIN_SCOPE);
+    for (name, role) in &role_definitions {
+        role_names.intern(name);
+        for scope in &role.scopes {
+            scopes.intern(scope);
+        }
+    }
+    let mut names = Names {
+        issuers: &mut issuers,
+        scopes: &mut scopes,
+        roles: &mut role_names,
+        tenant_header: identity.tenant.is_some(),
+        no_issuer_reported: false,
+    };
+    let table = routes::decode(&file, &mut upstreams, &mut names, report);
+
+    if let Some(place) = addresses.exposed_admin {
+        if issuers.is_missing() {
+            report
+                .error(place, "the admin listener can be reached from other machines, and nobody could show it a token")
+                .expected("expected a loopback address, or a section `issuers`");
+        }
+        issuers.use_all();
+    }
+    upstreams.warn_unused(report);
+    issuers.warn_unused(report);
+    let resource = resource::decode(&file, report)
+        .map(|identifier| identifier.compile(&issuers.all, table.iter().map(|(_, _, route)| route), &scopes));
+    let policy = |upstream: &super::Upstream| UpstreamPolicy { name: upstream.name.clone(), paths: upstream.paths };
+    let snapshot = Snapshot {
+        number: 1,
+        mode: mode(&file, report),
+        routes: table,
+        issuers: Issuers::new(issuers.all),
+        scopes,
+        role_names,
+        roles: role_definitions,
+        identity,
+        upstreams: upstreams.all.iter().map(policy).collect(),
+        errors: answers::errors(&file, report),
+        resource,
+        cors: answers::cors(&file, report),
+        trusted_proxies: trusted_proxies(&file, report).into(),
+        token_bytes_max: limits.token_bytes_max,
+        body_bytes_max: limits.body_bytes_max,
+    };
+    Some(Config {
+        listeners: addresses.listeners,
+        admin: addresses.admin,
+        health: addresses.health,
+        workers: workers(&file, report),
+        upstreams: upstreams.all,
+        limits: limits.connections,
+        telemetry,
+        snapshot,
+        warnings: Vec::new(),
+        hash: String::new(),
+        files: key_files.paths,
+    })
+}
+
+fn mode(file: &Fields<'_>, report: &mut Report<'_>) -> Mode {
+    let mode = report.field(file, "mode", |report, node| report.word(node, MODES)).unwrap_or_default();
+    if let Some(place) = file.key_place("mode").filter(|_| mode == Mode::Shadow) {
+        report.warn(place, "`mode: shadow`: no request is refused for its token, on any route");
+    }
+    mode
+}
+
+fn workers(file: &Fields<'_>, report: &mut Report<'_>) -> Option<NonZeroUsize> {
+    report.field(file, "workers", |report, node| report.number(node, 1..=WORKERS_MAX)).and_then(NonZeroUsize::new)
+}
+
+fn trusted_proxies(file: &Fields<'_>, report: &mut Report<'_>) -> Vec<IpNet> {
+    let networks = report.field(file, "trusted_proxies", |report, node| {
+        report.list_of(node, "a list of networks", |report, item| {
+            let network = report.parsed(item, "a network such as 10.0.0.0/8", scalar::network)?;
+            if network.prefix_len() == 0 {
+                report.warn(item.place, format!("`{network}`: anybody's `X-Forwarded-*` is believed"));
+            }
+            Some(network)
+        })
+    });
+    networks.unwrap_or_default()
+}

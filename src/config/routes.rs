@@ -1,0 +1,155 @@
+//! `routes`: what is matched, who may call, where it goes.
+
+use crate::core::route::{Conflict, HostName, Match, Methods, Pattern, RouteTable};
+use crate::core::snapshot::{Mode, Requirement, Route};
+
+use super::decode::Fields;
+use super::issuers::MODES;
+use super::limits::{SIZE, positive_duration};
+use super::report::Report;
+use super::requirement::{self, Names};
+use super::scalar::{self, Flaw};
+use super::source::Place;
+use super::upstreams::Upstreams;
+use super::yaml::Node;
+use super::{keys, words};
+
+const MATCH: &str = "`METHODS /pattern` or `/pattern`, such as `GET,PUT /v1/files/{*path}`";
+
+/// Decodes and compiles the routes.
+pub(super) fn decode(
+    file: &Fields<'_>,
+    upstreams: &mut Upstreams<'_>,
+    names: &mut Names<'_, '_>,
+    report: &mut Report<'_>,
+) -> RouteTable {
+    let items = report.required(file, "routes", |report, node| report.items(node, "a list of routes"));
+    let mut places = Vec::new();
+    let mut routes = Vec::new();
+    for item in items.unwrap_or_default() {
+        let decoded = report.fields(item, &keys::ROUTE).and_then(|fields| route(&fields, upstreams, names, report));
+        if let Some((place, matched, route)) = decoded {
+            places.push(place);
+            routes.push((matched, route));
+        }
+    }
+    RouteTable::build(routes).unwrap_or_else(|conflicts| {
+        report_conflicts(&conflicts, &places, report);
+        RouteTable::default()
+    })
+}
+
+fn report_conflicts(conflicts: &[Conflict], places: &[Place], report: &mut Report<'_>) {
+    for Conflict { first, second, methods } in conflicts {
+        let (Some(first), Some(second)) = (places.get(*first), places.get(*second)) else { continue };
+        report
+            .error(*second, format!("another route matches the same requests ({methods})"))
+            .related(*first, "this one")
+            .hint("routes may not overlap: order never matters");
+    }
+}
+
+fn route(
+    fields: &Fields<'_>,
+    upstreams: &mut Upstreams<'_>,
+    names: &mut Names<'_, '_>,
+    report: &mut Report<'_>,
+) -> Option<(Place, Match, Route)> {
+    let target = report.required(fields, "match", |report, node| target(node, report));
+    let host = report.field(fields, "host", |report, node| {
+        let parse = |text: &str| match HostName::parse(text) {
+            Ok(host) => Ok((Box::<str>::from(text), host)),
+            Err(error) => Err(Flaw::new(error.to_string())),
+        };
+        report.parsed(node, "a host name such as files.example.com", parse)
+    });
+    let requirement = requirement::decode(fields, names, report);
+    let timeout = report.field(fields, "timeout", positive_duration);
+    let body_bytes_max = report.field(fields, "max_body", |report, node| report.quantity(node, SIZE, scalar::size));
+    let mode = report.field(fields, "mode", |report, node| report.word(node, MODES)).unwrap_or_default();
+    let upstream = report.required(fields, "upstream", |report, node| upstreams.named(report, node));
+    let (place, target) = target?;
+    let (host_text, host) = host.unzip();
+    let label = [target.methods_text, host_text.as_deref().unwrap_or_default(), target.pattern_text];
+    let label: Vec<&str> = label.into_iter().filter(|part| !part.is_empty()).collect();
+    let label = label.join(" ");
+    if matches!(requirement, Some(Requirement::Public)) {
+        report.warn(place, format!("`{label}` is public: anybody may call it"));
+    }
+    if mode == Mode::Shadow {
+        report.warn(place, format!("`{label}` is in shadow mode: what its token may not do is let through"));
+    }
+    let route = Route {
+        label: label.into(),
+        line: u32::try_from(report.source.position(place.start).line).unwrap_or(u32::MAX),
+        requirement: requirement?,
+        upstream: upstream?,
+        timeout,
+        body_bytes_max,
+        mode,
+    };
+    Some((place, Match { methods: target.methods, host, pattern: target.pattern }, route))
+}
+
+/// `match`, as values and as text.
+struct Target<'t> {
+    methods_text: &'t str,
+    methods: Methods,
+    pattern_text: &'t str,
+    pattern: Pattern,
+}
+
+fn target<'t>(node: &'t Node<'t>, report: &mut Report<'_>) -> Option<(Place, Target<'t>)> {
+    let text = report.text(node, MATCH)?;
+    match read_target(text) {
+        Ok(target) => {
+            warn_of_odd_methods(&target.methods, node.place, report);
+            Some((node.place, target))
+        }
+        Err(flaw) => {
+            report.flaw(node, text, flaw, MATCH);
+            None
+        }
+    }
+}
+
+/// Any token can be a method; one that is nearly a common one is probably meant to be that.
+fn warn_of_odd_methods(methods: &Methods, place: Place, report: &mut Report<'_>) {
+    const COMMON: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"];
+    let names = methods.named().unwrap_or_default().iter().map(http::Method::as_str);
+    for name in names.filter(|name| !COMMON.contains(name)) {
+        if let Some(nearest) = words::nearest(name, COMMON) {
+            report.warn(place, format!("`{name}` is an unusual method: did you mean `{nearest}`?"));
+        }
+    }
+}
+
+fn read_target(text: &str) -> Result<Target<'_>, Flaw> {
+    let (methods_text, pattern_text) = match text.split_once([' ', '\t']) {
+        Some((methods, pattern)) => (methods, pattern.trim_start()),
+        None if text.starts_with('/') => ("", text),
+        None => return Err(no_pattern(text)),
+    };
+    let methods = match methods_text {
+        "" => Methods::all(),
+        _ => Methods::parse(methods_text).map_err(|error| bad_methods(methods_text, &error.to_string()))?,
+    };
+    let pattern = Pattern::parse(pattern_text).map_err(|error| {
+        let at = text.len() - pattern_text.len() + error.at;
+        Flaw::new(error.to_string()).at(at..at + 1)
+    })?;
+    Ok(Target { methods_text, methods, pattern_text, pattern })
+}
+
+fn no_pattern(text: &str) -> Flaw {
+    match Methods::parse(text) {
+        Ok(_) => Flaw::new("the pattern is missing"),
+        Err(_) => Flaw::new("a pattern starts with `/`").hint(format!("write `/{}`", words::shown(text))),
+    }
+}
+
+fn bad_methods(text: &str, error: &str) -> Flaw {
+    let upper = text.to_ascii_uppercase();
+    let flaw = Flaw::new(error).at(0..text.len());
+    if upper != text && Methods::parse(&upper).is_ok() { flaw.hint(format!("write `{upper}`")) } else { flaw }
+}

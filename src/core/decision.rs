@@ -52,6 +52,12 @@ pub struct Permit {
 }
 
 impl Permit {
+    /// A permit out of thin air, for the unit tests of what takes one.
+    #[cfg(test)]
+    pub(crate) fn for_tests(upstream: UpstreamId, timeout: Option<Duration>) -> Self {
+        Self { route: RouteId(0), upstream, principal: None, tenant: None, timeout, body_bytes_max: None }
+    }
+
     /// The route that was matched.
     #[must_use]
     pub fn route(&self) -> RouteId {

@@ -1,0 +1,261 @@
+//! Forwarding to one upstream: the choice of an endpoint, the connection, the exchange, and what may be tried again.
+//!
+//! A request is sent again in two cases only. Nothing of it was sent: then anywhere, whatever it is. Or it has no body, its
+//! method is idempotent (RFC 9110 section 9.2.2), and a connection that had served before closed before the first byte of
+//! an answer: then once more, on a fresh connection. A POST of which anything was sent is never sent again.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, Request, Response, Uri, Version, header};
+use http_body::Body;
+use hyper::body::Incoming;
+
+use super::balance::{Candidate, choose};
+use super::connection::Connection;
+use super::endpoint::{Endpoint, Lease};
+use super::error::{BoxError, UpstreamError, UpstreamErrorKind};
+use super::exchange::{Failure, TimeLimits, exchange};
+use super::framing::{check_response, content_length, frame_request};
+use super::headers::clean_response;
+use super::health::{self, Standing, UpstreamHealth};
+use super::informational::InformationalSink;
+use super::replay::{Replay, ReplayMemory};
+use super::request_body::{RequestBody, Upload};
+use super::response_body::{Held, ResponseBody};
+use crate::config::{HostHeader, HttpUpstream};
+
+/// Most endpoints that are tried for one request.
+const ENDPOINTS_TRIED_MAX: usize = 3;
+
+/// One worker's client of one upstream.
+#[derive(Debug)]
+pub(super) struct Client<B> {
+    endpoints: Box<[Rc<Endpoint<B>>]>,
+    /// Where the next choice starts to look, so that equals take turns.
+    next: Cell<usize>,
+    host: HostHeader,
+    limits: TimeLimits,
+    memory: ReplayMemory,
+}
+
+/// What one request needs beside itself.
+struct Plan {
+    limits: TimeLimits,
+    /// Where its 1xx responses go.
+    sink: Option<InformationalSink>,
+    /// How far its body came, if it has one.
+    upload: Option<Rc<Upload>>,
+    /// Without a body and idempotent.
+    replayable: bool,
+    /// It was sent once already, in vain: no connection that was used before gets it.
+    fresh_only: bool,
+    /// Whether it is a HEAD request.
+    head: bool,
+}
+
+/// Why an endpoint did not answer.
+enum Refused<B> {
+    /// Nothing was sent: another one may.
+    Elsewhere(Box<Request<RequestBody<B>>>, UpstreamError),
+    /// That was it.
+    Failed(UpstreamError),
+}
+
+impl<B> Client<B>
+where
+    B: Body<Data = Bytes> + Unpin + 'static,
+    B::Error: Into<BoxError>,
+{
+    pub(super) fn new(config: &HttpUpstream, health: &UpstreamHealth, idle: Duration) -> Self {
+        let endpoint = |health: &Arc<_>| Rc::new(Endpoint::new(Arc::clone(health), config.connect_timeout));
+        Self {
+            endpoints: health.endpoints().iter().map(endpoint).collect(),
+            next: Cell::new(0),
+            host: config.host,
+            limits: TimeLimits { head: config.timeout, idle },
+            memory: ReplayMemory::default(),
+        }
+    }
+
+    /// Forwards one request. `timeout` goes before the upstream's own.
+    pub(super) async fn forward(
+        &self,
+        request: Request<B>,
+        timeout: Option<Duration>,
+    ) -> Result<Response<ResponseBody<B>>, UpstreamError> {
+        let limits = TimeLimits { head: timeout.unwrap_or(self.limits.head), ..self.limits };
+        let (mut plan, mut request) = Plan::new(request, limits)?;
+        let mut tried = [usize::MAX; ENDPOINTS_TRIED_MAX];
+        let mut last = UpstreamError::new(UpstreamErrorKind::Connect, "the upstream has no endpoint");
+        for slot in 0..ENDPOINTS_TRIED_MAX {
+            let Some((index, lease)) = self.choose(&tried) else { break };
+            if let Some(slot) = tried.get_mut(slot) {
+                *slot = index;
+            }
+            match self.ask(lease, &mut plan, request).await {
+                Ok(response) => return Ok(response),
+                Err(Refused::Failed(error)) => return Err(error),
+                Err(Refused::Elsewhere(unsent, error)) => {
+                    request = *unsent;
+                    last = error;
+                }
+            }
+        }
+        Err(last)
+    }
+
+    /// The best endpoint that was not tried yet.
+    fn choose(&self, tried: &[usize]) -> Option<(usize, Lease<B>)> {
+        let first = self.next.get();
+        self.next.set(first.wrapping_add(1));
+        let count = self.endpoints.len();
+        // The second round is for when another worker claims the probe that this one has chosen.
+        for probes in [true, false] {
+            let candidates = (0..count).map(|i| first.wrapping_add(i) % count).filter(|index| !tried.contains(index));
+            let choice = choose(candidates.filter_map(|index| self.candidate(index, probes)))?;
+            let endpoint = self.endpoints.get(choice.index)?;
+            let probe = choice.standing == Standing::ProbeDue;
+            if !probe || endpoint.health.claim_probe() {
+                return Some((choice.index, endpoint.lease(probe)));
+            }
+        }
+        None
+    }
+
+    fn candidate(&self, index: usize, probes: bool) -> Option<Candidate> {
+        let endpoint = self.endpoints.get(index)?;
+        let standing = match endpoint.health.standing() {
+            Standing::ProbeDue if !probes => Standing::Unhealthy(0),
+            standing => standing,
+        };
+        Some(Candidate { index, standing, outstanding: endpoint.outstanding() })
+    }
+
+    /// Has one endpoint answer: over an idle connection if there is one, or else over a new one.
+    async fn ask(
+        &self,
+        lease: Lease<B>,
+        plan: &mut Plan,
+        mut request: Request<RequestBody<B>>,
+    ) -> Result<Response<ResponseBody<B>>, Refused<B>> {
+        self.set_host(&mut request, &lease.endpoint);
+        let idle = if plan.fresh_only { None } else { lease.endpoint.idle_connection() };
+        if let Some(mut connection) = idle {
+            let replay = plan.replayable.then(|| Replay::of(&request, &self.memory));
+            match (exchange(&mut connection, request, plan.limits).await, replay) {
+                (Ok(response), _) => return plan.accept(response, connection, lease),
+                (Err(Failure::Unsent(unsent, _)), _) => request = *unsent,
+                (Err(Failure::Unanswered(_)), Some(replay)) => request = plan.again(replay),
+                // The backend closed an idle connection, as it may: that says nothing about its health.
+                (Err(Failure::Unanswered(error)), None) => return Err(Refused::Failed(error)),
+                (Err(Failure::Failed(error)), _) => return Err(lease.failed(error)),
+            }
+        }
+        let mut connection = match lease.endpoint.connect().await {
+            Ok(connection) => connection,
+            Err(error) => return Err(lease.unsent(Box::new(request), error)),
+        };
+        match exchange(&mut connection, request, plan.limits).await {
+            Ok(response) => plan.accept(response, connection, lease),
+            Err(Failure::Unsent(request, error)) => Err(lease.unsent(request, error)),
+            Err(Failure::Unanswered(error) | Failure::Failed(error)) => Err(lease.failed(error)),
+        }
+    }
+
+    /// `Host` as the upstream wants it. A client of HTTP/1.0 may have sent none, and there has to be one.
+    fn set_host(&self, request: &mut Request<RequestBody<B>>, endpoint: &Endpoint<B>) {
+        let headers = request.headers_mut();
+        if self.host == HostHeader::Upstream || !headers.contains_key(header::HOST) {
+            headers.insert(header::HOST, endpoint.host.clone());
+        }
+    }
+}
+
+impl Plan {
+    /// Makes a request ready to be sent.
+    fn new<B>(request: Request<B>, limits: TimeLimits) -> Result<(Self, Request<RequestBody<B>>), UpstreamError>
+    where
+        B: Body<Data = Bytes>,
+    {
+        if request.method() == Method::CONNECT {
+            // Its success would turn the connection into a tunnel.
+            return Err(UpstreamError::new(UpstreamErrorKind::Protocol, "CONNECT is not forwarded"));
+        }
+        let length = content_length(request.body());
+        let mut request = request.map(RequestBody::new);
+        *request.version_mut() = Version::HTTP_11;
+        make_origin_form(request.uri_mut());
+        let (method, empty) = (request.method().clone(), request.body().upload().is_none());
+        frame_request(request.headers_mut(), &method, length);
+        let sink = request.extensions_mut().remove::<InformationalSink>();
+        if let Some(sink) = sink.clone() {
+            sink.attach(&mut request);
+        }
+        let plan = Self {
+            limits,
+            sink,
+            upload: request.body().upload(),
+            replayable: empty && method.is_idempotent(),
+            fresh_only: false,
+            head: method == Method::HEAD,
+        };
+        Ok((plan, request))
+    }
+
+    /// The request once more. From here on only fresh connections are good enough.
+    fn again<B>(&mut self, replay: Replay<'_>) -> Request<RequestBody<B>>
+    where
+        B: Body<Data = Bytes>,
+    {
+        self.fresh_only = true;
+        let mut request = replay.request(RequestBody::empty());
+        if let Some(sink) = self.sink.clone() {
+            sink.attach(&mut request);
+        }
+        request
+    }
+
+    /// Passes a response on, if it can be.
+    fn accept<B>(
+        &self,
+        mut response: Response<Incoming>,
+        connection: Connection<B>,
+        lease: Lease<B>,
+    ) -> Result<Response<ResponseBody<B>>, Refused<B>> {
+        let framing = match check_response(&mut response, self.head) {
+            Ok(framing) => framing,
+            Err(detail) => return Err(lease.failed(UpstreamError::new(UpstreamErrorKind::Protocol, detail))),
+        };
+        lease.endpoint.health.answered();
+        clean_response(response.headers_mut());
+        let held = Held { connection, framing, lease };
+        Ok(response.map(|body| ResponseBody::streamed(body, held, self.upload.clone(), self.limits.idle)))
+    }
+}
+
+impl<B> Lease<B> {
+    /// Nothing of the request was sent.
+    fn unsent(self, request: Box<Request<RequestBody<B>>>, error: UpstreamError) -> Refused<B> {
+        self.endpoint.health.failed(health::Failure::Connect, self.probe);
+        Refused::Elsewhere(request, error)
+    }
+
+    /// The request failed for good. A slow backend is not a broken one, and a client's body is not its fault.
+    fn failed(self, error: UpstreamError) -> Refused<B> {
+        if error.kind() == UpstreamErrorKind::Protocol {
+            self.endpoint.health.failed(health::Failure::Protocol, self.probe);
+        }
+        Refused::Failed(error)
+    }
+}
+
+/// Leaves of a target what a backend is sent: path and query, byte for byte.
+fn make_origin_form(uri: &mut Uri) {
+    if uri.authority().is_some() {
+        *uri = uri.path_and_query().cloned().map(Uri::from).unwrap_or_default();
+    }
+}

@@ -1,0 +1,95 @@
+//! The upstream side of the data plane: takes a permit and a request, brings back the backend's response.
+//!
+//! Every worker owns one [`Upstreams`]: its connections, its pools, its counters of outstanding requests. Nothing of it is
+//! shared, so nothing is locked. What the workers know in common, [`Health`], is written when a backend fails or recovers
+//! and otherwise only read.
+//!
+//! The way of a request: [`headers`] has made its fields fit for a backend; [`client`] chooses an endpoint
+//! ([`balance`]), takes a connection from its [`pool`] or makes one ([`endpoint`], [`connection`]) and has it answer
+//! ([`exchange`]); the response's body ([`response_body`]) gives the connection back when it has been read.
+
+mod balance;
+mod check;
+mod client;
+mod connection;
+mod echo;
+mod endpoint;
+mod error;
+mod exchange;
+mod framing;
+pub mod headers;
+mod health;
+mod informational;
+mod pool;
+mod replay;
+mod request_body;
+mod resolve;
+mod response_body;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+
+use self::client::Client;
+use crate::config::{Upstream, UpstreamKind};
+use crate::core::decision::Permit;
+
+pub use self::check::check_forever;
+pub use self::error::{BoxError, UpstreamError, UpstreamErrorKind};
+pub use self::health::{EndpointStatus, Failure, Health, UpstreamHealth};
+pub use self::informational::{Informational, InformationalSink};
+pub use self::response_body::{ResponseBody, ResponseBodyError};
+
+/// One worker's upstreams. `B` is the body of the requests.
+#[derive(Debug)]
+pub struct Upstreams<B> {
+    backends: Box<[Backend<B>]>,
+}
+
+#[derive(Debug)]
+enum Backend<B> {
+    Echo,
+    Http(Client<B>),
+}
+
+impl<B> Upstreams<B>
+where
+    B: Body<Data = Bytes> + Unpin + 'static,
+    B::Error: Into<BoxError>,
+{
+    /// The upstreams of `config`, with `health` made for the same. `idle` is the longest silence of a backend within a
+    /// body. Nothing is connected yet.
+    #[must_use]
+    pub fn new(config: &[Upstream], idle: Duration, health: &Arc<Health>) -> Self {
+        let backend = |(upstream, health): (&Upstream, &UpstreamHealth)| match &upstream.kind {
+            UpstreamKind::Echo => Backend::Echo,
+            UpstreamKind::Http(http) => Backend::Http(Client::new(http, health, idle)),
+        };
+        Self { backends: config.iter().zip(health.upstreams()).map(backend).collect() }
+    }
+
+    /// Forwards one request and waits for the head of its response, from which hop-by-hop fields are gone and which has
+    /// one framing. The request's fields have to be fit for a backend already ([`headers::HeaderPolicy::to_upstream`]);
+    /// its framing is settled here, and so is `Host` where `host: upstream` is configured. An [`InformationalSink`] in
+    /// its extensions gets the 1xx responses.
+    ///
+    /// The permit is taken by value: one permit, one request. Dropping the future closes the connection to the backend.
+    /// Has to run within a `tokio` `LocalRuntime` or `LocalSet`.
+    ///
+    /// # Errors
+    /// [`UpstreamError`], once everything that may be tried again was tried again.
+    pub async fn forward(
+        &self,
+        permit: Permit,
+        request: Request<B>,
+    ) -> Result<Response<ResponseBody<B>>, UpstreamError> {
+        match self.backends.get(usize::from(permit.upstream().0)) {
+            Some(Backend::Http(client)) => client.forward(request, permit.timeout()).await,
+            Some(Backend::Echo) => echo::answer(request).await,
+            None => Err(UpstreamError::new(UpstreamErrorKind::Connect, "the upstream is gone")),
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! The client's body on its way to the backend, watched: the time limit of a request starts when its body has ended, and
+//! a body that failed is the client's fault and not the backend's.
+
+use std::cell::Cell;
+use std::fmt;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use tokio::time::Instant;
+
+use super::error::BoxError;
+
+/// A request body, and a note of how far it came. Without content there is nothing to note and nothing is allocated.
+#[derive(Debug)]
+pub(super) struct RequestBody<B> {
+    inner: Option<B>,
+    upload: Option<Rc<Upload>>,
+}
+
+/// How far a request body came.
+pub(super) struct Upload {
+    stage: Cell<Stage>,
+    waiting: Cell<Option<Waker>>,
+    error: Cell<Option<BoxError>>,
+}
+
+/// Whom a request body waits for.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Stage {
+    /// For the client to send more. How long that may take is the front's business.
+    Client,
+    /// For the backend to take what it was given, since then.
+    Backend(Instant),
+    /// For nobody: it ended then.
+    Ended(Instant),
+}
+
+impl<B: Body> RequestBody<B> {
+    /// Watches `body`.
+    pub(super) fn new(body: B) -> Self {
+        let upload = (!body.is_end_stream()).then(|| {
+            Rc::new(Upload {
+                stage: Cell::new(Stage::Backend(Instant::now())),
+                waiting: Cell::default(),
+                error: Cell::default(),
+            })
+        });
+        Self { inner: Some(body), upload }
+    }
+
+    /// A body without content, for a request that is sent again.
+    pub(super) fn empty() -> Self {
+        Self { inner: None, upload: None }
+    }
+
+    /// How far it came, if there is a way to go.
+    pub(super) fn upload(&self) -> Option<Rc<Upload>> {
+        self.upload.clone()
+    }
+}
+
+impl Upload {
+    /// Whom the body waits for.
+    pub(super) fn stage(&self) -> Stage {
+        self.stage.get()
+    }
+
+    /// Whom the body waits for; the task of `context` is woken when it has ended.
+    pub(super) fn stage_or_wake(&self, context: &Context<'_>) -> Stage {
+        if !matches!(self.stage.get(), Stage::Ended(_)) {
+            self.waiting.set(Some(context.waker().clone()));
+        }
+        self.stage.get()
+    }
+
+    /// The error that the body ended in.
+    pub(super) fn take_error(&self) -> Option<BoxError> {
+        self.error.take()
+    }
+
+    fn end(&self) {
+        if !matches!(self.stage.get(), Stage::Ended(_)) {
+            self.stage.set(Stage::Ended(Instant::now()));
+            if let Some(waker) = self.waiting.take() {
+                waker.wake();
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Upload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Upload").field("stage", &self.stage).finish_non_exhaustive()
+    }
+}
+
+impl<B> Body for RequestBody<B>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<BoxError>,
+{
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let this = &mut *self;
+        let Some(inner) = &mut this.inner else { return Poll::Ready(None) };
+        let polled = Pin::new(&mut *inner).poll_frame(context);
+        let Some(upload) = &this.upload else { return polled.map_err(Into::into) };
+        match polled {
+            Poll::Pending => {
+                upload.stage.set(Stage::Client);
+                Poll::Pending
+            }
+            Poll::Ready(Some(Ok(frame))) => {
+                upload.stage.set(Stage::Backend(Instant::now()));
+                if inner.is_end_stream() || frame.is_trailers() {
+                    upload.end();
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(Some(Err(error))) => {
+                upload.error.set(Some(error.into()));
+                upload.end();
+                Poll::Ready(Some(Err("the client's body failed".into())))
+            }
+            Poll::Ready(None) => {
+                upload.end();
+                Poll::Ready(None)
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+    }
+}
+
+impl<B> Drop for RequestBody<B> {
+    /// hyper drops a body that the connection takes no more of: nothing will come any more, so the clock starts.
+    fn drop(&mut self) {
+        if let Some(upload) = &self.upload {
+            upload.end();
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! The backend's body on its way to the client. What a response holds, its connection and its place among the outstanding
+//! requests, it gives back here when it ends.
+
+use std::error::Error;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::connection::Connection;
+use super::endpoint::Lease;
+use super::framing::Framing;
+use super::headers::clean_response_trailers;
+use super::request_body::{Stage, Upload};
+
+/// The body of a forwarded response.
+///
+/// Read to its end it gives its connection back to the pool. Dropped before, it closes the connection, and the backend
+/// sees that nobody listens any more.
+#[derive(Debug)]
+pub struct ResponseBody<B: 'static>(Inner<B>);
+
+#[derive(Debug)]
+enum Inner<B: 'static> {
+    Streamed(Streamed<B>),
+    Full(Option<Bytes>),
+}
+
+#[derive(Debug)]
+struct Streamed<B: 'static> {
+    incoming: Incoming,
+    held: Option<Held<B>>,
+    upload: Option<Rc<Upload>>,
+    silence: Silence,
+}
+
+/// What a response holds until it has ended.
+#[derive(Debug)]
+pub(super) struct Held<B: 'static> {
+    pub(super) connection: Connection<B>,
+    pub(super) framing: Framing,
+    pub(super) lease: Lease<B>,
+}
+
+/// Measures how long a backend has been silent. The timer is made when a body has to be waited for: most small ones come
+/// with the head. It is not moved with every frame but looks, when it fires, whether there was one.
+#[derive(Debug)]
+struct Silence {
+    max: Duration,
+    since: Instant,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+/// Why a response body broke off. The client has to see that it did.
+#[derive(Debug)]
+pub enum ResponseBodyError {
+    /// The backend closed the connection, or sent no HTTP.
+    Aborted(hyper::Error),
+    /// The backend was silent for too long.
+    Idle,
+}
+
+impl<B> ResponseBody<B> {
+    /// A body that is there already.
+    #[must_use]
+    pub fn full(content: Bytes) -> Self {
+        Self(Inner::Full((!content.is_empty()).then_some(content)))
+    }
+
+    pub(super) fn streamed(incoming: Incoming, held: Held<B>, upload: Option<Rc<Upload>>, idle: Duration) -> Self {
+        let silence = Silence { max: idle, since: Instant::now(), timer: None };
+        let mut streamed = Streamed { incoming, held: Some(held), upload, silence };
+        if streamed.incoming.is_end_stream() {
+            streamed.end();
+        }
+        Self(Inner::Streamed(streamed))
+    }
+}
+
+impl<B> Streamed<B> {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ResponseBodyError>>> {
+        if self.held.is_none() {
+            return Poll::Ready(None);
+        }
+        let Poll::Ready(frame) = Pin::new(&mut self.incoming).poll_frame(context) else {
+            ready!(self.silence.poll(self.upload.as_deref(), context));
+            self.held = None;
+            return Poll::Ready(Some(Err(ResponseBodyError::Idle)));
+        };
+        Poll::Ready(match frame {
+            Some(Ok(frame)) => Some(Ok(self.passed(frame))),
+            Some(Err(error)) => {
+                self.held = None;
+                Some(Err(ResponseBodyError::Aborted(error)))
+            }
+            None => {
+                self.end();
+                None
+            }
+        })
+    }
+
+    fn passed(&mut self, mut frame: Frame<Bytes>) -> Frame<Bytes> {
+        self.silence.since = Instant::now();
+        if let Some(trailers) = frame.trailers_mut() {
+            clean_response_trailers(trailers);
+        }
+        // Whoever reads may stop when it knows that nothing follows.
+        if frame.is_trailers() || self.incoming.is_end_stream() {
+            self.end();
+        }
+        frame
+    }
+
+    /// Gives everything back. A connection that still has to send the request's body is closed by its drop: a backend
+    /// that has answered in full wants no more of it.
+    fn end(&mut self) {
+        if let Some(Held { connection, framing, lease }) = self.held.take()
+            && framing == Framing::Reusable
+        {
+            lease.endpoint.pool.put(connection);
+        }
+    }
+}
+
+impl Silence {
+    /// Ready when the backend has been silent for too long.
+    fn poll(&mut self, upload: Option<&Upload>, context: &mut Context<'_>) -> Poll<()> {
+        loop {
+            let deadline = self.since(upload) + self.max;
+            let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+            ready!(timer.as_mut().poll(context));
+            if timer.deadline() >= deadline {
+                return Poll::Ready(());
+            }
+            timer.as_mut().reset(deadline);
+        }
+    }
+
+    /// The backend is not silent while it takes the request's body, and not while there is none to take.
+    fn since(&self, upload: Option<&Upload>) -> Instant {
+        match upload.map(Upload::stage) {
+            None => self.since,
+            Some(Stage::Client) => Instant::now(),
+            Some(Stage::Backend(since) | Stage::Ended(since)) => self.since.max(since),
+        }
+    }
+}
+
+impl<B> Body for ResponseBody<B> {
+    type Data = Bytes;
+    type Error = ResponseBodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, ResponseBodyError>>> {
+        match &mut self.get_mut().0 {
+            Inner::Streamed(streamed) => streamed.poll(context),
+            Inner::Full(content) => Poll::Ready(content.take().map(|content| Ok(Frame::data(content)))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.0 {
+            Inner::Streamed(streamed) => streamed.held.is_none(),
+            Inner::Full(content) => content.is_none(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.0 {
+            Inner::Streamed(streamed) => streamed.incoming.size_hint(),
+            Inner::Full(content) => SizeHint::with_exact(content.as_ref().map_or(0, |content| content.len() as u64)),
+        }
+    }
+}
+
+impl fmt::Display for ResponseBodyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Aborted(_) => "the backend broke off its answer",
+            Self::Idle => "the backend fell silent within its answer",
+        })
+    }
+}
+
+impl Error for ResponseBodyError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Aborted(error) => Some(error),
+            Self::Idle => None,
+        }
+    }
+}

@@ -4,7 +4,11 @@
 //! [`core::decide`] answers with a permit or a rejection, [`upstream`] takes the permit, [`fronts::render`] writes the
 //! rejection. `ARCHITECTURE.md` tells the rest.
 
+pub mod admin;
 pub mod cli;
+pub mod clock;
 pub mod config;
 pub mod core;
+pub mod fronts;
+pub mod telemetry;
 pub mod upstream;

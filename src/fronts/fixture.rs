@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use http::HeaderValue;
 
+use crate::core::algorithm::Algorithm;
 use crate::core::claims::Principal;
 use crate::core::decision::Trace;
+use crate::core::json::Json;
 use crate::core::keyset::Keyset;
 use crate::core::route::RouteTable;
 use crate::core::scope::Vocabulary;
@@ -14,6 +16,7 @@ use crate::core::snapshot::{
     Audiences, Authorization, ClaimNames, ClaimRef, Cors, ErrorFormat, ErrorStyle, Identity, Issuer, IssuerId, Issuers,
     Kinds, Mode, Resource, Snapshot, TokenRequirement, TokenTypes,
 };
+use crate::core::token::VerifiedToken;
 
 pub(crate) fn snapshot(format: ErrorFormat) -> Snapshot {
     Snapshot {
@@ -89,18 +92,19 @@ pub(crate) fn requirement(snapshot: &mut Snapshot, scopes: &[&str], roles: &[&st
     }
 }
 
-/// The trace of a valid token with these scopes and roles.
-pub(crate) fn authenticated(scopes: &[&str], roles: &[&str]) -> Trace {
+/// The trace of a valid token that was granted these scopes and roles, whatever they are.
+pub(crate) fn authenticated(snapshot: &Snapshot, scopes: &[&str], roles: &[&str]) -> Trace {
     let boxed = |names: &[&str]| names.iter().map(|name| Box::from(*name)).collect();
-    let principal = Principal {
-        snapshot: 1,
+    let claims = Json::parse(br#"{"exp": 1795305600, "client_id": "acme"}"#).unwrap().into_object().unwrap();
+    let token = VerifiedToken {
         issuer: IssuerId(0),
         key_id: Some("k1".into()),
-        client_id: Some("acme".into()),
-        subject: None,
-        scope_names: boxed(scopes),
-        role_names: boxed(roles),
-        headers: Box::default(),
+        algorithm: Algorithm::Es256,
+        token_type: None,
+        claims,
     };
+    let mut principal = Principal::new(snapshot, token).unwrap();
+    principal.scope_names = boxed(scopes);
+    principal.role_names = boxed(roles);
     Trace { principal: Some(Arc::new(principal)), authenticated: true, ..Trace::default() }
 }

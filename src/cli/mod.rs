@@ -4,6 +4,8 @@
 
 mod check;
 mod completions;
+mod explain;
+mod health;
 mod output;
 
 use std::path::PathBuf;
@@ -25,6 +27,8 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Check(check::Args),
+    Explain(explain::Args),
+    Health(health::Args),
     Completions(completions::Args),
 }
 
@@ -32,6 +36,8 @@ impl Command {
     fn run(self) -> anyhow::Result<ExitCode> {
         match self {
             Self::Check(args) => check::run(args),
+            Self::Explain(args) => explain::run(args),
+            Self::Health(args) => health::run(args),
             Self::Completions(args) => completions::run(args),
         }
     }

@@ -4,6 +4,8 @@
 
 mod check;
 mod completions;
+mod explain;
+mod health;
 mod output;
 mod run;
 
@@ -27,6 +29,8 @@ struct Cli {
 enum Command {
     Run(run::Args),
     Check(check::Args),
+    Explain(explain::Args),
+    Health(health::Args),
     Completions(completions::Args),
 }
 
@@ -35,6 +39,8 @@ impl Command {
         match self {
             Self::Run(args) => run::run(&args),
             Self::Check(args) => check::run(args),
+            Self::Explain(args) => explain::run(args),
+            Self::Health(args) => health::run(args),
             Self::Completions(args) => completions::run(args),
         }
     }

@@ -91,10 +91,12 @@ pub(crate) fn requirement(snapshot: &mut Snapshot, scopes: &[&str], roles: &[&st
     }
 }
 
-/// The trace of a valid token with these scopes and roles.
-pub(crate) fn authenticated(scopes: &[&str], roles: &[&str]) -> Trace {
-    let scopes: Vec<_> = scopes.iter().map(|scope| format!("partner/{scope}")).collect();
-    let claims = json!({ "exp": 4_102_444_800_i64, "client_id": "acme", "scope": scopes, "roles": roles });
-    let principal = Principal::new(&snapshot(ErrorFormat::Envelope), VerifiedToken::for_tests(&claims)).unwrap();
+/// The trace of a valid token that was granted these scopes and roles, whatever they are.
+pub(crate) fn authenticated(snapshot: &Snapshot, scopes: &[&str], roles: &[&str]) -> Trace {
+    let boxed = |names: &[&str]| names.iter().map(|name| Box::from(*name)).collect();
+    let claims = json!({ "exp": 4_102_444_800_i64, "client_id": "acme" });
+    let mut principal = Principal::new(snapshot, VerifiedToken::for_tests(&claims)).unwrap();
+    principal.scope_names = boxed(scopes);
+    principal.role_names = boxed(roles);
     Trace { principal: Some(Arc::new(principal)), authenticated: true, ..Trace::default() }
 }

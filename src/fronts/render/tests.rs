@@ -42,7 +42,7 @@ fn field(response: &Response<Bytes>, name: impl http::header::AsHeaderName) -> &
 fn envelope_tells_the_scopes_as_the_client_knows_them() {
     let mut snapshot = snapshot(ErrorFormat::Envelope);
     let required = requirement(&mut snapshot, &["users:write"], &[]);
-    let trace = authenticated(&["ping"], &[]);
+    let trace = authenticated(&snapshot, &["ping"], &[]);
     let response = refuse_with(&snapshot, Reason::ScopeMissing, &trace, Some(&required), &HeaderMap::new());
     assert_eq!(response.status(), 403);
     assert_eq!(field(&response, CONTENT_TYPE), "application/json");
@@ -68,7 +68,7 @@ fn envelope_tells_the_scopes_as_the_client_knows_them() {
 fn problem_is_rfc_9457() {
     let mut snapshot = snapshot(ErrorFormat::Problem);
     let required = requirement(&mut snapshot, &[], &["admin"]);
-    let trace = authenticated(&["ping"], &["viewer"]);
+    let trace = authenticated(&snapshot, &["ping"], &["viewer"]);
     let response = refuse_with(&snapshot, Reason::RoleMissing, &trace, Some(&required), &HeaderMap::new());
     assert_eq!(field(&response, CONTENT_TYPE), "application/problem+json");
     assert_eq!(
@@ -111,7 +111,7 @@ fn every_invalid_token_gets_the_same_bytes() {
             let mut snapshot = snapshot(format);
             let required = requirement(&mut snapshot, &["users:write"], &["admin"]);
             // Some reasons are found before the signer is known, some after: that must not show either.
-            let known = Trace { authenticated: false, ..authenticated(&["ping"], &[]) };
+            let known = Trace { authenticated: false, ..authenticated(&snapshot, &["ping"], &[]) };
             let answers = Reason::ALL.iter().filter(|reason| reason.answer().bearer_error == Some("invalid_token"));
             let mut seen: Vec<String> = answers
                 .flat_map(|reason| [(reason, Trace::default()), (reason, clone_of(&known))])
@@ -162,7 +162,7 @@ fn every_401_and_403_is_challenged() {
 fn details_are_only_there_where_there_is_something_to_say() {
     let mut snapshot = snapshot(ErrorFormat::Envelope);
     let required = requirement(&mut snapshot, &["users:write"], &["admin"]);
-    let trace = authenticated(&[], &[]);
+    let trace = authenticated(&snapshot, &[], &[]);
     for reason in Reason::ALL {
         let response = refuse_with(&snapshot, *reason, &trace, Some(&required), &HeaderMap::new());
         let expected = matches!(reason, Reason::ScopeMissing | Reason::RoleMissing);
@@ -320,7 +320,7 @@ proptest! {
         snapshot.errors.realm = realm.clone().into();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let required = requirement(&mut snapshot, &names, &names);
-        let trace = authenticated(&names, &names);
+        let trace = authenticated(&snapshot, &names, &names);
         let rejected = Rejection::new(Reason::ALL[index], "");
         let refusal = Refusal { rejection: &rejected, trace: &trace, requirement: Some(&required) };
         let headers = HeaderMap::new();

@@ -1,0 +1,56 @@
+//! What the backend would see of the header fields: worked out by the gateway's own policy, without a connection.
+
+use std::collections::BTreeMap;
+
+use http::header::{AUTHORIZATION, HeaderName};
+use http::{HeaderMap, HeaderValue};
+
+use crate::core::head::{RequestHead, Target};
+use crate::core::snapshot::Snapshot;
+use crate::upstream::headers::{Caller, ClientFacts, HeaderPolicy, Scheme};
+
+/// Stand for what only a running gateway knows.
+const CLIENT_ADDRESS: HeaderValue = HeaderValue::from_static("<client address>");
+const REQUEST_ID: HeaderValue = HeaderValue::from_static("<request id>");
+
+/// The header fields of the request as they reach the backend, on behalf of `caller`. The client is taken to be no
+/// trusted proxy. `None` for a request with more fields than can be.
+pub(super) fn headers(
+    snapshot: &Snapshot,
+    head: &RequestHead<'_>,
+    target: &Target<'_>,
+    caller: &Caller<'_>,
+) -> Option<HeaderMap> {
+    let mut headers = head.headers.clone();
+    let (client_address, request_id) = (CLIENT_ADDRESS, REQUEST_ID);
+    let client = ClientFacts {
+        peer: &client_address,
+        trusted: false,
+        scheme: Scheme::Http,
+        authority: target.authority,
+        request_id: head.headers.get("x-request-id").unwrap_or(&request_id),
+    };
+    HeaderPolicy::new(&snapshot.identity).to_upstream(&mut headers, caller, &client).ok()?;
+    Some(headers)
+}
+
+/// The names that the client sent and that do not reach the backend as the client's word.
+pub(super) fn removed<'a>(snapshot: &Snapshot, head: &RequestHead<'a>, target: &Target<'_>) -> Vec<&'a HeaderName> {
+    // Nobody's identity is set, so whatever is still there is the client's.
+    let left = headers(snapshot, head, target, &Caller::default()).unwrap_or_default();
+    head.headers.keys().filter(|name| !left.contains_key(*name)).collect()
+}
+
+/// Header fields for people: by name, several values in one line, and no token.
+pub(super) fn shown(headers: &HeaderMap) -> BTreeMap<String, String> {
+    let mut shown = BTreeMap::<String, String>::new();
+    for (name, value) in headers {
+        let value = if name == AUTHORIZATION { "<as sent>".into() } else { String::from_utf8_lossy(value.as_bytes()) };
+        let entry = shown.entry(name.to_string()).or_default();
+        if !entry.is_empty() {
+            entry.push_str(", ");
+        }
+        entry.push_str(&value);
+    }
+    shown
+}

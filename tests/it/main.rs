@@ -9,6 +9,7 @@
     reason = "a test that cannot go on has failed; clippy exempts test functions but not the helpers they call"
 )]
 
+mod examples;
 mod framing;
 mod harness;
 mod layering;

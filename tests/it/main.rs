@@ -11,6 +11,7 @@
 )]
 
 mod config;
+mod examples;
 mod framing;
 mod harness;
 mod headers;

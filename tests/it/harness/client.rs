@@ -122,6 +122,15 @@ impl Client {
         }
     }
 
+    /// Waits until the other side has ended the connection, with or without a refusal before.
+    pub(crate) fn expect_refused_or_closed(&mut self) {
+        match self.try_receive() {
+            Err(Failure::Closed) => {}
+            Ok(response) if response.status >= 400 => self.expect_closed(),
+            other => panic!("the connection should have ended: {other:?}"),
+        }
+    }
+
     fn try_receive_head(&mut self) -> Result<Response, Failure> {
         let mut interim = Vec::new();
         loop {

@@ -20,7 +20,7 @@ fn noise(length: usize) -> Vec<u8> {
 
 #[test]
 fn files_arrive_as_they_are() {
-    let nginx = Nginx::start("");
+    let nginx = Nginx::start("if_modified_since before;");
     let content = noise(5_000_000);
     fs::write(nginx.root().join("file"), &content).unwrap();
     let gateway = Setup::PLAIN.start(&[nginx.address]);

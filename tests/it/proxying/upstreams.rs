@@ -16,10 +16,8 @@ fn named(name: &str) -> RawBackend {
 #[test]
 fn a_backend_that_is_down_is_a_bad_gateway() {
     let gateway = Setup::PLAIN.start(&[RawBackend::nowhere()]);
-    let mut client = gateway.connect();
     for _ in 0..2 {
-        client.send(request("GET", "/a"));
-        let response = client.receive();
+        let response = gateway.ask(request("GET", "/a"));
         assert_eq!((response.status, response.code().as_str()), (502, "BAD_GATEWAY"));
     }
 }

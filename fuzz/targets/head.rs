@@ -1,0 +1,30 @@
+//! A request head: what is accepted says the same when it is written down again, and has one framing at most.
+
+#![no_main]
+
+use bytes::Bytes;
+use http::{Version, header};
+use libfuzzer_sys::fuzz_target;
+use sidegate::net::http1::{framing, head};
+
+fuzz_target!(|raw: &[u8]| {
+    let end = head::Scan::default().end(raw, 16 * 1024);
+    let Ok(Some(length)) = end else { return };
+    let Ok(parsed) = head::parse(&Bytes::copy_from_slice(&raw[..length])) else { return };
+    let plain = |bytes: &[u8]| !bytes.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0));
+    assert!(plain(parsed.target().as_bytes()) && !parsed.target().contains(' '));
+    assert!(parsed.headers.values().all(|value| plain(value.as_bytes())));
+
+    let framed = framing::of_request(parsed.version, &parsed.headers).is_ok();
+    let of = |name| parsed.headers.get_all(name).iter().count();
+    assert!(!framed || of(header::CONTENT_LENGTH) + of(header::TRANSFER_ENCODING) <= 1, "two framings");
+
+    let version = if parsed.version == Version::HTTP_11 { "1.1" } else { "1.0" };
+    let mut again = format!("{} {} HTTP/{version}\r\n", parsed.method, parsed.target()).into_bytes();
+    for (name, value) in &parsed.headers {
+        again.extend([name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());
+    }
+    again.extend(b"\r\n");
+    let again = head::parse(&Bytes::from(again)).expect("what was accepted is accepted again");
+    assert_eq!((again.method, again.version, again.headers), (parsed.method, parsed.version, parsed.headers));
+});

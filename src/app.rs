@@ -3,18 +3,18 @@
 //! Order matters at both ends. At the start everything that can fail does so before the first request is accepted; at
 //! the end the process is unready first, goes on accepting while load balancers learn of it, and only then drains.
 
+use std::convert::Infallible;
 use std::net::{SocketAddr, TcpListener};
 use std::num::NonZeroUsize;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::Context;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use serde_json::{Value, json};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use crate::admin::{AdminState, Loaded, Phase as ReadyPhase, Readiness, Surface};
 use crate::clock;
@@ -69,7 +69,7 @@ pub fn run(config: Config) -> anyhow::Result<ExitCode> {
     for (surface, address) in sockets.addresses() {
         tracing::info!(surface, %address, "listening");
     }
-    let threads = gateway.start_workers(sockets.proxy, &phase)?;
+    let mut workers_alive = gateway.start_workers(sockets.proxy, &phase)?;
 
     worker::runtime()?.block_on(async {
         let mut signals = Signals::new()?;
@@ -90,7 +90,7 @@ pub fn run(config: Config) -> anyhow::Result<ExitCode> {
         state.readiness.advance(ReadyPhase::Draining);
         tracing::info!("draining");
         tokio::select! {
-            () = drain(&phase, &config.limits, threads) => {}
+            () = drain(&phase, &config.limits, &mut workers_alive) => {}
             () = signals.asked_to_end() => tracing::warn!("told to end a second time: requests in flight are cut off"),
         }
         anyhow::Ok(())
@@ -100,12 +100,11 @@ pub fn run(config: Config) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Goes on accepting for `drain_delay`, then finishes what is in flight.
-async fn drain(phase: &watch::Sender<Phase>, limits: &crate::config::Limits, threads: Vec<JoinHandle<()>>) {
+/// Goes on accepting for `drain_delay`, then finishes what is in flight. `alive` closes when the last worker has ended.
+async fn drain(phase: &watch::Sender<Phase>, limits: &crate::config::Limits, alive: &mut mpsc::Receiver<Infallible>) {
     tokio::time::sleep(limits.drain_delay).await;
     phase.send_replace(Phase::Draining(limits.drain));
-    let ended = tokio::task::spawn_blocking(move || threads.into_iter().for_each(|thread| drop(thread.join())));
-    let _ = ended.await;
+    while alive.recv().await.is_some() {}
 }
 
 /// The CPUs this process may use, by affinity and cgroup quota.
@@ -183,17 +182,19 @@ impl Gateway {
         }
     }
 
+    /// Starts a thread for each worker. What is returned closes when the last of them has ended.
     fn start_workers(
         &self,
         sockets: Vec<Vec<TcpListener>>,
         phase: &watch::Sender<Phase>,
-    ) -> anyhow::Result<Vec<JoinHandle<()>>> {
+    ) -> anyhow::Result<mpsc::Receiver<Infallible>> {
+        let (alive, ended) = mpsc::channel(1);
         let memo_bytes_max = TOKEN_MEMORY_BYTES / self.workers.get() as u64;
         let start = |(number, listeners): (usize, Vec<TcpListener>)| {
             let (snapshot, metrics) = (Arc::clone(&self.snapshot), Arc::clone(&self.metrics));
             let (config, health) = (self.upstreams.clone(), Arc::clone(&self.health));
             let (log, limits, count) = (self.access_log.worker(), self.limits, Arc::clone(&self.count));
-            let phase = phase.subscribe();
+            let (phase, alive) = (phase.subscribe(), alive.clone());
             let work = move || {
                 worker::runtime()?.block_on(async {
                     let upstreams = Upstreams::new(&config, limits.idle, &health);
@@ -202,15 +203,18 @@ impl Gateway {
                 })
             };
             let run = move || {
+                let _alive = alive;
                 if let Err(error) = work() {
                     // A gateway with a dead worker would leave the connections of its sockets unanswered.
                     tracing::error!("worker {number} failed: {error:#}");
                     std::process::exit(1);
                 }
             };
-            std::thread::Builder::new().name(format!("worker-{number}")).spawn(run).context("cannot start a worker")
+            let thread = std::thread::Builder::new().name(format!("worker-{number}"));
+            thread.spawn(run).map(drop).context("cannot start a worker")
         };
-        sockets.into_iter().enumerate().map(start).collect()
+        sockets.into_iter().enumerate().try_for_each(start)?;
+        Ok(ended)
     }
 }
 
@@ -225,7 +229,10 @@ fn upstream_health(health: &Health) -> Value {
             "addresses": endpoint.addresses.iter().map(ToString::to_string).collect::<Vec<_>>(),
         })
     };
-    let upstream = |upstream: &UpstreamHealth| json!({ "name": upstream.name(), "endpoints": upstream.status().map(endpoint).collect::<Vec<_>>() });
+    let upstream = |upstream: &UpstreamHealth| {
+        let endpoints: Vec<_> = upstream.status().map(endpoint).collect();
+        json!({ "name": upstream.name(), "endpoints": endpoints })
+    };
     health.upstreams().map(upstream).collect()
 }
 

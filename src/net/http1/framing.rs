@@ -49,9 +49,10 @@ fn exact(digits: &[u8]) -> Result<BodyLength, HeadError> {
     Ok(if length == 0 { BodyLength::Empty } else { BodyLength::Exact(length) })
 }
 
-/// Digits only: no sign, no space, no list. At most 18, so that sums of lengths stay within 64 bits.
+/// Digits only: no sign, no space, no list, and no zero in front, which is octal to some. At most 18, so that sums of
+/// lengths stay within 64 bits.
 fn decimal(digits: &[u8]) -> Option<u64> {
-    if digits.is_empty() || digits.len() > 18 {
+    if digits.is_empty() || digits.len() > 18 || (digits.len() > 1 && digits.starts_with(b"0")) {
         return None;
     }
     digits.iter().try_fold(0_u64, |sum, digit| digit.is_ascii_digit().then(|| sum * 10 + u64::from(digit - b'0')))
@@ -91,7 +92,7 @@ mod tests {
 
     #[test]
     fn odd_values_are_refused() {
-        for odd in ["", "+1", "-1", "1, 1", "0x1", "1 ", "1.0", "9999999999999999999"] {
+        for odd in ["", "+1", "010", "-1", "1, 1", "0x1", "1 ", "1.0", "9999999999999999999"] {
             assert!(framing(&[("content-length", odd)]).is_err(), "{odd}");
         }
         for odd in ["", "identity", "chunked, chunked", "gzip, chunked", "xchunked", "\"chunked\"", "chunked;q=1"] {

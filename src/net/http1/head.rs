@@ -103,8 +103,11 @@ pub fn parse(bytes: &Bytes) -> Result<Head, HeadError> {
     };
     let version = if minor == 1 { Version::HTTP_11 } else { Version::HTTP_10 };
     let headers = fields_of(bytes, request.headers)?;
-    if version == Version::HTTP_11 && !headers.contains_key(http::header::HOST) {
-        return Err(HeadError::Malformed("an HTTP/1.1 request without Host"));
+    // RFC 9112 section 3.2: whatever the target is, and whatever the two of them say.
+    match headers.get_all(http::header::HOST).iter().count() {
+        0 if version == Version::HTTP_11 => return Err(HeadError::Malformed("an HTTP/1.1 request without Host")),
+        0 | 1 => {}
+        _ => return Err(HeadError::Malformed("more than one Host")),
     }
     Ok(Head {
         method: Method::from_bytes(method.as_bytes()).map_err(|_| HeadError::Malformed("the method is no token"))?,
@@ -169,6 +172,7 @@ mod tests {
             "GET / HTTP/1.2\r\nHost: h\r\n\r\n",
             "GET /\r\n\r\n",
             "GET / HTTP/1.1\r\n\r\n",
+            "GET http://h/ HTTP/1.1\r\nHost: h\r\nHost: h\r\n\r\n",
         ] {
             assert!(matches!(parsed(bad), Err(HeadError::Malformed(_))), "{bad:?}");
         }

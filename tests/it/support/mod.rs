@@ -2,8 +2,8 @@
 
 pub(crate) mod attacks;
 pub(crate) mod mint;
-pub(crate) mod policy;
-pub(crate) mod shapes;
 pub(crate) mod model;
+pub(crate) mod policy;
 pub(crate) mod readings;
 pub(crate) mod routes;
+pub(crate) mod shapes;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Method, Request, Response, Uri, Version, header};
+use http::{Request, Response, header};
 use http_body::Body;
 use hyper::body::Incoming;
 
@@ -19,12 +19,12 @@ use super::connection::Connection;
 use super::endpoint::{Endpoint, Lease};
 use super::error::{BoxError, UpstreamError, UpstreamErrorKind};
 use super::exchange::{Failure, TimeLimits, exchange};
-use super::framing::{check_response, content_length, frame_request};
+use super::framing::check_response;
 use super::headers::clean_response;
 use super::health::{self, Standing, UpstreamHealth};
-use super::informational::InformationalSink;
+use super::plan::Plan;
 use super::replay::{Replay, ReplayMemory};
-use super::request_body::{RequestBody, Upload};
+use super::request_body::RequestBody;
 use super::response_body::{Held, ResponseBody};
 use crate::config::{HostHeader, HttpUpstream};
 
@@ -40,21 +40,6 @@ pub(super) struct Client<B> {
     host: HostHeader,
     limits: TimeLimits,
     memory: ReplayMemory,
-}
-
-/// What one request needs beside itself.
-struct Plan {
-    limits: TimeLimits,
-    /// Where its 1xx responses go.
-    sink: Option<InformationalSink>,
-    /// How far its body came, if it has one.
-    upload: Option<Rc<Upload>>,
-    /// Without a body and idempotent.
-    replayable: bool,
-    /// It was sent once already, in vain: no connection that was used before gets it.
-    fresh_only: bool,
-    /// Whether it is a HEAD request.
-    head: bool,
 }
 
 /// Why an endpoint did not answer.
@@ -147,7 +132,7 @@ where
         if let Some(mut connection) = idle {
             let replay = plan.replayable.then(|| Replay::of(&request, &self.memory));
             match (exchange(&mut connection, request, plan.limits).await, replay) {
-                (Ok(response), _) => return plan.accept(response, connection, lease),
+                (Ok(response), _) => return lease.accept(plan, response, connection),
                 (Err(Failure::Unsent(unsent, _)), _) => request = *unsent,
                 (Err(Failure::Unanswered(_)), Some(replay)) => request = plan.again(replay),
                 // The backend closed an idle connection, as it may: that says nothing about its health.
@@ -160,7 +145,7 @@ where
             Err(error) => return Err(lease.unsent(Box::new(request), error)),
         };
         match exchange(&mut connection, request, plan.limits).await {
-            Ok(response) => plan.accept(response, connection, lease),
+            Ok(response) => lease.accept(plan, response, connection),
             Err(Failure::Unsent(request, error)) => Err(lease.unsent(request, error)),
             Err(Failure::Unanswered(error) | Failure::Failed(error)) => Err(lease.failed(error)),
         }
@@ -175,69 +160,24 @@ where
     }
 }
 
-impl Plan {
-    /// Makes a request ready to be sent.
-    fn new<B>(request: Request<B>, limits: TimeLimits) -> Result<(Self, Request<RequestBody<B>>), UpstreamError>
-    where
-        B: Body<Data = Bytes>,
-    {
-        if request.method() == Method::CONNECT {
-            // Its success would turn the connection into a tunnel.
-            return Err(UpstreamError::new(UpstreamErrorKind::Protocol, "CONNECT is not forwarded"));
-        }
-        let length = content_length(request.body());
-        let mut request = request.map(RequestBody::new);
-        *request.version_mut() = Version::HTTP_11;
-        make_origin_form(request.uri_mut());
-        let (method, empty) = (request.method().clone(), request.body().upload().is_none());
-        frame_request(request.headers_mut(), &method, length);
-        let sink = request.extensions_mut().remove::<InformationalSink>();
-        if let Some(sink) = sink.clone() {
-            sink.attach(&mut request);
-        }
-        let plan = Self {
-            limits,
-            sink,
-            upload: request.body().upload(),
-            replayable: empty && method.is_idempotent(),
-            fresh_only: false,
-            head: method == Method::HEAD,
-        };
-        Ok((plan, request))
-    }
-
-    /// The request once more. From here on only fresh connections are good enough.
-    fn again<B>(&mut self, replay: Replay<'_>) -> Request<RequestBody<B>>
-    where
-        B: Body<Data = Bytes>,
-    {
-        self.fresh_only = true;
-        let mut request = replay.request(RequestBody::empty());
-        if let Some(sink) = self.sink.clone() {
-            sink.attach(&mut request);
-        }
-        request
-    }
-
+impl<B> Lease<B> {
     /// Passes a response on, if it can be.
-    fn accept<B>(
-        &self,
+    fn accept(
+        self,
+        plan: &Plan,
         mut response: Response<Incoming>,
         connection: Connection<B>,
-        lease: Lease<B>,
     ) -> Result<Response<ResponseBody<B>>, Refused<B>> {
-        let framing = match check_response(&mut response, self.head) {
+        let framing = match check_response(&mut response, plan.head) {
             Ok(framing) => framing,
-            Err(detail) => return Err(lease.failed(UpstreamError::new(UpstreamErrorKind::Protocol, detail))),
+            Err(detail) => return Err(self.failed(UpstreamError::new(UpstreamErrorKind::Protocol, detail))),
         };
-        lease.endpoint.health.answered();
+        self.endpoint.health.answered();
         clean_response(response.headers_mut());
-        let held = Held { connection, framing, lease };
-        Ok(response.map(|body| ResponseBody::streamed(body, held, self.upload.clone(), self.limits.idle)))
+        let held = Held { connection, framing, lease: self };
+        Ok(response.map(|body| ResponseBody::streamed(body, held, plan.upload.clone(), plan.limits.idle)))
     }
-}
 
-impl<B> Lease<B> {
     /// Nothing of the request was sent.
     fn unsent(self, request: Box<Request<RequestBody<B>>>, error: UpstreamError) -> Refused<B> {
         self.endpoint.health.failed(health::Failure::Connect, self.probe);
@@ -250,12 +190,5 @@ impl<B> Lease<B> {
             self.endpoint.health.failed(health::Failure::Protocol, self.probe);
         }
         Refused::Failed(error)
-    }
-}
-
-/// Leaves of a target what a backend is sent: path and query, byte for byte.
-fn make_origin_form(uri: &mut Uri) {
-    if uri.authority().is_some() {
-        *uri = uri.path_and_query().cloned().map(Uri::from).unwrap_or_default();
     }
 }

@@ -4,9 +4,9 @@
 //! shared, so nothing is locked. What the workers know in common, [`Health`], is written when a backend fails or recovers
 //! and otherwise only read.
 //!
-//! The way of a request: [`headers`] has made its fields fit for a backend; [`client`] chooses an endpoint
-//! ([`balance`]), takes a connection from its [`pool`] or makes one ([`endpoint`], [`connection`]) and has it answer
-//! ([`exchange`]); the response's body ([`response_body`]) gives the connection back when it has been read.
+//! The way of a request: [`headers`] has made its fields fit for a backend; `plan` frames it; `client` chooses an endpoint
+//! (`balance`), takes a connection from its `pool` or makes one (`endpoint`, `connection`) and has it answer (`exchange`);
+//! the response's body (`response_body`) gives the connection back when it has been read.
 
 mod balance;
 mod check;
@@ -20,6 +20,7 @@ mod framing;
 pub mod headers;
 mod health;
 mod informational;
+mod plan;
 mod pool;
 mod replay;
 mod request_body;

@@ -10,8 +10,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version};
 
 /// Heads of this many fields are kept in memory that is used again. Longer ones are rare.
 const FIELDS_KEPT: usize = 64;
+/// Most heads for which memory is kept.
+const SPARE_MAX: usize = 64;
 
-/// Memory for the next replay, one for each request in flight on this worker at most.
+/// Memory for the next replays of this worker.
 #[derive(Debug, Default)]
 pub(super) struct ReplayMemory(RefCell<Vec<Vec<(HeaderName, HeaderValue)>>>);
 
@@ -51,8 +53,9 @@ impl Drop for Replay<'_> {
     fn drop(&mut self) {
         let mut fields = mem::take(&mut self.fields);
         fields.clear();
-        if fields.capacity() <= FIELDS_KEPT {
-            self.memory.0.borrow_mut().push(fields);
+        let mut spare = self.memory.0.borrow_mut();
+        if fields.capacity() <= FIELDS_KEPT && spare.len() < SPARE_MAX {
+            spare.push(fields);
         }
     }
 }

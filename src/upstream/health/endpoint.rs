@@ -1,5 +1,4 @@
-//! What is known of the backends, shared by all workers and the background checks: atomics, written when something
-//! changes and otherwise only read.
+//! The state of one endpoint: what requests found, what the active check found, and where it is.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -10,7 +9,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 
-use crate::config::{Endpoint, Upstream, UpstreamKind};
+use super::{EndpointStatus, Failure};
+use crate::config::Endpoint;
 
 /// The first time that an endpoint is left alone after a failure; it doubles with each further one.
 const BACK_OFF_MIN: Duration = Duration::from_secs(1);
@@ -18,22 +18,9 @@ const BACK_OFF_MAX: Duration = Duration::from_secs(30);
 /// Failed checks in a row after which an endpoint counts as down.
 const CHECKS_TO_DOWN: u32 = 2;
 
-/// The state of all upstreams, in the order of the configuration.
-#[derive(Debug)]
-pub struct Health {
-    upstreams: Box<[UpstreamHealth]>,
-}
-
-/// The state of one upstream.
-#[derive(Debug)]
-pub struct UpstreamHealth {
-    name: Box<str>,
-    endpoints: Box<[Arc<EndpointHealth>]>,
-}
-
 /// The state of one endpoint.
 #[derive(Debug)]
-pub(super) struct EndpointHealth {
+pub(in crate::upstream) struct EndpointHealth {
     authority: Box<str>,
     /// Times below are in milliseconds since then.
     epoch: Instant,
@@ -50,31 +37,18 @@ pub(super) struct EndpointHealth {
     last_failure: AtomicU8,
     addresses: ArcSwap<Addresses>,
     /// Wakes whoever waits for the first address.
-    pub(super) resolved: Notify,
+    pub(in crate::upstream) resolved: Notify,
     /// Asks for the name to be looked up soon.
-    pub(super) resolve: Notify,
+    pub(in crate::upstream) resolve: Notify,
 }
 
 /// The addresses of an endpoint.
 #[derive(Debug, Default)]
-pub(super) struct Addresses {
+pub(in crate::upstream) struct Addresses {
     /// Grows with each change.
-    pub(super) generation: u64,
+    pub(in crate::upstream) generation: u64,
     /// In the resolver's order; empty until the name was looked up.
-    pub(super) list: Box<[SocketAddr]>,
-}
-
-/// What failed last.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Failure {
-    /// No connection.
-    Connect,
-    /// No HTTP that can be passed on.
-    Protocol,
-    /// The name has no address.
-    Resolve,
-    /// The active check.
-    Check,
+    pub(in crate::upstream) list: Box<[SocketAddr]>,
 }
 
 impl fmt::Display for Failure {
@@ -90,7 +64,7 @@ impl fmt::Display for Failure {
 
 /// Whether an endpoint is to be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(in crate::upstream) enum Standing {
     /// Use it.
     Healthy,
     /// It failed, and it is time to try whether it still does.
@@ -99,63 +73,8 @@ pub(super) enum Standing {
     Unhealthy(u64),
 }
 
-/// An endpoint as `/status` shows it.
-#[derive(Debug, Clone)]
-pub struct EndpointStatus {
-    /// Host and port.
-    pub authority: Box<str>,
-    /// Whether requests go there without need.
-    pub healthy: bool,
-    /// Since when, in milliseconds of Unix time.
-    pub since_unix_ms: u64,
-    /// What failed last, even if it is healthy again.
-    pub last_failure: Option<Failure>,
-    /// Where it is.
-    pub addresses: Box<[SocketAddr]>,
-}
-
-impl Health {
-    /// Everything healthy, nothing looked up.
-    #[must_use]
-    pub fn new(upstreams: &[Upstream]) -> Arc<Self> {
-        let epoch = Instant::now();
-        let upstreams = upstreams.iter().map(|upstream| UpstreamHealth {
-            name: upstream.name.clone(),
-            endpoints: match &upstream.kind {
-                UpstreamKind::Echo => Box::default(),
-                UpstreamKind::Http(http) => {
-                    http.endpoints.iter().map(|endpoint| Arc::new(EndpointHealth::new(endpoint, epoch))).collect()
-                }
-            },
-        });
-        Arc::new(Self { upstreams: upstreams.collect() })
-    }
-
-    /// All upstreams, in the order of the configuration.
-    pub fn upstreams(&self) -> impl ExactSizeIterator<Item = &UpstreamHealth> {
-        self.upstreams.iter()
-    }
-}
-
-impl UpstreamHealth {
-    /// Its name in the configuration.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// Its endpoints, in the order of the configuration; none for a built-in upstream.
-    pub fn status(&self) -> impl ExactSizeIterator<Item = EndpointStatus> + '_ {
-        self.endpoints.iter().map(|endpoint| endpoint.status())
-    }
-
-    pub(super) fn endpoints(&self) -> &[Arc<EndpointHealth>] {
-        &self.endpoints
-    }
-}
-
 impl EndpointHealth {
-    fn new(endpoint: &Endpoint, epoch: Instant) -> Self {
+    pub(super) fn new(endpoint: &Endpoint, epoch: Instant) -> Self {
         let literal = endpoint.host.parse::<IpAddr>().ok().map(|ip| SocketAddr::new(ip, endpoint.port));
         Self {
             authority: authority(endpoint),
@@ -173,16 +92,16 @@ impl EndpointHealth {
     }
 
     /// Host and port, the port left out if it is 80.
-    pub(super) fn authority(&self) -> &str {
+    pub(in crate::upstream) fn authority(&self) -> &str {
         &self.authority
     }
 
-    pub(super) fn addresses(&self) -> arc_swap::Guard<Arc<Addresses>> {
+    pub(in crate::upstream) fn addresses(&self) -> arc_swap::Guard<Arc<Addresses>> {
         self.addresses.load()
     }
 
     /// Takes over what the resolver says, if it is something else than before in more than its order.
-    pub(super) fn set_addresses(&self, mut list: Vec<SocketAddr>) {
+    pub(in crate::upstream) fn set_addresses(&self, mut list: Vec<SocketAddr>) {
         let mut seen = Vec::with_capacity(list.len());
         list.retain(|address| {
             !seen.contains(address) && {
@@ -200,7 +119,7 @@ impl EndpointHealth {
     }
 
     /// Whether to use it. Two loads for a healthy one.
-    pub(super) fn standing(&self) -> Standing {
+    pub(in crate::upstream) fn standing(&self) -> Standing {
         let down = self.down.load(Relaxed);
         if self.failures.load(Relaxed) == 0 {
             return if down { Standing::Unhealthy(u64::MAX) } else { Standing::Healthy };
@@ -211,7 +130,7 @@ impl EndpointHealth {
 
     /// Claims the one request that tries a failed endpoint again. Of all workers one gets it; should nothing be heard of
     /// it, another is due after the same time again.
-    pub(super) fn claim_probe(&self) -> bool {
+    pub(in crate::upstream) fn claim_probe(&self) -> bool {
         let due = self.retry_at_ms.load(Relaxed);
         let now = self.now_ms();
         let next = now.saturating_add(back_off_ms(self.failures.load(Relaxed)));
@@ -219,7 +138,7 @@ impl EndpointHealth {
     }
 
     /// A request failed. Requests that were under way together fail together and count as one failure; a probe counts.
-    pub(super) fn failed(&self, failure: Failure, probe: bool) {
+    pub(in crate::upstream) fn failed(&self, failure: Failure, probe: bool) {
         let now = self.now_ms();
         let known = self.failures.load(Relaxed);
         if known > 0 && !probe && now < self.retry_at_ms.load(Relaxed) {
@@ -231,14 +150,14 @@ impl EndpointHealth {
     }
 
     /// A request was answered.
-    pub(super) fn answered(&self) {
+    pub(in crate::upstream) fn answered(&self) {
         if self.failures.load(Relaxed) != 0 {
             self.changing(|| self.failures.store(0, Relaxed));
         }
     }
 
     /// The active check came out. A good one forgives what requests found. Returns whether it changed its mind.
-    pub(super) fn checked(&self, good: bool) -> bool {
+    pub(in crate::upstream) fn checked(&self, good: bool) -> bool {
         let before = self.down.load(Relaxed);
         if good {
             self.failed_checks.store(0, Relaxed);
@@ -257,11 +176,11 @@ impl EndpointHealth {
     }
 
     /// The name could not be looked up. What is known of it stays.
-    pub(super) fn resolve_failed(&self) {
+    pub(in crate::upstream) fn resolve_failed(&self) {
         self.last_failure.store(Failure::Resolve as u8 + 1, Relaxed);
     }
 
-    fn status(&self) -> EndpointStatus {
+    pub(super) fn status(&self) -> EndpointStatus {
         EndpointStatus {
             authority: self.authority.clone(),
             healthy: self.is_healthy(),
@@ -286,29 +205,6 @@ impl EndpointHealth {
 
     fn now_ms(&self) -> u64 {
         u64::try_from(self.epoch.elapsed().as_millis()).unwrap_or(u64::MAX)
-    }
-}
-
-impl Failure {
-    /// The name in `/status` and logs.
-    #[must_use]
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Connect => "connect",
-            Self::Protocol => "protocol",
-            Self::Resolve => "resolve",
-            Self::Check => "check",
-        }
-    }
-
-    const fn from_code(code: u8) -> Option<Self> {
-        match code {
-            1 => Some(Self::Connect),
-            2 => Some(Self::Protocol),
-            3 => Some(Self::Resolve),
-            4 => Some(Self::Check),
-            _ => None,
-        }
     }
 }
 

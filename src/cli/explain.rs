@@ -8,6 +8,7 @@ mod steps;
 #[cfg(test)]
 mod tests;
 mod token;
+mod told;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

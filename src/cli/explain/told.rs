@@ -76,7 +76,7 @@ impl Told<'_> {
                 CanonicalPath::parse(target.raw_path).ok().map(|path| path.as_str().to_owned())
             }
             Stage::Route => self.route.map(|route| self.route_text(route)),
-            Stage::Headers => self.stripped(),
+            Stage::Headers => self.changed_headers(),
             Stage::Token => self.principal().map(|principal| self.signed(principal)),
             Stage::Claims => self.principal().map(|principal| self.valid(principal)),
             Stage::Access => self.access(),
@@ -93,7 +93,7 @@ impl Told<'_> {
             (Outcome::Answer(OwnAnswer::Preflight), Stage::Route) => "a CORS preflight: the gateway answers it itself",
             (Outcome::Answer(OwnAnswer::ResourceMetadata), Stage::Route) => "the gateway serves this document itself",
             (Outcome::Answer(_), _) => "no backend is asked",
-            (_, Stage::Headers) => "nothing to remove",
+            (_, Stage::Headers) => "nothing to take out",
             (_, Stage::Tenant) if self.trace.authenticated => "no tenant",
             _ => "the route is public: no token is looked at",
         };
@@ -114,12 +114,12 @@ impl Told<'_> {
         format!("{} (line {}), {mode}", route.label, route.line)
     }
 
-    fn stripped(&self) -> Option<String> {
+    fn changed_headers(&self) -> Option<String> {
         self.route?;
         let target = self.head.target().ok()?;
-        let removed = backend::removed(self.snapshot, self.head, &target);
-        let names: Vec<&str> = removed.into_iter().map(AsRef::as_ref).collect();
-        (!names.is_empty()).then(|| format!("removed: {}", names.join(", ")))
+        let changed = backend::changed(self.snapshot, self.head, &target);
+        let names: Vec<&str> = changed.into_iter().map(AsRef::as_ref).collect();
+        (!names.is_empty()).then(|| format!("taken out or replaced: {}", names.join(", ")))
     }
 
     fn principal(&self) -> Option<&Principal> {

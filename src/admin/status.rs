@@ -5,7 +5,6 @@ use serde_json::{Value, json};
 
 use super::AdminState;
 use crate::clock;
-use crate::core::route::RouteId;
 use crate::core::scope::{NameId, Vocabulary};
 use crate::core::snapshot::{Issuer, Mode, Requirement, Route, Snapshot};
 
@@ -29,13 +28,9 @@ pub(super) fn document(state: &AdminState, snapshot: &Snapshot) -> Value {
             "last_reload_error": state.last_reload_error.load().as_deref(),
         },
         "issuers": snapshot.issuers.iter().map(|found| issuer(found, keys_age_seconds)).collect::<Vec<_>>(),
-        "routes": routes(snapshot).map(|found| route(snapshot, found)).collect::<Vec<_>>(),
+        "routes": snapshot.routes.iter().map(|(_, _, found)| route(snapshot, found)).collect::<Vec<_>>(),
         "upstreams": (state.upstream_health)(),
     })
-}
-
-fn routes(snapshot: &Snapshot) -> impl Iterator<Item = &Route> {
-    (0..).map_while(|index| snapshot.routes.get(RouteId(index)))
 }
 
 fn issuer(issuer: &Issuer, keys_age_seconds: u64) -> Value {
@@ -103,7 +98,7 @@ fn rfc3339(ms: u64) -> Option<String> {
 mod tests {
     use super::*;
     use crate::core::snapshot::{ErrorFormat, IssuerId, TokenRequirement};
-    use crate::fronts::fixture::{requirement, snapshot};
+    use crate::fronts::fixture::{requirement, snapshot, with_route};
 
     #[test]
     fn access_is_told_in_the_words_of_the_configuration() {
@@ -125,6 +120,22 @@ mod tests {
                 "clients": ["acme", "globex"],
             })
         );
+    }
+
+    #[test]
+    fn routes_are_named_as_in_the_configuration() {
+        let mut snapshot = snapshot(ErrorFormat::Envelope);
+        with_route(&mut snapshot, Requirement::Public);
+        snapshot.mode = Mode::Shadow;
+        let routes: Vec<Value> = snapshot.routes.iter().map(|(_, _, found)| route(&snapshot, found)).collect();
+        let expected = json!({
+            "match": "GET /v1/users",
+            "line": 7,
+            "access": {"public": true},
+            "upstream": "users",
+            "mode": "shadow",
+        });
+        assert_eq!(routes, [expected]);
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod steps;
 #[cfg(test)]
 mod tests;
 mod token;
+mod told;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -45,7 +46,7 @@ pub(crate) struct Args {
     #[arg(value_name = "PATH")]
     target: String,
     /// A single - reads the token from standard input
-    #[arg(value_name = "-", value_parser = ["-"], conflicts_with_all = ["token", "token_file"])]
+    #[arg(value_name = "-", value_parser = ["-"], hide_possible_values = true, conflicts_with_all = ["token", "token_file"])]
     stdin: Option<String>,
     #[command(flatten)]
     token: TokenArgs,

@@ -6,8 +6,9 @@ use http::{HeaderMap, HeaderValue, Method, header};
 
 use super::rejection::{Reason, Rejection};
 
-/// Method, target and header fields, as the client sent them.
-#[derive(Debug, Clone, Copy)]
+/// Method, target and header fields, as the client sent them. Has no `Debug`: the fields hold the token, and the target
+/// the query.
+#[derive(Clone, Copy)]
 pub struct RequestHead<'a> {
     /// The method.
     pub method: &'a Method,

@@ -222,6 +222,28 @@ mod family {
 mod tests {
     use super::*;
 
+    /// The rows of the table in `docs/reasons.md`, without the two columns of prose.
+    fn documented() -> Vec<[String; 5]> {
+        let rows = include_str!("../../docs/reasons.md").lines().filter(|line| line.starts_with("| `"));
+        let row = |line: &str| {
+            let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
+            assert_eq!(cells.len(), 7, "{line}");
+            assert!(cells[5].ends_with('.') && cells[6].ends_with('.'), "{line}");
+            [cells[0].trim_matches('`'), cells[1], cells[2], cells[3], cells[4]].map(str::to_owned)
+        };
+        rows.map(row).collect()
+    }
+
+    #[test]
+    fn the_documentation_has_this_table() {
+        let row = |reason: &Reason| {
+            let Answer { label, status, code, bearer_error, grpc, .. } = reason.answer();
+            let bearer_error = bearer_error.unwrap_or_default();
+            [label.to_owned(), status.to_string(), code.to_owned(), bearer_error.to_owned(), grpc.to_string()]
+        };
+        assert_eq!(documented(), Reason::ALL.iter().map(row).collect::<Vec<_>>());
+    }
+
     #[test]
     fn descriptions_fit_where_rfc_6750_puts_them() {
         for reason in Reason::ALL {

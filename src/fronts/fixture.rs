@@ -9,11 +9,12 @@ use serde_json::json;
 use crate::core::claims::Principal;
 use crate::core::decision::Trace;
 use crate::core::keyset::Keyset;
-use crate::core::route::RouteTable;
+use crate::core::route::{Match, Methods, Pattern, RouteTable};
 use crate::core::scope::Vocabulary;
 use crate::core::snapshot::{
     Audiences, Authorization, ClaimNames, ClaimRef, Cors, ErrorFormat, ErrorStyle, Identity, Issuer, Issuers, Kinds,
-    Mode, Resource, Snapshot, TokenRequirement, TokenTypes,
+    Mode, PathReading, Requirement, Resource, Route, Snapshot, TokenRequirement, TokenTypes, UpstreamId,
+    UpstreamPolicy,
 };
 use crate::core::token::VerifiedToken;
 
@@ -89,6 +90,23 @@ pub(crate) fn requirement(snapshot: &mut Snapshot, scopes: &[&str], roles: &[&st
         roles: roles.iter().map(|name| snapshot.role_names.intern(name)).collect(),
         ..TokenRequirement::default()
     }
+}
+
+/// Gives the snapshot one route, `GET /v1/users`, with this requirement.
+pub(crate) fn with_route(snapshot: &mut Snapshot, requirement: Requirement) {
+    let matcher =
+        Match { methods: Methods::parse("GET").unwrap(), host: None, pattern: Pattern::parse("/v1/users").unwrap() };
+    let route = Route {
+        label: "GET /v1/users".into(),
+        line: 7,
+        requirement,
+        upstream: UpstreamId(0),
+        timeout: None,
+        body_bytes_max: None,
+        mode: Mode::Enforce,
+    };
+    snapshot.upstreams = [UpstreamPolicy { name: "users".into(), paths: PathReading::Folding }].into();
+    snapshot.routes = RouteTable::build(vec![(matcher, route)]).unwrap();
 }
 
 /// The trace of a valid token that was granted these scopes and roles, whatever they are.

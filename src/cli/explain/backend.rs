@@ -34,11 +34,12 @@ pub(super) fn headers(
     Some(headers)
 }
 
-/// The names that the client sent and that do not reach the backend as the client's word.
-pub(super) fn removed<'a>(snapshot: &Snapshot, head: &RequestHead<'a>, target: &Target<'_>) -> Vec<&'a HeaderName> {
-    // Nobody's identity is set, so whatever is still there is the client's.
+/// The names of the fields whose values do not reach the backend as the client sent them.
+pub(super) fn changed<'a>(snapshot: &Snapshot, head: &RequestHead<'a>, target: &Target<'_>) -> Vec<&'a HeaderName> {
+    // Nobody's identity is set, so whatever is as it was is the client's.
     let left = headers(snapshot, head, target, &Caller::default()).unwrap_or_default();
-    head.headers.keys().filter(|name| !left.contains_key(*name)).collect()
+    let is_changed = |name: &&HeaderName| !head.headers.get_all(*name).iter().eq(left.get_all(*name));
+    head.headers.keys().filter(is_changed).collect()
 }
 
 /// Header fields for people: by name, several values in one line, and no token.

@@ -8,9 +8,14 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::core::decision::Outcome;
+use crate::core::head::RequestHead;
 use crate::core::rejection::Reason;
+use crate::core::route::RouteId;
 use crate::core::snapshot::ErrorFormat;
-use crate::fronts::fixture::{authenticated, cors, requirement, snapshot};
+use crate::core::time::UnixSeconds;
+use crate::core::{Facts, NoMemo, decide};
+use crate::fronts::fixture::{authenticated, cors, requirement, snapshot, with_route};
 
 const FORMATS: [ErrorFormat; 3] = [ErrorFormat::Envelope, ErrorFormat::Problem, ErrorFormat::Oauth];
 
@@ -62,6 +67,44 @@ fn envelope_tells_the_scopes_as_the_client_knows_them() {
          error_description=\"Insufficient OAuth scopes for this operation.\", scope=\"partner/users:write\", \
          resource_metadata=\"https://api.example.com/.well-known/oauth-protected-resource\""
     );
+}
+
+#[test]
+fn what_is_required_is_what_the_route_of_the_trace_says() {
+    let mut snapshot = snapshot(ErrorFormat::Envelope);
+    let mut required = requirement(&mut snapshot, &["users:read"], &[]);
+    required.any_scope = [snapshot.scopes.intern("a"), snapshot.scopes.intern("b")].into();
+    with_route(&mut snapshot, Requirement::Token(required));
+    let trace = Trace { route: Some(RouteId(0)), ..authenticated(&snapshot, &["users:read"], &[]) };
+    let rejected = Rejection::new(Reason::ScopeMissing, "");
+    let asked = Asked { method: &Method::GET, headers: &HeaderMap::new(), request_id: "r" };
+    let response = rejection(&snapshot, &Refusal::new(&snapshot, &rejected, &trace), &asked);
+    let details = &body(&response)["error"]["details"];
+    assert_eq!(details["requiredScopes"], json!(["partner/users:read", "partner/a", "partner/b"]));
+    assert_eq!(details["providedScopes"], json!(["partner/users:read"]));
+    let challenge = field(&response, WWW_AUTHENTICATE);
+    assert!(challenge.contains("scope=\"partner/users:read partner/a partner/b\""), "{challenge}");
+}
+
+/// From the request to the answer, by the decision that the proxy makes.
+#[test]
+fn refusals_of_the_core_are_answered() {
+    let mut snapshot = snapshot(ErrorFormat::Envelope);
+    let required = requirement(&mut snapshot, &["users:read"], &[]);
+    with_route(&mut snapshot, Requirement::Token(required));
+    let answer = |method: Method, target| {
+        let headers = HeaderMap::new();
+        let head = RequestHead { method: &method, target, headers: &headers };
+        let Ok(decision) = decide(&snapshot, &head, &Facts { memo: &NoMemo }, UnixSeconds(0));
+        let Outcome::Reject(rejected) = &decision.outcome else { panic!("{decision:?}") };
+        let asked = Asked { method: &method, headers: &headers, request_id: "r" };
+        rejection(&snapshot, &Refusal::new(&snapshot, rejected, &decision.trace), &asked)
+    };
+    assert_eq!(answer(Method::GET, "/v1/users").status(), 401);
+    assert_eq!(answer(Method::GET, "/v1/%2e%2e").status(), 400);
+    assert_eq!(answer(Method::GET, "/nothing").status(), 404);
+    let posted = answer(Method::POST, "/v1/users");
+    assert_eq!((posted.status().as_u16(), field(&posted, ALLOW)), (405, "GET, HEAD"));
 }
 
 #[test]

@@ -9,8 +9,8 @@ use memchr::memchr;
 /// Most header fields in a request.
 pub const HEADERS_MAX: usize = 128;
 
-/// Request line and header fields.
-#[derive(Debug, Clone)]
+/// Request line and header fields. Has no `Debug`: the fields hold the token, and the target the query.
+#[derive(Clone)]
 pub struct Head {
     /// The method.
     pub method: Method,

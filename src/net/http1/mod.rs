@@ -28,7 +28,6 @@ pub use self::connection::{Interim, refuse, serve};
 pub use self::head::{Head, HeadError};
 
 /// A request as it comes off a connection.
-#[derive(Debug)]
 pub struct Request {
     /// Request line and header fields.
     pub head: Head,

@@ -68,6 +68,21 @@ fn a_json_line_holds_every_field() {
 }
 
 #[test]
+fn the_documentation_has_every_field() {
+    let documentation = include_str!("../../../docs/operating.md");
+    let (_, section) = documentation.split_once("## Access log").unwrap();
+    let (section, _) = section.split_once("\n## ").unwrap();
+    let rows = section.lines().filter_map(|line| line.strip_prefix("| `")?.split('|').next());
+    let mut documented: Vec<&str> =
+        rows.flat_map(|names| names.split(['`', ' '])).filter(|name| !name.is_empty()).collect();
+    let line = json_line(&Entry { shadowed: true, ..entry() });
+    let mut written: Vec<&str> = line.as_object().unwrap().keys().map(String::as_str).collect();
+    documented.sort_unstable();
+    written.sort_unstable();
+    assert_eq!(documented, written);
+}
+
+#[test]
 fn a_text_line_is_for_reading() {
     let mut line = Vec::new();
     let entry = Entry { reason: None, detail: None, upstream: None, tenant: None, host: "", ..entry() };

@@ -260,6 +260,25 @@ mod tests {
         assert!(!metrics.text().unwrap().contains(r#"route="none",decision"#));
     }
 
+    /// Name and type of every metric, as `docs/operating.md` lists them.
+    #[test]
+    fn the_documentation_has_every_metric() {
+        let metrics = Metrics::new().unwrap();
+        let upstream = UpstreamRef { index: 0, name: "users" };
+        WorkerMetrics::new(Arc::clone(&metrics))
+            .finish(&Finished { upstream: Some((upstream, Duration::ZERO)), ..finished(&Method::GET, 200) });
+        metrics.keys_ages([("partner", Duration::ZERO)].into_iter());
+        let text = metrics.text().unwrap();
+        let mut exported: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
+
+        let rows = include_str!("../../../docs/operating.md").lines().filter(|line| line.starts_with("| `sidegate_"));
+        let cells = rows.map(|row| row.split('|').map(|cell| cell.trim().trim_matches('`')).collect::<Vec<_>>());
+        let mut documented: Vec<String> = cells.map(|cells| format!("{} {}", cells[1], cells[2])).collect();
+        exported.sort_unstable();
+        documented.sort_unstable();
+        assert_eq!(exported, documented);
+    }
+
     #[test]
     fn clients_cannot_invent_series() {
         let metrics = Metrics::new().unwrap();

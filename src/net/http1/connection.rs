@@ -205,8 +205,9 @@ impl Connection {
         poll_fn(|cx| {
             let called = call.as_mut().poll(cx);
             while let Poll::Ready(interim) = self.interim.poll_next(cx) {
-                // RFC 9110 section 15.2: a client of HTTP/1.0 takes the first answer for the last.
-                if exchange.version == Version::HTTP_11 {
+                // RFC 9110 section 15.2: a client of HTTP/1.0 takes the first answer for the last. A client that does not
+                // read misses some, rather than having them pile up here.
+                if exchange.version == Version::HTTP_11 && self.out.len() < GATHER_BYTES_MAX {
                     encode::interim(&mut self.out, interim.status(), interim.headers());
                 }
             }

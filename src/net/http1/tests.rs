@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Response, StatusCode};
+use http::header::LINK;
+use http::{HeaderValue, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::Notify;
 
 use super::{Limits, Refusal, Request, Service, serve};
 use crate::net::drain::Drain;
@@ -15,7 +17,16 @@ use crate::net::drain::Drain;
 const LIMITS: Limits =
     Limits { header_bytes: 1024, request_head: Duration::from_secs(5), idle: Duration::from_secs(5) };
 
-/// Answers with method, target and body; `/early` without reading the body, `/hints` after a 103.
+/// How many informational answers `/flood` has, and a field of each: together far more than sockets hold.
+const FLOOD: usize = 4000;
+const LONG: &str = match std::str::from_utf8(&[b'x'; 8000]) {
+    Ok(text) => text,
+    Err(_) => "",
+};
+/// All of them are on their way.
+static FLOODED: Notify = Notify::const_new();
+
+/// Answers with method, target and body; `/early` without reading the body, `/hints` after a 103, `/flood` after many.
 struct Tell;
 
 impl Service for Tell {
@@ -30,6 +41,16 @@ impl Service for Tell {
             let mut hints = Response::new(());
             *hints.status_mut() = StatusCode::EARLY_HINTS;
             request.interim.push(hints);
+        }
+        if request.head.target() == "/flood" {
+            for _ in 0..FLOOD {
+                let mut hints = Response::new(());
+                *hints.status_mut() = StatusCode::EARLY_HINTS;
+                hints.headers_mut().insert(LINK, HeaderValue::from_static(LONG));
+                request.interim.push(hints);
+                tokio::task::yield_now().await;
+            }
+            FLOODED.notify_one();
         }
         match request.body.collect().await {
             Ok(body) => Response::new(Full::from([told.as_bytes(), &body.to_bytes()].concat())),
@@ -108,6 +129,17 @@ fn one_hundred_continue_does_not_come_when_the_body_is_not_wanted() {
 fn early_hints_pass() {
     let answer = exchange(b"GET /hints HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
     assert!(answer.starts_with("HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\n"), "{answer}");
+}
+
+#[test]
+fn hints_that_are_not_read_do_not_pile_up() {
+    let answer = converse(async |client| {
+        client.write_all(b"GET /flood HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n").await.unwrap();
+        FLOODED.notified().await;
+    });
+    let passed = answer.matches(" 103 ").count();
+    assert!((1..FLOOD / 2).contains(&passed), "{passed} of {FLOOD}");
+    assert!(answer.ends_with("GET /flood "), "the answer itself arrives whole");
 }
 
 #[test]

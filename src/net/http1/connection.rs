@@ -14,6 +14,7 @@ use http::header::EXPECT;
 use http::{Method, Response, StatusCode, Version};
 use http_body::{Body, Frame};
 use tokio::net::TcpStream;
+use tokio::task::consume_budget;
 use tokio::time::timeout;
 
 use super::body::RequestBody;
@@ -41,6 +42,9 @@ pub async fn serve<S: Service>(stream: TcpStream, service: &S, limits: Limits, d
     let mut wait = limits.request_head;
     while let Turn::Again = connection.turn(service, wait, drain).await {
         wait = limits.idle;
+        // With requests at hand and answers of our own nothing else in a turn waits, and the worker's other connections
+        // would have to.
+        consume_budget().await;
     }
 }
 

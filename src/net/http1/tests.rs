@@ -1,5 +1,7 @@
 //! The server over a real socket, with a service that tells what it was asked.
 
+use std::cell::Cell;
+use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -26,6 +28,11 @@ const LONG: &str = match std::str::from_utf8(&[b'x'; 8000]) {
 /// All of them are on their way.
 static FLOODED: Notify = Notify::const_new();
 
+thread_local! {
+    /// Requests that this test's service was asked.
+    static CALLS: Cell<usize> = const { Cell::new(0) };
+}
+
 /// Answers with method, target and body; `/early` without reading the body, `/hints` after a 103, `/flood` after many.
 struct Tell;
 
@@ -33,6 +40,7 @@ impl Service for Tell {
     type Body = Full<Bytes>;
 
     async fn call(&self, request: Request) -> Response<Full<Bytes>> {
+        CALLS.set(CALLS.get() + 1);
         let told = format!("{} {} ", request.head.method, request.head.target());
         if request.head.target() == "/early" {
             return Response::new(Full::from("early"));
@@ -97,6 +105,26 @@ fn requests_behind_one_another_are_answered_in_order() {
     let places: Vec<_> = ["GET /1 ", "POST /2 ab", "POST /3 c", "GET /4 "].map(|told| answers.find(told)).into();
     assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{answers}");
     assert!(!answers.contains("/5"), "nothing is answered after the last answer: {answers}");
+}
+
+#[test]
+fn many_requests_behind_one_another_leave_others_their_turn() {
+    let longest = Rc::new(Cell::new(0));
+    let seen = Rc::clone(&longest);
+    let answers = converse(async |client| {
+        client.write_all(&b"GET / HTTP/1.1\r\nHost: h\r\n\r\n".repeat(4000)).await.unwrap();
+        client.write_all(b"GET /last HTTP/1.0\r\n\r\n").await.unwrap();
+        tokio::task::spawn_local(async move {
+            let mut before = 0;
+            loop {
+                tokio::task::yield_now().await;
+                seen.set(seen.get().max(CALLS.get() - before));
+                before = CALLS.get();
+            }
+        });
+    });
+    assert!(answers.contains("GET /last"));
+    assert!((1..=256).contains(&longest.get()), "{} requests at a stretch", longest.get());
 }
 
 #[test]

@@ -53,6 +53,11 @@ impl HostName {
     }
 }
 
+/// Whether a request can be for this host: what [`HostName`] could be, in any case.
+pub(super) fn is_host(name: &str) -> bool {
+    if name.starts_with('[') { check_ipv6(name).is_ok() } else { name.split('.').all(is_label) }
+}
+
 fn is_label(label: &str) -> bool {
     !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
 }

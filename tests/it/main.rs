@@ -10,6 +10,7 @@
     reason = "a test that cannot go on has failed; clippy exempts test functions but not the helpers they call"
 )]
 
+mod allocations;
 mod config;
 mod examples;
 mod framing;

@@ -1,6 +1,7 @@
 //! What several tests need.
 
 pub(crate) mod attacks;
+pub(crate) mod decisions;
 pub(crate) mod mint;
 pub(crate) mod model;
 pub(crate) mod policy;

@@ -140,7 +140,7 @@ impl Connection {
         };
         let body = RequestBody::new(Rc::clone(&self.transport), self.interim.clone(), self.limits.idle);
         let request = Request { head, body, interim: self.interim.clone() };
-        let Some(response) = self.answer(service.call(request)).await else { return Turn::Over };
+        let Some(response) = self.answer(&exchange, service.call(request)).await else { return Turn::Over };
         exchange.keep_alive &= !drain.is_started() && !encode::asks_to_close(response.headers()) && self.is_readable();
         if self.send(&exchange, response).await.is_err() {
             return Turn::Over;
@@ -181,12 +181,11 @@ impl Connection {
     /// Readies the connection for a request's body.
     fn begin(&self, head: &Head) -> Result<Exchange, HeadError> {
         let length = framing::of_request(head.version, &head.headers)?;
+        let expects_continue = expects_continue(head)?;
         let inbound = &mut *self.transport.inbound.borrow_mut();
         inbound.generation += 1;
         inbound.body = length.into();
-        inbound.awaits_continue = !matches!(inbound.body, Remaining::Nothing)
-            && head.version == Version::HTTP_11
-            && head.headers.get(EXPECT).is_some_and(|value| encode::has_token(value, "100-continue"));
+        inbound.awaits_continue = expects_continue && !matches!(inbound.body, Remaining::Nothing);
         self.interim.clear();
         Ok(Exchange { is_head: head.method == Method::HEAD, version: head.version, keep_alive: wants_keep_alive(head) })
     }
@@ -200,15 +199,19 @@ impl Connection {
 
     /// Drives the service to its answer, passing informational answers on; `None` if the client went away meanwhile,
     /// whereupon the service is dropped and with it what it had begun upstream.
-    async fn answer<F: Future>(&mut self, call: F) -> Option<F::Output> {
+    async fn answer<F: Future>(&mut self, exchange: &Exchange, call: F) -> Option<F::Output> {
         let mut call = pin!(call);
         let pipelined_bytes_max = self.limits.header_bytes;
         poll_fn(|cx| {
-            if let Poll::Ready(response) = call.as_mut().poll(cx) {
-                return Poll::Ready(Some(response));
-            }
+            let called = call.as_mut().poll(cx);
             while let Poll::Ready(interim) = self.interim.poll_next(cx) {
-                encode::interim(&mut self.out, interim.status(), interim.headers());
+                // RFC 9110 section 15.2: a client of HTTP/1.0 takes the first answer for the last.
+                if exchange.version == Version::HTTP_11 {
+                    encode::interim(&mut self.out, interim.status(), interim.headers());
+                }
+            }
+            if let Poll::Ready(response) = called {
+                return Poll::Ready(Some(response));
             }
             match self.poll_flush(cx) {
                 Poll::Ready(Err(_)) => return Poll::Ready(None),
@@ -426,6 +429,17 @@ fn filled_some(filled: Result<io::Result<usize>, tokio::time::error::Elapsed>) -
         Ok(Ok(bytes)) if bytes > 0 => Ok(()),
         _ => Err(NoHead::Closed),
     }
+}
+
+/// Whether the client waits for `100 Continue`. There is no other expectation that could be met (RFC 9110 section
+/// 10.1.1), and none that HTTP/1.0 could have.
+fn expects_continue(head: &Head) -> Result<bool, HeadError> {
+    let mut expectations = head.headers.get_all(EXPECT).iter().filter(|_| head.version == Version::HTTP_11).peekable();
+    let any = expectations.peek().is_some();
+    if expectations.all(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue")) {
+        return Ok(any);
+    }
+    Err(HeadError::Malformed("an expectation other than 100-continue"))
 }
 
 /// Whether the client wants to go on after this request (RFC 9112 section 9.3).

@@ -30,7 +30,6 @@ impl Service for Tell {
             let mut hints = Response::new(());
             *hints.status_mut() = StatusCode::EARLY_HINTS;
             request.interim.push(hints);
-            tokio::task::yield_now().await;
         }
         match request.body.collect().await {
             Ok(body) => Response::new(Full::from([told.as_bytes(), &body.to_bytes()].concat())),

@@ -12,7 +12,7 @@ fn a_decision_on_a_remembered_token_allocates_nothing() {
     let memo = TokenMemo::new(1024 * 1024);
     let headers = headers(&token("RS256", "rsa"));
     for target in ["/v1/users/7", "/v1/users/7/orders/8?page=2", "/v1/files/a/b/c.txt"] {
-        let mut ask = || {
+        let ask = || {
             let decision = decide(&snapshot, &memo, &headers, target);
             assert!(matches!(decision.outcome, Outcome::Forward(_)), "{target}: {decision:?}");
             decision.trace.remembered

@@ -21,6 +21,7 @@ mod layering;
 mod paths;
 mod principals;
 mod proxying;
+mod reload;
 mod routes;
 mod secrets;
 mod support;

@@ -5,18 +5,26 @@ use std::net::Ipv4Addr;
 use http::header::{self, AsHeaderName, HOST};
 
 use super::*;
+use crate::config::Limits;
 use crate::core::snapshot::ErrorFormat;
 use crate::fronts::fixture::snapshot;
+use crate::live::state::Generation;
+use crate::upstream::Health;
 
 fn state(admin_address: &str) -> AdminState {
     let loaded = Loaded { config_hash: "abc".into(), at_ms: 1_795_305_600_042, at: clock::monotonic() };
+    let generation = Generation {
+        snapshot: Arc::new(snapshot(ErrorFormat::Envelope)),
+        upstreams: Vec::new(),
+        health: Health::new(&[]),
+        limits: Limits::default(),
+    };
     AdminState {
-        snapshot: Arc::new(ArcSwap::from_pointee(snapshot(ErrorFormat::Envelope))),
+        live: Arc::new(Live::new(generation)),
         loaded: ArcSwap::from_pointee(loaded),
         last_reload_error: ArcSwapOption::empty(),
         readiness: Readiness::default(),
         metrics: Metrics::new().unwrap(),
-        upstream_health: Box::new(|| json!([{"name": "users", "healthy": true}])),
         workers: 2,
         started: clock::monotonic(),
         admin_address: Some(admin_address.parse().unwrap()),
@@ -26,7 +34,10 @@ fn state(admin_address: &str) -> AdminState {
 fn ask(state: &AdminState, surface: Surface, method: Method, target: &str, host: &'static str) -> Response<Bytes> {
     let headers = HeaderMap::from_iter([(HOST, HeaderValue::from_static(host))]);
     let peer = Ipv4Addr::LOCALHOST.into();
-    answer(state, &Call { method: &method, target, headers: &headers, peer, request_id: "req-1", surface })
+    match answer(state, &Call { method: &method, target, headers: &headers, peer, request_id: "req-1", surface }) {
+        Reply::Answer(response) => response,
+        Reply::Reload => Response::new(Bytes::from_static(b"a reload")),
+    }
 }
 
 fn get(state: &AdminState, target: &str) -> Response<Bytes> {

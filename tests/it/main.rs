@@ -18,6 +18,7 @@ mod harness;
 mod headers;
 mod keysets;
 mod layering;
+mod parity;
 mod paths;
 mod principals;
 mod proxying;

@@ -11,6 +11,7 @@
 )]
 
 mod allocations;
+mod answers;
 mod config;
 mod examples;
 mod framing;

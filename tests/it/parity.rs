@@ -19,7 +19,6 @@ use sidegate::core::time::UnixSeconds;
 use sidegate::core::{Facts, NoMemo, decide};
 use tempfile::TempDir;
 
-use crate::harness::client::Client;
 use crate::harness::gateway::Gateway;
 use crate::support::attacks;
 use crate::support::mint::jwks;
@@ -83,7 +82,7 @@ impl Asked {
         let fields: String = self.fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
         let mut client = gateway.connect();
         client.send(format!("{} {} HTTP/1.1\r\n{fields}X-Request-Id: {id}\r\n\r\n", self.method, self.target));
-        let response = if self.method == "HEAD" { client.receive_head() } else { Client::receive(&mut client) };
+        let response = if self.method == "HEAD" { client.receive_head() } else { client.receive() };
         assert_eq!(response.fields.one("x-request-id"), Some(&*id.to_string()), "{self:?}");
         response.status
     }

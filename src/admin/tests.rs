@@ -104,7 +104,7 @@ fn status_tells_what_runs() {
     assert_eq!(status["issuers"][0]["name"], "partner");
     assert_eq!(status["issuers"][0]["keys_age_seconds"], 0);
     let upstream = &status["upstreams"][0];
-    assert_eq!((&upstream["name"], &upstream["endpoints"][0]["url"]), (&json!("users"), &json!("http://10.0.0.1:80")));
+    assert_eq!((&upstream["name"], &upstream["endpoints"][0]["url"]), (&json!("users"), &json!("http://10.0.0.1")));
     assert_eq!(upstream["endpoints"][0]["healthy"], true);
     assert_eq!((&status["workers"], &status["ready"]), (&json!(2), &json!(false)));
     state.last_reload_error.store(Some(Arc::new("config.yaml:3:1: …".to_owned())));

@@ -201,7 +201,7 @@ impl ProxyConnection {
         let mut headers = std::mem::take(&mut head.headers);
         let (authority, origin_form) = split_authority(head.target())?;
         let path = PathAndQuery::from_maybe_shared(head.target_bytes().slice_ref(origin_form.as_bytes()))
-            .map_err(|_| Rejection::new(Reason::RequestMalformed, "a character in the query that no URI has"))?;
+            .map_err(|_| Rejection::new(Reason::RequestMalformed, "the request target is too long for a URI"))?;
         let client = ClientFacts {
             peer: &self.peer_value,
             trusted,

@@ -158,7 +158,7 @@ pub fn answer(state: &AdminState, call: &Call<'_>) -> Reply {
 pub fn reloaded(call: &Call<'_>, outcome: &Result<Reloaded, String>) -> Response<Bytes> {
     let (status, body) = match outcome {
         Ok(reloaded) => {
-            let Reloaded { snapshot, config_hash, warnings, files: _ } = reloaded;
+            let Reloaded { snapshot, config_hash, warnings } = reloaded;
             let body = json!({"status": "reloaded", "snapshot": snapshot, "hash": config_hash, "warnings": warnings});
             (StatusCode::OK, body)
         }

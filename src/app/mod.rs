@@ -28,6 +28,7 @@ use crate::fronts::admin::Admin;
 use crate::fronts::proxy::{Proxy, Worker};
 use crate::live::reload::{self, Fixed, Reloaded, Reloader};
 use crate::live::state::{Generation, Live};
+use crate::live::watch::Watcher;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::Metrics;
 use crate::upstream::check_forever;
@@ -50,7 +51,7 @@ pub fn run(path: PathBuf, config: Config) -> anyhow::Result<ExitCode> {
     let metrics = Metrics::new().context("cannot set up the metrics")?;
     let telemetry = &config.telemetry;
     let access_log = AccessLog::start(&telemetry.access_log, telemetry.log_format, metrics.access_log_dropped())?;
-    let (fixed, hash, files) = (Fixed::of(&config), config.hash.clone(), config.files.clone());
+    let (fixed, hash, files) = (Fixed::of(&config), config.hash.clone(), reload::watched(&path, &config));
     let gateway = Gateway {
         workers,
         count: Arc::new(ConnectionCount::new(config.limits.connections)),
@@ -175,13 +176,15 @@ impl Gateway {
         &self,
         path: PathBuf,
         fixed: Fixed,
-        _files: Vec<PathBuf>,
+        files: Vec<PathBuf>,
         state: &Arc<AdminState>,
     ) -> anyhow::Result<mpsc::Sender<reload::Request>> {
         let (ask, asked) = mpsc::channel(reload::WAITING_MAX);
+        let (touched, touches) = mpsc::channel(1);
+        let watcher = Watcher::start(files, touched)?;
         let (changed, change) = watch::channel(());
         let (state, count) = (Arc::clone(state), Arc::clone(&self.count));
-        let reloader = Reloader::new(path, fixed, Arc::clone(&self.live), move |outcome| {
+        let reloader = Reloader::new(path, fixed, Arc::clone(&self.live), watcher, move |outcome| {
             tell(&state, outcome);
             if outcome.is_ok() {
                 count.set_max(state.live.load().limits.connections);
@@ -190,7 +193,7 @@ impl Gateway {
         });
         tokio::task::spawn_local(reloader.run(asked));
         tokio::task::spawn_local(check_upstreams(Arc::clone(&self.live), change));
-        tokio::task::spawn_local(reload_on_hangup(signals::hangup()?, ask.clone()));
+        tokio::task::spawn_local(reload_when_told(signals::hangup()?, touches, ask.clone()));
         Ok(ask)
     }
 }
@@ -234,8 +237,13 @@ async fn check_upstreams(live: Arc<Live>, mut change: watch::Receiver<()>) {
     }
 }
 
-async fn reload_on_hangup(mut hangup: Signal, ask: mpsc::Sender<reload::Request>) {
-    while hangup.recv().await.is_some() {
+/// Asks for a reload at each SIGHUP, and whenever a file has changed.
+async fn reload_when_told(mut hangup: Signal, mut touches: mpsc::Receiver<()>, ask: mpsc::Sender<reload::Request>) {
+    loop {
+        tokio::select! {
+            _ = hangup.recv() => tracing::info!("SIGHUP: reloading"),
+            Some(()) = touches.recv() => tracing::info!("the configuration or a file that it names has changed: reloading"),
+        }
         if ask.send(None).await.is_err() {
             return;
         }

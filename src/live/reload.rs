@@ -5,12 +5,13 @@
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 
 use super::state::{Generation, Live};
+use super::watch::Watcher;
 use crate::config::{self, Config, Telemetry};
 
 /// Reloads that may wait. They are all the same, so one would do; more only keep their callers' answers apart.
@@ -28,8 +29,6 @@ pub struct Reloaded {
     pub config_hash: String,
     /// Choices that open something.
     pub warnings: Vec<String>,
-    /// The files that the configuration names.
-    pub files: Vec<PathBuf>,
 }
 
 /// The part of a configuration that only a start can change: what sockets, threads and log files are made from.
@@ -70,24 +69,33 @@ impl Fixed {
     }
 }
 
+/// The files that `config`, which is what the file at `path` says, is made of.
+#[must_use]
+pub fn watched(path: &Path, config: &Config) -> Vec<PathBuf> {
+    std::iter::once(path.to_owned()).chain(config.files.iter().cloned()).collect()
+}
+
 /// Reloads the configuration when it is asked to.
 pub struct Reloader {
     path: PathBuf,
     fixed: Fixed,
     live: Arc<Live>,
+    watcher: Watcher,
     /// Told of each outcome, before whoever asked is.
     report: Box<dyn Fn(&Result<Reloaded, String>) + Send + Sync>,
 }
 
 impl Reloader {
-    /// For the configuration file at `path`, of which `fixed` is in force until the process ends.
+    /// For the configuration file at `path`, of which `fixed` is in force until the process ends. `watcher` watches the
+    /// files of [`watched`].
     pub fn new(
         path: PathBuf,
         fixed: Fixed,
         live: Arc<Live>,
+        watcher: Watcher,
         report: impl Fn(&Result<Reloaded, String>) + Send + Sync + 'static,
     ) -> Self {
-        Self { path, fixed, live, report: Box::new(report) }
+        Self { path, fixed, live, watcher, report: Box::new(report) }
     }
 
     /// Serves requests, one at a time, until nobody is left to ask.
@@ -106,6 +114,8 @@ impl Reloader {
     }
 
     fn reload(&self) -> Result<Reloaded, String> {
+        // What is read now need not be noticed; whatever happens to the files from here on has to be.
+        self.watcher.about_to_read();
         let config = config::load(&self.path, &|name| std::env::var(name).ok())
             .map_err(|problems| problems.render(false).trim_end().to_owned())?;
         let changed = self.fixed.changed(&Fixed::of(&config));
@@ -116,10 +126,10 @@ impl Reloader {
             ));
         }
         let (config_hash, warnings) = (config.hash.clone(), config.warnings.clone());
-        let files = config.files.clone();
+        self.watcher.watch(watched(&self.path, &config));
         let next: Generation = self.live.load().next(config);
         let snapshot = next.snapshot.number;
         self.live.swap(next);
-        Ok(Reloaded { snapshot, config_hash, warnings, files })
+        Ok(Reloaded { snapshot, config_hash, warnings })
     }
 }

@@ -35,16 +35,21 @@ impl<'a> RequestHead<'a> {
     /// Takes the target apart.
     ///
     /// # Errors
-    /// `request_malformed` for a target that is neither in origin-form nor in absolute-form, for a `Host` that is no
-    /// host, and for more than one `Host`.
+    /// `request_malformed` for a target that is neither in origin-form nor in absolute-form, for `CONNECT`, whose target
+    /// has to be in another (RFC 9112 section 3.2.3), for a query that would not reach a backend as it came, for a
+    /// `Host` that is no host, and for more than one `Host`.
     pub fn target(&self) -> Result<Target<'a>, Rejection> {
+        if *self.method == Method::CONNECT {
+            return Err(malformed("CONNECT asks for a tunnel to a host"));
+        }
         let (authority, origin_form) = split_authority(self.target)?;
         let host = match authority {
             Some(authority) => Some(authority),
             None => host_field(self.headers)?,
         };
         let host = host.map_or(Ok(Cow::Borrowed("")), normal_host)?;
-        let raw_path = origin_form.split('?').next().unwrap_or_default();
+        let (raw_path, query) = origin_form.split_once('?').unwrap_or((origin_form, ""));
+        check_query(query)?;
         Ok(Target { host, raw_path, origin_form, authority })
     }
 }
@@ -75,6 +80,16 @@ pub fn split_authority(target: &str) -> Result<(Option<&str>, &str), Rejection> 
         None => Ok((Some(authority), "/")),
         Some(b'/') => Ok((Some(authority), path)),
         Some(_) => Err(malformed("the request target has no path")),
+    }
+}
+
+/// A query is forwarded byte for byte and never looked into. What is refused would not arrive as it came: `#` ends it,
+/// and the others are escaped by every client that follows the URL standard and refused by servers that follow RFC 3986.
+fn check_query(query: &str) -> Result<(), Rejection> {
+    let is_odd = |byte: u8| byte <= b' ' || matches!(byte, b'"' | b'#' | b'<' | b'>' | 0x7f);
+    match query.bytes().any(is_odd) {
+        true => Err(malformed("a fragment, or a character in the query that has to be percent-encoded")),
+        false => Ok(()),
     }
 }
 
@@ -156,6 +171,17 @@ mod tests {
             assert_eq!(target(odd, &none).unwrap_err().reason, Reason::RequestMalformed, "{odd}");
         }
         assert_eq!(target("http://h", &none).unwrap().origin_form, "/");
+    }
+
+    #[test]
+    fn a_query_that_would_not_arrive_as_it_came_is_refused() {
+        let none = HeaderMap::new();
+        for query in ["", "?", "a=b&c", "a=/../..//%2e;", "%zz", "q={[`|^\\]}'", "ü"] {
+            assert!(target(&format!("/a?{query}"), &none).is_ok(), "{query}");
+        }
+        for odd in ["a#b", "\"a\"", "<a", "a>", "a b", "a\u{1}", "\u{7f}", "\t"] {
+            assert_eq!(target(&format!("/a?{odd}"), &none).unwrap_err().reason, Reason::RequestMalformed, "{odd}");
+        }
     }
 
     #[test]

@@ -117,6 +117,12 @@ impl fmt::Display for Methods {
     }
 }
 
+/// The method in upper case, if it has a letter in lower case.
+pub(super) fn in_upper_case(method: &Method) -> Option<Method> {
+    let is_lower = method.as_str().bytes().any(|byte| byte.is_ascii_lowercase());
+    if is_lower { Method::from_bytes(method.as_str().to_ascii_uppercase().as_bytes()).ok() } else { None }
+}
+
 /// The value of `Allow` (RFC 9110 section 10.2.1) for a resource whose routes name these methods.
 pub(super) fn allow<'a>(named: impl Iterator<Item = &'a Method>) -> Box<str> {
     let mut methods: Vec<Method> = named.cloned().collect();

@@ -191,6 +191,9 @@ fn refuse(miss: Miss, trace: &mut Trace) -> Rejection {
             Reason::PathAmbiguous,
             "with its case folded or its trailing slash dropped the path reaches a more specific route",
         ),
+        Miss::MethodAmbiguous => {
+            Rejection::new(Reason::RequestMalformed, "in upper case the method would be another route's")
+        }
         Miss::MethodNotAllowed { allow } => {
             trace.allow = Some(allow);
             Rejection::new(Reason::MethodNotAllowed, "the route does not have this method")

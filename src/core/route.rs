@@ -67,6 +67,8 @@ pub enum Miss {
     Unknown,
     /// Folded, the path means more than it says.
     Ambiguous,
+    /// In upper case, the method is another route's.
+    MethodAmbiguous,
     /// The winning pattern lacks the method.
     MethodNotAllowed {
         /// The value of `Allow`.
@@ -133,7 +135,8 @@ impl RouteTable {
         if self.means_more_folded(id, leaf, &request) {
             return Err(Miss::Ambiguous);
         }
-        self.route_at(leaf, method).ok_or_else(|| Miss::MethodNotAllowed { allow: self.allow(leaf) })
+        let id = self.route_at(leaf, method).ok_or_else(|| Miss::MethodNotAllowed { allow: self.allow(leaf) })?;
+        if self.means_another_method(id, leaf, method) { Err(Miss::MethodAmbiguous) } else { Ok(id) }
     }
 
     /// The route behind an id of this table.
@@ -176,6 +179,13 @@ impl RouteTable {
     fn allow(&self, leaf: &Leaf) -> Box<str> {
         let named = leaf.routes().filter_map(|id| self.matcher(id)?.methods.named());
         methods::allow(named.flatten())
+    }
+
+    /// Whether a backend that puts methods in upper case, as some frameworks do, would see a request of another route:
+    /// `post` must not slip past a route of `POST` into one of every method. Methods are case-sensitive (RFC 9110 section
+    /// 9.1), so nothing is put in upper case here.
+    fn means_another_method(&self, id: RouteId, leaf: &Leaf, method: &Method) -> bool {
+        methods::in_upper_case(method).is_some_and(|upper| self.route_at(leaf, &upper) != Some(id))
     }
 
     /// Whether the request, which matches the leaf `exact`, finds another pattern once it is folded.

@@ -11,6 +11,7 @@
 )]
 
 mod allocations;
+mod answers;
 mod config;
 mod examples;
 mod framing;
@@ -18,6 +19,7 @@ mod harness;
 mod headers;
 mod keysets;
 mod layering;
+mod parity;
 mod paths;
 mod principals;
 mod proxying;

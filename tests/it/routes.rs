@@ -100,7 +100,7 @@ fn find(table: &RouteTable, method: &Method, host: &str, path: &str) -> Answer {
     match table.find(method, host, &path, &upstreams()) {
         Ok(id) => Answer::Route(id.0 as usize),
         Err(Miss::MethodNotAllowed { .. }) => Answer::MethodNotAllowed,
-        Err(Miss::Ambiguous) => Answer::Ambiguous,
+        Err(Miss::Ambiguous | Miss::MethodAmbiguous) => Answer::Ambiguous,
         Err(Miss::Unknown) => Answer::Unknown,
     }
 }

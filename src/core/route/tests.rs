@@ -33,6 +33,7 @@ impl Table {
             Ok(id) => self.table.get(id).unwrap().label.to_string(),
             Err(Miss::Unknown) => "unknown".to_owned(),
             Err(Miss::Ambiguous) => "ambiguous".to_owned(),
+            Err(Miss::MethodAmbiguous) => "ambiguous method".to_owned(),
             Err(Miss::MethodNotAllowed { allow }) => format!("allow {allow}"),
         }
     }

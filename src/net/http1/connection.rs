@@ -14,6 +14,7 @@ use http::header::EXPECT;
 use http::{Method, Response, StatusCode, Version};
 use http_body::{Body, Frame};
 use tokio::net::TcpStream;
+use tokio::task::consume_budget;
 use tokio::time::timeout;
 
 use super::body::RequestBody;
@@ -41,6 +42,9 @@ pub async fn serve<S: Service>(stream: TcpStream, service: &S, limits: Limits, d
     let mut wait = limits.request_head;
     while let Turn::Again = connection.turn(service, wait, drain).await {
         wait = limits.idle;
+        // With requests at hand and answers of our own nothing else in a turn waits, and the worker's other connections
+        // would have to.
+        consume_budget().await;
     }
 }
 
@@ -205,8 +209,9 @@ impl Connection {
         poll_fn(|cx| {
             let called = call.as_mut().poll(cx);
             while let Poll::Ready(interim) = self.interim.poll_next(cx) {
-                // RFC 9110 section 15.2: a client of HTTP/1.0 takes the first answer for the last.
-                if exchange.version == Version::HTTP_11 {
+                // RFC 9110 section 15.2: a client of HTTP/1.0 takes the first answer for the last. A client that does not
+                // read misses some, rather than having them pile up here.
+                if exchange.version == Version::HTTP_11 && self.out.len() < GATHER_BYTES_MAX {
                     encode::interim(&mut self.out, interim.status(), interim.headers());
                 }
             }

@@ -1,13 +1,17 @@
 //! The server over a real socket, with a service that tells what it was asked.
 
+use std::cell::Cell;
+use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Response, StatusCode};
+use http::header::LINK;
+use http::{HeaderValue, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::Notify;
 
 use super::{Limits, Refusal, Request, Service, serve};
 use crate::net::drain::Drain;
@@ -15,13 +19,28 @@ use crate::net::drain::Drain;
 const LIMITS: Limits =
     Limits { header_bytes: 1024, request_head: Duration::from_secs(5), idle: Duration::from_secs(5) };
 
-/// Answers with method, target and body; `/early` without reading the body, `/hints` after a 103.
+/// How many informational answers `/flood` has, and a field of each: together far more than sockets hold.
+const FLOOD: usize = 4000;
+const LONG: &str = match std::str::from_utf8(&[b'x'; 8000]) {
+    Ok(text) => text,
+    Err(_) => "",
+};
+/// All of them are on their way.
+static FLOODED: Notify = Notify::const_new();
+
+thread_local! {
+    /// Requests that this test's service was asked.
+    static CALLS: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Answers with method, target and body; `/early` without reading the body, `/hints` after a 103, `/flood` after many.
 struct Tell;
 
 impl Service for Tell {
     type Body = Full<Bytes>;
 
     async fn call(&self, request: Request) -> Response<Full<Bytes>> {
+        CALLS.set(CALLS.get() + 1);
         let told = format!("{} {} ", request.head.method, request.head.target());
         if request.head.target() == "/early" {
             return Response::new(Full::from("early"));
@@ -30,6 +49,16 @@ impl Service for Tell {
             let mut hints = Response::new(());
             *hints.status_mut() = StatusCode::EARLY_HINTS;
             request.interim.push(hints);
+        }
+        if request.head.target() == "/flood" {
+            for _ in 0..FLOOD {
+                let mut hints = Response::new(());
+                *hints.status_mut() = StatusCode::EARLY_HINTS;
+                hints.headers_mut().insert(LINK, HeaderValue::from_static(LONG));
+                request.interim.push(hints);
+                tokio::task::yield_now().await;
+            }
+            FLOODED.notify_one();
         }
         match request.body.collect().await {
             Ok(body) => Response::new(Full::from([told.as_bytes(), &body.to_bytes()].concat())),
@@ -79,6 +108,26 @@ fn requests_behind_one_another_are_answered_in_order() {
 }
 
 #[test]
+fn many_requests_behind_one_another_leave_others_their_turn() {
+    let longest = Rc::new(Cell::new(0));
+    let seen = Rc::clone(&longest);
+    let answers = converse(async |client| {
+        client.write_all(&b"GET / HTTP/1.1\r\nHost: h\r\n\r\n".repeat(4000)).await.unwrap();
+        client.write_all(b"GET /last HTTP/1.0\r\n\r\n").await.unwrap();
+        tokio::task::spawn_local(async move {
+            let mut before = 0;
+            loop {
+                tokio::task::yield_now().await;
+                seen.set(seen.get().max(CALLS.get() - before));
+                before = CALLS.get();
+            }
+        });
+    });
+    assert!(answers.contains("GET /last"));
+    assert!((1..=256).contains(&longest.get()), "{} requests at a stretch", longest.get());
+}
+
+#[test]
 fn a_body_that_nobody_reads_is_read_over() {
     let answers = exchange(b"POST /early HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabcGET /2 HTTP/1.0\r\n\r\n");
     assert!(answers.contains("early") && answers.contains("GET /2 "), "{answers}");
@@ -108,6 +157,17 @@ fn one_hundred_continue_does_not_come_when_the_body_is_not_wanted() {
 fn early_hints_pass() {
     let answer = exchange(b"GET /hints HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
     assert!(answer.starts_with("HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\n"), "{answer}");
+}
+
+#[test]
+fn hints_that_are_not_read_do_not_pile_up() {
+    let answer = converse(async |client| {
+        client.write_all(b"GET /flood HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n").await.unwrap();
+        FLOODED.notified().await;
+    });
+    let passed = answer.matches(" 103 ").count();
+    assert!((1..FLOOD / 2).contains(&passed), "{passed} of {FLOOD}");
+    assert!(answer.ends_with("GET /flood "), "the answer itself arrives whole");
 }
 
 #[test]

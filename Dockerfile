@@ -20,6 +20,7 @@ COPY --from=build /sidegate /sidegate
 USER 65532:65532
 ENV SIDEGATE_CONFIG=/etc/sidegate/config.yaml
 EXPOSE 8080 9902
+# Asks the admin listener where it usually is; elsewhere, give `health` its --url.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s CMD ["/sidegate", "health"]
 ENTRYPOINT ["/sidegate"]
 CMD ["run"]

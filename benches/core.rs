@@ -1,15 +1,28 @@
 //! What a decision costs, step by step.
 #![allow(missing_docs, reason = "criterion's macros make public items without docs")]
-#![allow(clippy::expect_used, reason = "a benchmark that cannot start has to end")]
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a benchmark that cannot start has to end"
+)]
 
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use http::Method;
+use http::{HeaderMap, Method};
+use sidegate::core::NoMemo;
 use sidegate::core::path::CanonicalPath;
 use sidegate::core::route::RouteTable;
 use sidegate::core::snapshot::PathReading;
+use sidegate::live::memo::TokenMemo;
 
+#[path = "../tests/it/support/decisions.rs"]
+mod decisions;
+#[path = "../tests/it/support/mint.rs"]
+#[expect(dead_code, reason = "of the tests' helpers only some are needed here")]
+mod mint;
 #[path = "../tests/it/support/routes.rs"]
 #[expect(dead_code, reason = "of the tests' helpers only some are needed here")]
 mod routes;
@@ -84,5 +97,25 @@ fn canonical_path(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, match_any, match_one, canonical_path);
+/// A whole decision: route, token, claims, scopes, roles, tenant.
+fn decide(c: &mut Criterion) {
+    let snapshot = decisions::snapshot();
+    let target = "/v1/users/7/orders/8?page=2";
+    let mut group = c.benchmark_group("decide");
+    for (algorithm, key) in [("RS256", "rsa"), ("PS256", "rsa"), ("ES256", "p256"), ("EdDSA", "ed")] {
+        let headers = decisions::headers(&decisions::token(algorithm, key));
+        group.bench_function(BenchmarkId::new("new token", algorithm), |b| {
+            b.iter(|| decisions::decide(&snapshot, &NoMemo, &headers, target));
+        });
+    }
+    let memo = TokenMemo::new(1024 * 1024);
+    let headers = decisions::headers(&decisions::token("RS256", "rsa"));
+    group.bench_function("remembered token", |b| b.iter(|| decisions::decide(&snapshot, &memo, &headers, target)));
+    let none = HeaderMap::new();
+    group.bench_function("no token", |b| b.iter(|| decisions::decide(&snapshot, &memo, &none, target)));
+    group.bench_function("public", |b| b.iter(|| decisions::decide(&snapshot, &memo, &none, "/healthz")));
+    group.finish();
+}
+
+criterion_group!(benches, match_any, match_one, canonical_path, decide);
 criterion_main!(benches);

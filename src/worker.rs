@@ -37,6 +37,9 @@ pub trait Connect {
     /// What answers the connection's requests.
     type Service: Service + 'static;
 
+    /// The bounds of a connection that is accepted now.
+    fn limits(&self) -> Limits;
+
     /// The service for a connection from `peer` to `local`.
     fn connect(&self, peer: SocketAddr, local: SocketAddr) -> Self::Service;
 }
@@ -45,14 +48,14 @@ pub trait Connect {
 #[derive(Debug)]
 pub struct ConnectionCount {
     open: AtomicUsize,
-    max: usize,
+    max: AtomicUsize,
 }
 
 impl ConnectionCount {
     /// Room for `max` connections.
     #[must_use]
     pub fn new(max: usize) -> Self {
-        Self { open: AtomicUsize::new(0), max }
+        Self { open: AtomicUsize::new(0), max: AtomicUsize::new(max) }
     }
 
     /// How many are open.
@@ -61,11 +64,17 @@ impl ConnectionCount {
         self.open.load(Ordering::Relaxed)
     }
 
+    /// Makes room for `max` from now on. Connections that are open stay.
+    pub fn set_max(&self, max: usize) {
+        self.max.store(max, Ordering::Relaxed);
+    }
+
     fn enter(self: &Arc<Self>) -> (Entered, Place) {
         let before = self.open.fetch_add(1, Ordering::Relaxed);
+        let max = self.max.load(Ordering::Relaxed);
         let place = match before {
-            before if before < self.max => Place::Served,
-            before if before < self.max.saturating_add(REFUSED_MAX) => Place::Refused,
+            before if before < max => Place::Served,
+            before if before < max.saturating_add(REFUSED_MAX) => Place::Refused,
             _ => Place::Dropped,
         };
         (Entered(Arc::clone(self)), place)
@@ -104,11 +113,10 @@ pub fn runtime() -> io::Result<LocalRuntime> {
 pub async fn serve<C: Connect + 'static>(
     listeners: Vec<StdListener>,
     connect: C,
-    limits: Limits,
     count: Arc<ConnectionCount>,
     mut phase: watch::Receiver<Phase>,
 ) -> io::Result<()> {
-    let worker = Rc::new(Worker { connect, limits, count, drain: Drain::default(), live: Live::default() });
+    let worker = Rc::new(Worker { connect, count, drain: Drain::default(), live: Live::default() });
     for listener in listeners {
         let listener = TcpListener::from_std(listener)?;
         tokio::task::spawn_local(Rc::clone(&worker).accept(listener));
@@ -129,7 +137,6 @@ pub async fn serve<C: Connect + 'static>(
 
 struct Worker<C> {
     connect: C,
-    limits: Limits,
     count: Arc<ConnectionCount>,
     drain: Drain,
     live: Live,
@@ -163,10 +170,11 @@ impl<C: Connect + 'static> Worker<C> {
         tokio::task::spawn_local(async move {
             let _ended = worker.live.at_end();
             let service = worker.connect.connect(peer, local);
+            let limits = worker.connect.limits();
             let (_entered, place) = worker.count.enter();
             match place {
-                Place::Served => http1::serve(stream, &service, worker.limits, &worker.drain).await,
-                Place::Refused => http1::refuse(stream, &service, worker.limits, Refusal::TooManyConnections).await,
+                Place::Served => http1::serve(stream, &service, limits, &worker.drain).await,
+                Place::Refused => http1::refuse(stream, &service, limits, Refusal::TooManyConnections).await,
                 Place::Dropped => {}
             }
         });

@@ -3,7 +3,8 @@
 use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
-use http::Response;
+use http::header::HOST;
+use http::{HeaderMap, HeaderValue, Method, Response};
 
 use super::Call;
 use crate::clock;
@@ -23,6 +24,18 @@ pub(super) const SCOPE: &str = "sidegate.admin";
 pub(super) fn is_own_host(host: &str) -> bool {
     let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     host.is_empty() || host == "localhost" || address.parse::<IpAddr>().is_ok()
+}
+
+/// Whether a page of another site may have sent this: browsers say where a request comes from (Fetch Metadata; RFC 6454
+/// for older ones), other clients do not. Reading is left to the same-origin policy.
+pub(super) fn is_cross_site(method: &Method, headers: &HeaderMap) -> bool {
+    let is = |name: &str, fine: &dyn Fn(&HeaderValue) -> bool| headers.get(name).is_none_or(fine);
+    let own_origin = |origin: &HeaderValue| {
+        let host = headers.get(HOST).map(HeaderValue::as_bytes);
+        origin.as_bytes().strip_prefix(b"http://").is_some_and(|origin| Some(origin) == host)
+    };
+    let reads = matches!(*method, Method::GET | Method::HEAD);
+    !reads && !(is("sec-fetch-site", &|site| site == "same-origin" || site == "none") && is("origin", &own_origin))
 }
 
 /// Whether only this machine can reach the listener.
@@ -65,6 +78,24 @@ mod tests {
         }
         for foreign in ["evil.example", "localhost.evil.example", "127.0.0.1.nip.io", "127.1", "0x7f000001", "[evil]"] {
             assert!(!is_own_host(foreign), "{foreign}");
+        }
+    }
+
+    #[test]
+    fn what_another_site_sends_is_told_by_what_browsers_say() {
+        let cross_site = |method: Method, fields: &[(&'static str, &'static str)]| {
+            let fields = fields.iter().chain(&[("host", "127.0.0.1:9901")]);
+            let fields = fields.map(|(name, value)| (name.parse().unwrap(), HeaderValue::from_static(value)));
+            is_cross_site(&method, &fields.collect())
+        };
+        assert!(!cross_site(Method::POST, &[]));
+        assert!(!cross_site(Method::POST, &[("origin", "http://127.0.0.1:9901"), ("sec-fetch-site", "same-origin")]));
+        assert!(!cross_site(Method::GET, &[("sec-fetch-site", "cross-site")]));
+        for foreign in ["https://evil.example", "null", "http://127.0.0.1:8080", "https://127.0.0.1:9901"] {
+            assert!(cross_site(Method::POST, &[("origin", foreign)]), "{foreign}");
+        }
+        for foreign in ["cross-site", "same-site", ""] {
+            assert!(cross_site(Method::POST, &[("sec-fetch-site", foreign)]), "{foreign}");
         }
     }
 

@@ -25,14 +25,14 @@ use crate::core::head::RequestHead;
 use crate::core::rejection::{Reason, Rejection};
 use crate::core::snapshot::Snapshot;
 use crate::fronts::render::{self, Asked, Refusal, X_REQUEST_ID};
+use crate::live::reload::Reloaded;
+use crate::live::state::Live;
 use crate::telemetry::metrics::{self, Metrics};
-
-const ALLOW: &str = "GET, HEAD";
 
 /// What the answers are made from.
 pub struct AdminState {
-    /// The snapshot in force.
-    pub snapshot: Arc<ArcSwap<Snapshot>>,
+    /// The generation in force.
+    pub live: Arc<Live>,
     /// Where it came from.
     pub loaded: ArcSwap<Loaded>,
     /// Why the last reload failed; `None` if it did not.
@@ -41,8 +41,6 @@ pub struct AdminState {
     pub readiness: Readiness,
     /// The series behind `/metrics`.
     pub metrics: Arc<Metrics>,
-    /// The health of the upstreams, as `/status` shows it.
-    pub upstream_health: Box<dyn Fn() -> Value + Send + Sync>,
     /// Number of workers.
     pub workers: usize,
     /// When the process started.
@@ -94,6 +92,16 @@ enum Endpoint {
     Readyz,
     Metrics,
     Status,
+    Reload,
+}
+
+/// What comes of a call.
+#[derive(Debug)]
+pub enum Reply {
+    /// This answer.
+    Answer(Response<Bytes>),
+    /// The configuration is to be reloaded, and the outcome told by [`reloaded`].
+    Reload,
 }
 
 impl Endpoint {
@@ -103,7 +111,16 @@ impl Endpoint {
             ("/readyz", _) => Some(Self::Readyz),
             ("/metrics", _) => Some(Self::Metrics),
             ("/status", Surface::Admin) => Some(Self::Status),
+            ("/reload", Surface::Admin) => Some(Self::Reload),
             _ => None,
+        }
+    }
+
+    /// The methods, as `Allow` names them.
+    fn methods(self) -> &'static str {
+        match self {
+            Self::Reload => "POST",
+            Self::Healthz | Self::Readyz | Self::Metrics | Self::Status => "GET, HEAD",
         }
     }
 
@@ -113,42 +130,66 @@ impl Endpoint {
     }
 }
 
-/// The answer to a request on the admin or the health listener.
+/// What comes of a request on the admin or the health listener.
 #[must_use]
-pub fn answer(state: &AdminState, call: &Call<'_>) -> Response<Bytes> {
-    let snapshot = state.snapshot.load();
-    let head = RequestHead { method: call.method, target: call.target, headers: call.headers };
-    let target = match head.target() {
-        Ok(target) => target,
-        Err(rejection) => return refuse(&snapshot, call, &rejection),
+pub fn answer(state: &AdminState, call: &Call<'_>) -> Reply {
+    let live = state.live.load();
+    let snapshot = &live.snapshot;
+    let leave = match leave(state, snapshot, call) {
+        Ok(endpoint) => endpoint,
+        Err(refusal) => return Reply::Answer(refusal),
     };
+    Reply::Answer(match leave {
+        None => refuse(snapshot, call, &Rejection::new(Reason::RouteUnknown, "no such endpoint"), ""),
+        Some(endpoint) if !endpoint.methods().split(", ").any(|method| call.method == method) => {
+            let rejection = Rejection::new(Reason::MethodNotAllowed, "the endpoint does not have this method");
+            refuse(snapshot, call, &rejection, endpoint.methods())
+        }
+        Some(Endpoint::Reload) => return Reply::Reload,
+        Some(Endpoint::Healthz) => finish(json_answer(StatusCode::OK, &json!({"status": "alive"}), call), call),
+        Some(Endpoint::Readyz) => finish(readyz(state.readiness.phase(), call), call),
+        Some(Endpoint::Metrics) => finish(metrics_text(state, snapshot, call), call),
+        Some(Endpoint::Status) => finish(json_answer(StatusCode::OK, &status::document(state, &live), call), call),
+    })
+}
+
+/// The answer to a reload: its outcome.
+#[must_use]
+pub fn reloaded(call: &Call<'_>, outcome: &Result<Reloaded, String>) -> Response<Bytes> {
+    let (status, body) = match outcome {
+        Ok(reloaded) => {
+            let Reloaded { snapshot, config_hash, warnings } = reloaded;
+            let body = json!({"status": "reloaded", "snapshot": snapshot, "hash": config_hash, "warnings": warnings});
+            (StatusCode::OK, body)
+        }
+        Err(error) => (StatusCode::UNPROCESSABLE_ENTITY, json!({"error": error})),
+    };
+    finish(json_answer(status, &body, call), call)
+}
+
+/// The endpoint that is called, if whoever calls may; `None` if there is none.
+fn leave(state: &AdminState, snapshot: &Snapshot, call: &Call<'_>) -> Result<Option<Endpoint>, Response<Bytes>> {
+    let head = RequestHead { method: call.method, target: call.target, headers: call.headers };
+    let target = head.target().map_err(|rejection| refuse(snapshot, call, &rejection, ""))?;
     let endpoint = Endpoint::find(call.surface, target.raw_path);
     if call.surface == Surface::Admin {
         if !guard::is_own_host(&target.host) {
             tracing::warn!(peer = %call.peer, "an admin request was refused: its Host is a foreign name");
-            return finish(foreign_host(call), call);
+            return Err(finish(
+                forbidden(call, "HOST_FORBIDDEN", "Host has to be an IP address or localhost here."),
+                call,
+            ));
+        }
+        if guard::is_cross_site(call.method, call.headers) {
+            tracing::warn!(peer = %call.peer, "an admin request was refused: a page of another site sent it");
+            return Err(finish(forbidden(call, "CROSS_SITE", "Pages of other sites may not do this."), call));
         }
         let open = endpoint.is_some_and(Endpoint::is_health) || guard::is_loopback(state.admin_address);
-        if !open && let Some(refused) = guard::without_leave(&snapshot, &head, call) {
-            return refused;
+        if !open && let Some(refused) = guard::without_leave(snapshot, &head, call) {
+            return Err(refused);
         }
     }
-    match endpoint {
-        None => refuse(&snapshot, call, &Rejection::new(Reason::RouteUnknown, "no such endpoint")),
-        Some(_) if !matches!(*call.method, Method::GET | Method::HEAD) => {
-            refuse(&snapshot, call, &Rejection::new(Reason::MethodNotAllowed, "endpoints are only read"))
-        }
-        Some(endpoint) => finish(read(state, &snapshot, endpoint, call), call),
-    }
-}
-
-fn read(state: &AdminState, snapshot: &Snapshot, endpoint: Endpoint, call: &Call<'_>) -> Response<Bytes> {
-    match endpoint {
-        Endpoint::Healthz => json_answer(StatusCode::OK, &json!({"status": "alive"}), call),
-        Endpoint::Readyz => readyz(state.readiness.phase(), call),
-        Endpoint::Metrics => metrics_text(state, snapshot, call),
-        Endpoint::Status => json_answer(StatusCode::OK, &status::document(state, snapshot), call),
-    }
+    Ok(endpoint)
 }
 
 fn readyz(phase: Phase, call: &Call<'_>) -> Response<Bytes> {
@@ -175,14 +216,13 @@ fn metrics_text(state: &AdminState, snapshot: &Snapshot, call: &Call<'_>) -> Res
     }
 }
 
-fn foreign_host(call: &Call<'_>) -> Response<Bytes> {
-    let message = "Host has to be an IP address or localhost here.";
-    let body = json!({"error": {"code": "HOST_FORBIDDEN", "message": message, "requestId": call.request_id}});
+fn forbidden(call: &Call<'_>, code: &str, message: &str) -> Response<Bytes> {
+    let body = json!({"error": {"code": code, "message": message, "requestId": call.request_id}});
     json_answer(StatusCode::FORBIDDEN, &body, call)
 }
 
-fn refuse(snapshot: &Snapshot, call: &Call<'_>, rejection: &Rejection) -> Response<Bytes> {
-    let trace = Trace { allow: Some(ALLOW.into()), ..Trace::default() };
+fn refuse(snapshot: &Snapshot, call: &Call<'_>, rejection: &Rejection, allow: &str) -> Response<Bytes> {
+    let trace = Trace { allow: Some(allow.into()), ..Trace::default() };
     render::rejection(snapshot, &Refusal { rejection, trace: &trace, requirement: None }, &call.asked())
 }
 

@@ -7,9 +7,12 @@ use super::AdminState;
 use crate::clock;
 use crate::core::scope::{NameId, Vocabulary};
 use crate::core::snapshot::{Issuer, Mode, Requirement, Route, Snapshot};
+use crate::live::state::Generation;
+use crate::upstream::{EndpointStatus, UpstreamHealth};
 
 /// The document.
-pub(super) fn document(state: &AdminState, snapshot: &Snapshot) -> Value {
+pub(super) fn document(state: &AdminState, live: &Generation) -> Value {
+    let snapshot = &live.snapshot;
     let loaded = state.loaded.load();
     let now = clock::monotonic();
     let keys_age_seconds = now.saturating_duration_since(loaded.at).as_secs();
@@ -29,7 +32,22 @@ pub(super) fn document(state: &AdminState, snapshot: &Snapshot) -> Value {
         },
         "issuers": snapshot.issuers.iter().map(|found| issuer(found, keys_age_seconds)).collect::<Vec<_>>(),
         "routes": snapshot.routes.iter().map(|(_, _, found)| route(snapshot, found)).collect::<Vec<_>>(),
-        "upstreams": (state.upstream_health)(),
+        "upstreams": live.health.upstreams().map(upstream).collect::<Vec<_>>(),
+    })
+}
+
+fn upstream(upstream: &UpstreamHealth) -> Value {
+    json!({ "name": upstream.name(), "endpoints": upstream.status().map(endpoint).collect::<Vec<_>>() })
+}
+
+fn endpoint(endpoint: EndpointStatus) -> Value {
+    let EndpointStatus { authority, healthy, since_unix_ms, last_failure, addresses } = endpoint;
+    json!({
+        "url": format!("http://{authority}"),
+        "healthy": healthy,
+        "since": rfc3339(since_unix_ms),
+        "last_failure": last_failure.map(|failure| failure.to_string()),
+        "addresses": addresses.iter().map(ToString::to_string).collect::<Vec<_>>(),
     })
 }
 

@@ -1,32 +1,56 @@
 //! The endpoints, as a probe, Prometheus and an operator ask for them.
 
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 use http::header::{self, AsHeaderName, HOST};
 
 use super::*;
-use crate::core::snapshot::ErrorFormat;
+use crate::config::{Endpoint as Address, HostHeader, HttpUpstream, Limits, Upstream, UpstreamKind};
+use crate::core::snapshot::{ErrorFormat, PathReading};
 use crate::fronts::fixture::snapshot;
+use crate::live::state::Generation;
+use crate::upstream::Health;
 
 fn state(admin_address: &str) -> AdminState {
     let loaded = Loaded { config_hash: "abc".into(), at_ms: 1_795_305_600_042, at: clock::monotonic() };
+    let upstreams = vec![upstream()];
+    let generation = Generation {
+        snapshot: Arc::new(snapshot(ErrorFormat::Envelope)),
+        health: Health::new(&upstreams),
+        upstreams,
+        limits: Limits::default(),
+    };
     AdminState {
-        snapshot: Arc::new(ArcSwap::from_pointee(snapshot(ErrorFormat::Envelope))),
+        live: Arc::new(Live::new(generation)),
         loaded: ArcSwap::from_pointee(loaded),
         last_reload_error: ArcSwapOption::empty(),
         readiness: Readiness::default(),
         metrics: Metrics::new().unwrap(),
-        upstream_health: Box::new(|| json!([{"name": "users", "healthy": true}])),
         workers: 2,
         started: clock::monotonic(),
         admin_address: Some(admin_address.parse().unwrap()),
     }
 }
 
+fn upstream() -> Upstream {
+    let http = HttpUpstream {
+        endpoints: vec![Address { host: "10.0.0.1".into(), port: 80 }],
+        connect_timeout: Duration::from_secs(2),
+        timeout: Duration::from_secs(30),
+        host: HostHeader::Preserve,
+        health_check: None,
+    };
+    Upstream { name: "users".into(), kind: UpstreamKind::Http(http), paths: PathReading::Folding }
+}
+
 fn ask(state: &AdminState, surface: Surface, method: Method, target: &str, host: &'static str) -> Response<Bytes> {
     let headers = HeaderMap::from_iter([(HOST, HeaderValue::from_static(host))]);
     let peer = Ipv4Addr::LOCALHOST.into();
-    answer(state, &Call { method: &method, target, headers: &headers, peer, request_id: "req-1", surface })
+    match answer(state, &Call { method: &method, target, headers: &headers, peer, request_id: "req-1", surface }) {
+        Reply::Answer(response) => response,
+        Reply::Reload => Response::new(Bytes::from_static(b"a reload")),
+    }
 }
 
 fn get(state: &AdminState, target: &str) -> Response<Bytes> {
@@ -79,10 +103,33 @@ fn status_tells_what_runs() {
     assert_eq!(status["config"]["last_reload_error"], Value::Null);
     assert_eq!(status["issuers"][0]["name"], "partner");
     assert_eq!(status["issuers"][0]["keys_age_seconds"], 0);
-    assert_eq!(status["upstreams"], json!([{"name": "users", "healthy": true}]));
+    let upstream = &status["upstreams"][0];
+    assert_eq!((&upstream["name"], &upstream["endpoints"][0]["url"]), (&json!("users"), &json!("http://10.0.0.1")));
+    assert_eq!(upstream["endpoints"][0]["healthy"], true);
     assert_eq!((&status["workers"], &status["ready"]), (&json!(2), &json!(false)));
     state.last_reload_error.store(Some(Arc::new("config.yaml:3:1: …".to_owned())));
     assert_eq!(body(&get(&state, "/status"))["config"]["last_reload_error"], "config.yaml:3:1: …");
+}
+
+#[test]
+fn a_reload_is_asked_for_with_post_and_not_from_another_site() {
+    let state = state("127.0.0.1:9901");
+    let post = |surface| ask(&state, surface, Method::POST, "/reload", "127.0.0.1");
+    assert_eq!(post(Surface::Admin).body(), "a reload");
+    assert_eq!(post(Surface::Health).status(), 404);
+    let read = get(&state, "/reload");
+    assert_eq!((read.status().as_u16(), field(&read, header::ALLOW)), (405, "POST"));
+
+    let mut headers = HeaderMap::from_iter([(HOST, HeaderValue::from_static("127.0.0.1"))]);
+    headers.insert(header::ORIGIN, HeaderValue::from_static("https://evil.example"));
+    let (method, peer) = (Method::POST, Ipv4Addr::LOCALHOST.into());
+    let call =
+        Call { method: &method, target: "/reload", headers: &headers, peer, request_id: "r", surface: Surface::Admin };
+    let Reply::Answer(refused) = answer(&state, &call) else { panic!("a page of another site reloads") };
+    assert_eq!((refused.status().as_u16(), &body(&refused)["error"]["code"]), (403, &json!("CROSS_SITE")));
+
+    let failed = reloaded(&call, &Err("config.yaml:1:1: …".to_owned()));
+    assert_eq!((failed.status().as_u16(), body(&failed)), (422, json!({"error": "config.yaml:1:1: …"})));
 }
 
 #[test]

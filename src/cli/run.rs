@@ -25,5 +25,5 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
-    app::run(config)
+    app::run(args.config.path().to_owned(), config)
 }

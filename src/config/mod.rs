@@ -68,7 +68,7 @@ pub struct Config {
 }
 
 /// One entry of `upstreams`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Upstream {
     /// Its name.
     pub name: Box<str>,
@@ -79,7 +79,7 @@ pub struct Upstream {
 }
 
 /// Where a backend is.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum UpstreamKind {
     /// `builtin: echo`.
     Echo,
@@ -88,7 +88,7 @@ pub enum UpstreamKind {
 }
 
 /// A backend that speaks HTTP/1.1.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpUpstream {
     /// At least one.
     pub endpoints: Vec<Endpoint>,
@@ -122,7 +122,7 @@ pub enum HostHeader {
 }
 
 /// `upstreams.X.health_check`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HealthCheck {
     /// Path and query asked for with GET; 2xx is healthy.
     pub path: Box<str>,

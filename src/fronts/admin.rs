@@ -3,37 +3,50 @@
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Response, StatusCode};
+use http::{Response, StatusCode};
 use http_body_util::Full;
+use tokio::sync::{mpsc, oneshot};
 
 use super::request_id::RequestIds;
-use crate::admin::{AdminState, Call, Surface, answer};
-use crate::net::http1::{Refusal, Request, Service};
+use crate::admin::{AdminState, Call, Reply, Surface, answer, reloaded};
+use crate::live::reload::{self, Reloaded};
+use crate::net::http1::{Limits, Refusal, Request, Service};
 use crate::worker::Connect;
+
+/// What a probe, Prometheus or an operator needs.
+const LIMITS: Limits =
+    Limits { header_bytes: 32 * 1024, request_head: Duration::from_secs(10), idle: Duration::from_secs(60) };
 
 /// Makes the service of each connection to the admin or the health listener.
 pub struct Admin {
     state: Arc<AdminState>,
     surface: Surface,
     ids: Rc<RequestIds>,
+    reload: mpsc::Sender<reload::Request>,
 }
 
 impl Admin {
-    /// The service of one of the two listeners.
+    /// The service of one of the two listeners. `reload` is where reloads are asked for.
     #[must_use]
-    pub fn new(state: Arc<AdminState>, surface: Surface) -> Self {
-        Self { state, surface, ids: Rc::default() }
+    pub fn new(state: Arc<AdminState>, surface: Surface, reload: mpsc::Sender<reload::Request>) -> Self {
+        Self { state, surface, ids: Rc::default(), reload }
     }
 }
 
 impl Connect for Admin {
     type Service = AdminConnection;
 
+    fn limits(&self) -> Limits {
+        LIMITS
+    }
+
     fn connect(&self, peer: SocketAddr, _local: SocketAddr) -> AdminConnection {
         let peer = peer.ip().to_canonical();
-        AdminConnection { state: Arc::clone(&self.state), surface: self.surface, ids: Rc::clone(&self.ids), peer }
+        let (state, ids, reload) = (Arc::clone(&self.state), Rc::clone(&self.ids), self.reload.clone());
+        AdminConnection { state, surface: self.surface, ids, reload, peer }
     }
 }
 
@@ -42,15 +55,16 @@ pub struct AdminConnection {
     state: Arc<AdminState>,
     surface: Surface,
     ids: Rc<RequestIds>,
+    reload: mpsc::Sender<reload::Request>,
     peer: IpAddr,
 }
 
 impl AdminConnection {
-    fn answer(&self, method: &Method, target: &str, headers: &HeaderMap) -> Response<Full<Bytes>> {
-        let request_id = self.ids.of(headers);
-        let request_id = request_id.to_str().unwrap_or_default();
-        let call = Call { method, target, headers, peer: self.peer, request_id, surface: self.surface };
-        answer(&self.state, &call).map(Full::new)
+    async fn reload(&self) -> Result<Reloaded, String> {
+        let (reply, outcome) = oneshot::channel();
+        let asked = self.reload.try_send(Some(reply));
+        asked.map_err(|_| "too many reloads are waiting already, or the gateway is about to end".to_owned())?;
+        outcome.await.unwrap_or_else(|_| Err("the gateway is about to end".to_owned()))
     }
 }
 
@@ -59,7 +73,20 @@ impl Service for AdminConnection {
 
     async fn call(&self, request: Request) -> Response<Full<Bytes>> {
         let head = request.head;
-        self.answer(&head.method, head.target(), &head.headers)
+        let request_id = self.ids.of(&head.headers);
+        let call = Call {
+            method: &head.method,
+            target: head.target(),
+            headers: &head.headers,
+            peer: self.peer,
+            request_id: request_id.to_str().unwrap_or_default(),
+            surface: self.surface,
+        };
+        let response = match answer(&self.state, &call) {
+            Reply::Answer(response) => response,
+            Reply::Reload => reloaded(&call, &self.reload().await),
+        };
+        response.map(Full::new)
     }
 
     fn refuse(&self, refusal: Refusal) -> Response<Full<Bytes>> {

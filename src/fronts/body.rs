@@ -9,8 +9,8 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
-use super::proxy::Worker;
 use super::record::Record;
+use super::serving::Serving;
 use crate::core::rejection::{Reason, Rejection};
 use crate::net::http1::{BodyError, RequestBody};
 use crate::upstream::ResponseBody;
@@ -32,7 +32,7 @@ impl Upload {
 /// A client's body on its way to a backend.
 pub struct UploadBody {
     inner: RequestBody,
-    worker: Rc<Worker>,
+    serving: Rc<Serving>,
     upload: Rc<Upload>,
     bytes_max: Option<u64>,
 }
@@ -61,8 +61,8 @@ impl UploadError {
 }
 
 impl UploadBody {
-    pub(super) fn new(inner: RequestBody, worker: Rc<Worker>, bytes_max: Option<u64>) -> Self {
-        Self { inner, worker, upload: Rc::default(), bytes_max }
+    pub(super) fn new(inner: RequestBody, serving: Rc<Serving>, bytes_max: Option<u64>) -> Self {
+        Self { inner, serving, upload: Rc::default(), bytes_max }
     }
 
     pub(super) fn upload(&self) -> Rc<Upload> {
@@ -77,7 +77,7 @@ impl UploadBody {
             }
         }
         if let Some(trailers) = frame.trailers_mut() {
-            self.worker.policy().clean_trailers(trailers);
+            self.serving.policy.clean_trailers(trailers);
         }
         Ok(frame)
     }

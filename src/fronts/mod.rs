@@ -8,3 +8,4 @@ pub mod proxy;
 mod record;
 pub mod render;
 pub mod request_id;
+pub mod serving;

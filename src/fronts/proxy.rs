@@ -13,25 +13,24 @@ use super::body::{AnswerBody, UploadBody, UploadError};
 use super::record::Record;
 use super::render::{self, Asked};
 use super::request_id::RequestIds;
+use super::serving::{Current, Serving};
 use crate::clock;
 use crate::core::decision::{Decision, Outcome, Permit};
 use crate::core::head::{RequestHead, split_authority};
 use crate::core::rejection::{Reason, Rejection};
-use crate::core::snapshot::Snapshot;
 use crate::core::{Facts, decide};
 use crate::live::memo::TokenMemo;
+use crate::live::state::Live;
 use crate::net::http1::{self, Head, HeadError, Interim, Request, RequestBody, Service};
 use crate::telemetry::access_log::WorkerLog;
 use crate::telemetry::metrics::{Metrics, OpenConnection, WorkerMetrics};
-use crate::upstream::headers::{Caller, ClientFacts, HeaderPolicy, Scheme, address_value};
-use crate::upstream::{InformationalSink, ResponseBody, UpstreamError, Upstreams};
+use crate::upstream::headers::{Caller, ClientFacts, Scheme, address_value};
+use crate::upstream::{InformationalSink, ResponseBody, UpstreamError};
 use crate::worker::Connect;
 
 /// What one worker needs to serve requests.
 pub struct Worker {
-    snapshot: Arc<Snapshot>,
-    policy: HeaderPolicy,
-    upstreams: Upstreams<UploadBody>,
+    current: Current,
     memo: TokenMemo,
     ids: RequestIds,
     metrics: WorkerMetrics,
@@ -42,17 +41,9 @@ pub struct Worker {
 impl Worker {
     /// A worker's part of the proxy. `memo_bytes_max` bounds its memory of verified tokens.
     #[must_use]
-    pub fn new(
-        snapshot: Arc<Snapshot>,
-        upstreams: Upstreams<UploadBody>,
-        metrics: Arc<Metrics>,
-        log: WorkerLog,
-        memo_bytes_max: u64,
-    ) -> Self {
+    pub fn new(live: Arc<Live>, metrics: Arc<Metrics>, log: WorkerLog, memo_bytes_max: u64) -> Self {
         Self {
-            policy: HeaderPolicy::new(&snapshot.identity),
-            snapshot,
-            upstreams,
+            current: Current::new(live),
             memo: TokenMemo::new(memo_bytes_max),
             ids: RequestIds::new(),
             metrics: WorkerMetrics::new(Arc::clone(&metrics)),
@@ -61,12 +52,8 @@ impl Worker {
         }
     }
 
-    pub(super) fn snapshot(&self) -> &Snapshot {
-        &self.snapshot
-    }
-
-    pub(super) fn policy(&self) -> &HeaderPolicy {
-        &self.policy
+    pub(super) fn serving(&self) -> Rc<Serving> {
+        self.current.get()
     }
 
     pub(super) fn ids(&self) -> &RequestIds {
@@ -95,6 +82,12 @@ impl Proxy {
 
 impl Connect for Proxy {
     type Service = ProxyConnection;
+
+    fn limits(&self) -> http1::Limits {
+        let serving = self.0.serving();
+        let limits = &serving.generation().limits;
+        http1::Limits { header_bytes: limits.header_bytes, request_head: limits.request_head, idle: limits.idle }
+    }
 
     fn connect(&self, peer: SocketAddr, _local: SocketAddr) -> ProxyConnection {
         let peer = peer.ip().to_canonical();
@@ -129,14 +122,14 @@ impl Service for ProxyConnection {
             Outcome::Forward(permit) => self.forward(permit, head, body, interim, &mut record).await,
             Outcome::Answer(answer) => {
                 record.decided = false;
-                let response = render::own_answer(&self.worker.snapshot, answer, &asked(&record, &shown));
+                let response = render::own_answer(record.snapshot(), answer, &asked(&record, &shown));
                 return finish(response, record);
             }
             Outcome::Reject(rejection) => Err(rejection),
         };
         match outcome {
             Ok(mut response) => {
-                render::forwarded(&self.worker.snapshot, &asked(&record, &shown), response.headers_mut());
+                render::forwarded(record.snapshot(), &asked(&record, &shown), response.headers_mut());
                 record.status = response.status().as_u16();
                 response.map(|body| AnswerBody::upstream(body, record))
             }
@@ -162,7 +155,7 @@ impl ProxyConnection {
     fn decide(&self, head: &Head, record: &Record) -> Decision {
         let head = RequestHead { method: &head.method, target: head.target(), headers: &head.headers };
         let facts = Facts { memo: &self.worker.memo };
-        let Ok(decision) = decide(&self.worker.snapshot, &head, &facts, record.arrived_at());
+        let Ok(decision) = decide(record.snapshot(), &head, &facts, record.arrived_at());
         decision
     }
 
@@ -181,16 +174,17 @@ impl ProxyConnection {
         {
             return Err(UploadError::TooLarge.rejection());
         }
-        let trusted = self.worker.snapshot.trusted_proxies.iter().any(|network| network.contains(&self.peer));
-        let body = UploadBody::new(body, Rc::clone(&self.worker), bytes_max);
+        let serving = record.serving();
+        let trusted = serving.snapshot().trusted_proxies.iter().any(|network| network.contains(&self.peer));
+        let body = UploadBody::new(body, Rc::clone(&serving), bytes_max);
         record.upload = Some(body.upload());
-        let mut outgoing = self.outgoing(&permit, head, body, &record.request_id, trusted)?;
+        let mut outgoing = self.outgoing(&permit, head, body, record, trusted)?;
         outgoing.extensions_mut().insert(InformationalSink::new(move |response| interim.push(response)));
 
         let upstream = permit.upstream();
         let asked_at = clock::monotonic();
         record.upstream = Some((upstream, None));
-        let response = self.worker.upstreams.forward(permit, outgoing).await.map_err(explain)?;
+        let response = serving.upstreams.forward(permit, outgoing).await.map_err(explain)?;
         record.upstream = Some((upstream, Some(asked_at.elapsed())));
         Ok(response)
     }
@@ -201,17 +195,23 @@ impl ProxyConnection {
         permit: &Permit,
         mut head: Head,
         body: UploadBody,
-        request_id: &HeaderValue,
+        record: &Record,
         trusted: bool,
     ) -> Result<http::Request<UploadBody>, Rejection> {
         let mut headers = std::mem::take(&mut head.headers);
         let (authority, origin_form) = split_authority(head.target())?;
         let path = PathAndQuery::from_maybe_shared(head.target_bytes().slice_ref(origin_form.as_bytes()))
-            .map_err(|_| Rejection::new(Reason::RequestMalformed, "a character in the query that no URI has"))?;
-        let client = ClientFacts { peer: &self.peer_value, trusted, scheme: Scheme::Http, authority, request_id };
+            .map_err(|_| Rejection::new(Reason::RequestMalformed, "the request target is too long for a URI"))?;
+        let client = ClientFacts {
+            peer: &self.peer_value,
+            trusted,
+            scheme: Scheme::Http,
+            authority,
+            request_id: &record.request_id,
+        };
         // We have met the expectation ourselves by reading the body only now.
         headers.remove(header::EXPECT);
-        self.worker.policy.to_upstream(&mut headers, &Caller::from(permit), &client)?;
+        record.serving().policy.to_upstream(&mut headers, &Caller::from(permit), &client)?;
         let mut outgoing = http::Request::new(body);
         *outgoing.method_mut() = head.method;
         *outgoing.uri_mut() = Uri::from(path);
@@ -221,7 +221,8 @@ impl ProxyConnection {
     }
 
     fn reject(&self, rejection: Rejection, mut record: Record, shown: &HeaderMap) -> Response<AnswerBody> {
-        let snapshot = &self.worker.snapshot;
+        let serving = record.serving();
+        let snapshot = serving.snapshot();
         let refusal = render::Refusal::new(snapshot, &rejection, &record.trace);
         let response = render::rejection(snapshot, &refusal, &asked(&record, shown));
         record.rejection = Some(rejection);

@@ -9,11 +9,12 @@ use http::{HeaderValue, Method};
 
 use super::body::Upload;
 use super::proxy::Worker;
+use super::serving::Serving;
 use crate::clock;
 use crate::core::decision::Trace;
 use crate::core::head;
 use crate::core::rejection::Rejection;
-use crate::core::snapshot::{Mode, UpstreamId};
+use crate::core::snapshot::{Mode, Snapshot, UpstreamId};
 use crate::core::time::UnixSeconds;
 use crate::net::http1::Head;
 use crate::telemetry::access_log::{Entry, Upstream, loggable_path};
@@ -25,6 +26,7 @@ const CLIENT_CLOSED_REQUEST: u16 = 499;
 /// One request. It goes into log and metrics when it is dropped, so that none is missed, however it ends.
 pub(super) struct Record {
     worker: Rc<Worker>,
+    serving: Rc<Serving>,
     arrived: Instant,
     arrived_ms: u64,
     peer: IpAddr,
@@ -65,6 +67,7 @@ impl Record {
     ) -> Self {
         Self {
             worker: Rc::clone(worker),
+            serving: worker.serving(),
             arrived: clock::monotonic(),
             arrived_ms: clock::now_ms(),
             peer,
@@ -87,12 +90,21 @@ impl Record {
         UnixSeconds(i64::try_from(self.arrived_ms / 1000).unwrap_or(i64::MAX))
     }
 
+    /// The generation under which the request is served.
+    pub(super) fn serving(&self) -> Rc<Serving> {
+        Rc::clone(&self.serving)
+    }
+
+    pub(super) fn snapshot(&self) -> &Snapshot {
+        self.serving.snapshot()
+    }
+
     pub(super) fn method(&self) -> &Method {
         &self.method
     }
 
     fn count(&self, duration: Duration) {
-        let snapshot = self.worker.snapshot();
+        let snapshot = self.serving.snapshot();
         let route = self.trace.route.and_then(|id| snapshot.routes.get(id).map(|route| (id, route)));
         let shadow = route.is_some_and(|(_, route)| snapshot.mode_of(route) == Mode::Shadow);
         let verdict = match (&self.rejection, &self.trace.shadowed) {
@@ -117,7 +129,7 @@ impl Record {
     }
 
     fn log(&self, duration: Duration) {
-        let snapshot = self.worker.snapshot();
+        let snapshot = self.serving.snapshot();
         let target = std::str::from_utf8(&self.target).unwrap_or_default();
         let route = self.trace.route.and_then(|id| snapshot.routes.get(id));
         let principal = self.trace.principal.as_deref();
@@ -148,7 +160,7 @@ impl Record {
     }
 
     fn upstream_name(&self, id: UpstreamId) -> Option<&str> {
-        self.worker.snapshot().upstreams.get(usize::from(id.0)).map(|upstream| &*upstream.name)
+        self.serving.snapshot().upstreams.get(usize::from(id.0)).map(|upstream| &*upstream.name)
     }
 }
 

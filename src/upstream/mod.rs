@@ -29,7 +29,7 @@ mod response_body;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -50,12 +50,13 @@ pub use self::response_body::{ResponseBody, ResponseBodyError};
 #[derive(Debug)]
 pub struct Upstreams<B> {
     backends: Box<[Backend<B>]>,
+    idle: Duration,
 }
 
 #[derive(Debug)]
 enum Backend<B> {
     Echo,
-    Http(Client<B>),
+    Http(Rc<Client<B>>),
 }
 
 impl<B> Upstreams<B>
@@ -66,12 +67,35 @@ where
     /// The upstreams of `config`, with `health` made for the same. `idle` is the longest silence of a backend within a
     /// body. Nothing is connected yet.
     #[must_use]
-    pub fn new(config: &[Upstream], idle: Duration, health: &Arc<Health>) -> Self {
+    pub fn new(config: &[Upstream], idle: Duration, health: &Health) -> Self {
+        let none = Self { backends: Box::default(), idle };
+        Self::succeeding(config, idle, health, &[], &none)
+    }
+
+    /// The same after a reload: upstreams that are still the same keep their connections. `old` was made for `old_config`,
+    /// and `health` succeeds its health.
+    #[must_use]
+    pub fn succeeding(
+        config: &[Upstream],
+        idle: Duration,
+        health: &Health,
+        old_config: &[Upstream],
+        old: &Self,
+    ) -> Self {
+        let kept = |upstream: &Upstream| {
+            let mut pairs = old_config.iter().zip(&old.backends).filter(|_| old.idle == idle);
+            pairs.find_map(|(other, backend)| match backend {
+                Backend::Http(client) if other == upstream => Some(Rc::clone(client)),
+                Backend::Http(_) | Backend::Echo => None,
+            })
+        };
         let backend = |(upstream, health): (&Upstream, &UpstreamHealth)| match &upstream.kind {
             UpstreamKind::Echo => Backend::Echo,
-            UpstreamKind::Http(http) => Backend::Http(Client::new(http, health, idle)),
+            UpstreamKind::Http(http) => {
+                Backend::Http(kept(upstream).unwrap_or_else(|| Rc::new(Client::new(http, health, idle))))
+            }
         };
-        Self { backends: config.iter().zip(health.upstreams()).map(backend).collect() }
+        Self { backends: config.iter().zip(health.upstreams()).map(backend).collect(), idle }
     }
 
     /// Forwards one request and waits for the head of its response, from which hop-by-hop fields are gone and which has

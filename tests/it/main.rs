@@ -10,6 +10,8 @@
     reason = "a test that cannot go on has failed; clippy exempts test functions but not the helpers they call"
 )]
 
+mod allocations;
+mod answers;
 mod config;
 mod examples;
 mod framing;
@@ -17,9 +19,11 @@ mod harness;
 mod headers;
 mod keysets;
 mod layering;
+mod parity;
 mod paths;
 mod principals;
 mod proxying;
+mod reload;
 mod routes;
 mod secrets;
 mod support;

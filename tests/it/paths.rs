@@ -4,7 +4,6 @@ use std::collections::HashSet;
 
 use http::{HeaderMap, HeaderValue, Method, header};
 use proptest::prelude::*;
-use serde::Deserialize;
 use sidegate::core::decision::Outcome;
 use sidegate::core::head::RequestHead;
 use sidegate::core::path::CanonicalPath;
@@ -14,61 +13,19 @@ use sidegate::core::time::UnixSeconds;
 use sidegate::core::{Facts, NoMemo, decide};
 
 use crate::support::model::{ALL_READINGS, Model, NOTHING};
+use crate::support::path_attacks::{self, Case, Expect, Paths, RouteRow};
 use crate::support::readings::{READINGS, read};
 use crate::support::routes::{route, snapshot, upstreams};
 
-/// `tests/cases/paths/attacks.yaml`.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Attacks {
-    routes: Vec<RouteRow>,
-    cases: Vec<Case>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RouteRow {
-    #[serde(rename = "match")]
-    matcher: String,
-    host: Option<String>,
-    #[serde(default)]
-    paths: Paths,
-}
-
-#[derive(Deserialize, Clone, Copy, Default)]
-#[serde(rename_all = "lowercase")]
-enum Paths {
-    #[default]
-    Folding,
-    Exact,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Case {
-    path: String,
-    method: Option<String>,
-    host: Option<String>,
-    expect: Expect,
-    why: String,
-}
-
-#[derive(Deserialize, Debug, PartialEq)]
-#[serde(untagged)]
-enum Expect {
-    Status(u16),
-    Route(String),
-}
-
 #[test]
 fn no_attack_gets_through() {
-    let attacks: Attacks = serde_yaml::from_str(include_str!("../cases/paths/attacks.yaml")).expect("attacks.yaml");
-    let snapshot = snapshot(attacks.routes.iter().map(RouteRow::route).collect());
+    let attacks = path_attacks::load();
+    let snapshot = snapshot(attacks.routes.iter().map(compiled).collect());
     let wrong: Vec<String> = attacks
         .cases
         .iter()
         .filter_map(|case| {
-            let answer = case.answer(&snapshot);
+            let answer = answer(case, &snapshot);
             let Case { path, expect, why, .. } = case;
             (answer != *expect).then(|| format!("{path:?} ({why}): {answer:?}, not {expect:?}"))
         })
@@ -80,37 +37,33 @@ fn no_attack_gets_through() {
 
 #[test]
 fn no_row_is_there_twice() {
-    let attacks: Attacks = serde_yaml::from_str(include_str!("../cases/paths/attacks.yaml")).expect("attacks.yaml");
+    let attacks = path_attacks::load();
     let mut seen = HashSet::new();
     for case in &attacks.cases {
-        assert!(seen.insert((&case.path, &case.method, &case.host)), "{}", case.path);
+        assert!(seen.insert((&case.path, case.method(), case.host())), "{}", case.path);
     }
 }
 
-impl RouteRow {
-    fn route(&self) -> (Match, Route) {
-        let paths = match self.paths {
-            Paths::Folding => PathReading::Folding,
-            Paths::Exact => PathReading::Exact,
-        };
-        route(&self.matcher, self.host.as_deref(), paths)
-    }
+fn compiled(row: &RouteRow) -> (Match, Route) {
+    let paths = match row.paths {
+        Paths::Folding => PathReading::Folding,
+        Paths::Exact => PathReading::Exact,
+    };
+    route(&row.matcher, row.host.as_deref(), paths)
 }
 
-impl Case {
-    fn answer(&self, snapshot: &Snapshot) -> Expect {
-        let host = HeaderValue::from_str(self.host.as_deref().unwrap_or("other.example")).expect("a host");
-        let headers = HeaderMap::from_iter([(header::HOST, host)]);
-        let method: Method = self.method.as_deref().unwrap_or("GET").parse().expect("a method");
-        let head = RequestHead { method: &method, target: &self.path, headers: &headers };
-        let Ok(decision) = decide(snapshot, &head, &Facts { memo: &NoMemo }, UnixSeconds(0));
-        match decision.outcome {
-            Outcome::Forward(permit) => {
-                Expect::Route(snapshot.routes.get(permit.route()).expect("a route").label.to_string())
-            }
-            Outcome::Reject(rejection) => Expect::Status(rejection.reason.answer().status),
-            Outcome::Answer(answer) => panic!("{answer:?}"),
+fn answer(case: &Case, snapshot: &Snapshot) -> Expect {
+    let host = HeaderValue::from_str(case.host()).expect("a host");
+    let headers = HeaderMap::from_iter([(header::HOST, host)]);
+    let method: Method = case.method().parse().expect("a method");
+    let head = RequestHead { method: &method, target: &case.path, headers: &headers };
+    let Ok(decision) = decide(snapshot, &head, &Facts { memo: &NoMemo }, UnixSeconds(0));
+    match decision.outcome {
+        Outcome::Forward(permit) => {
+            Expect::Route(snapshot.routes.get(permit.route()).expect("a route").label.to_string())
         }
+        Outcome::Reject(rejection) => Expect::Status(rejection.reason.answer().status),
+        Outcome::Answer(answer) => panic!("{answer:?}"),
     }
 }
 

@@ -126,7 +126,6 @@ fn requests(sent: &mut Sent) -> Vec<String> {
         format!("GET /public/7 HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", sent.invent()),
         format!("GET http://user:{}@a/public/7 HTTP/1.1\r\nHost: a\r\n\r\n", sent.invent()),
         format!("GET /public/7#{} HTTP/1.1\r\nHost: a\r\n\r\n", sent.invent()),
-        format!("{} /public/7 HTTP/1.1\r\nHost: a\r\n\r\n", sent.invent()),
         format!("POST /public/7 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{}\r\n", sent.invent()),
         format!("POST /v1/users/7 HTTP/1.1\r\nHost: a\r\nContent-Length: 17\r\n\r\n{}", sent.invent()),
     ] {

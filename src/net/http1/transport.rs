@@ -6,6 +6,7 @@ use std::io;
 use std::task::{Context, Poll, ready};
 
 use bytes::BytesMut;
+use tokio::io::Interest;
 use tokio::net::TcpStream;
 
 use super::chunked::Decoder;
@@ -71,8 +72,7 @@ impl Transport {
                 inbound.buffer = BytesMut::new();
             }
             ready!(self.stream.poll_read_ready(cx))?;
-            inbound.buffer.reserve(HEAD_READ_BYTES);
-            match self.stream.try_read_buf(&mut inbound.buffer) {
+            match try_fill(&self.stream, &mut inbound.buffer, HEAD_READ_BYTES) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 done => return Poll::Ready(done),
             }
@@ -98,6 +98,19 @@ impl Transport {
     }
 }
 
+/// Reads once. A read that comes back short has emptied the socket: the next one would only be told so, by a system call
+/// for each request. Whatever arrives from now on is a new event (`epoll(7)`, edge-triggered; tokio's own reads do the
+/// same).
+fn try_fill(stream: &TcpStream, buffer: &mut BytesMut, wanted: usize) -> io::Result<usize> {
+    buffer.reserve(wanted);
+    let room = buffer.capacity() - buffer.len();
+    let read = stream.try_read_buf(buffer)?;
+    if 0 < read && read < room {
+        let _ = stream.try_io(Interest::READABLE, || Err::<(), _>(io::ErrorKind::WouldBlock.into()));
+    }
+    Ok(read)
+}
+
 impl Inbound {
     /// Reads more of a body.
     pub(super) fn poll_fill_body(&mut self, stream: &TcpStream, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
@@ -107,8 +120,7 @@ impl Inbound {
         };
         loop {
             ready!(stream.poll_read_ready(cx))?;
-            self.buffer.reserve(wanted);
-            match stream.try_read_buf(&mut self.buffer) {
+            match try_fill(stream, &mut self.buffer, wanted) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 done => return Poll::Ready(done),
             }

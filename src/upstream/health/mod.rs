@@ -18,7 +18,7 @@ pub struct Health {
 }
 
 /// The state of one upstream.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct UpstreamHealth {
     name: Box<str>,
     endpoints: Box<[Arc<EndpointHealth>]>,
@@ -56,8 +56,22 @@ impl Health {
     /// Everything healthy, nothing looked up.
     #[must_use]
     pub fn new(upstreams: &[Upstream]) -> Arc<Self> {
+        Self::succeeding(upstreams, &[], &Self { upstreams: Box::default() })
+    }
+
+    /// What is known of the upstreams that are still the same, and of the others that nothing is known. `old` is the
+    /// state of `old_upstreams`.
+    #[must_use]
+    pub fn succeeding(upstreams: &[Upstream], old_upstreams: &[Upstream], old: &Self) -> Arc<Self> {
         let epoch = Instant::now();
-        let upstreams = upstreams.iter().map(|upstream| UpstreamHealth {
+        let known = |upstream: &Upstream| {
+            old_upstreams
+                .iter()
+                .zip(old.upstreams())
+                .find(|(other, _)| *other == upstream)
+                .map(|(_, state)| state.clone())
+        };
+        let unknown = |upstream: &Upstream| UpstreamHealth {
             name: upstream.name.clone(),
             endpoints: match &upstream.kind {
                 UpstreamKind::Echo => Box::default(),
@@ -65,8 +79,9 @@ impl Health {
                     http.endpoints.iter().map(|endpoint| Arc::new(EndpointHealth::new(endpoint, epoch))).collect()
                 }
             },
-        });
-        Arc::new(Self { upstreams: upstreams.collect() })
+        };
+        let state = |upstream| known(upstream).unwrap_or_else(|| unknown(upstream));
+        Arc::new(Self { upstreams: upstreams.iter().map(state).collect() })
     }
 
     /// All upstreams, in the order of the configuration.

@@ -47,12 +47,16 @@ impl Gateway {
     /// Starts a gateway with this configuration and waits until it is ready.
     pub(crate) fn start(config: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let file = directory.path().join("config.yaml");
         fs::copy(tokens::JWKS_FILE, directory.path().join("jwks.json")).unwrap();
-        fs::write(&file, complete(config)).unwrap();
+        fs::write(directory.path().join("config.yaml"), complete(config)).unwrap();
+        Self::start_in(directory)
+    }
 
+    /// Starts a gateway with the `config.yaml` that is in this directory and waits until it is ready.
+    pub(crate) fn start_in(directory: TempDir) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_sidegate"));
-        command.args(["run", "-c"]).arg(&file).current_dir(directory.path()).env_clear();
+        command.args(["run", "-c"]).arg(directory.path().join("config.yaml"));
+        command.current_dir(directory.path()).env_clear();
         let process = Process::spawn(&mut command);
         let events = process.stderr.wait_for("the event \"ready\"", |log| {
             let events: Vec<Value> = lines(log).collect();
@@ -93,6 +97,32 @@ impl Gateway {
     /// Where the configuration lies.
     pub(crate) fn directory(&self) -> &Path {
         self.directory.path()
+    }
+
+    /// Puts another configuration in the place of the one there is, in one step. Returns the text of the file.
+    pub(crate) fn configure(&self, config: &str) -> String {
+        let text = complete(config);
+        let new = self.directory().join("config.yaml.new");
+        fs::write(&new, &text).unwrap();
+        fs::rename(&new, self.directory().join("config.yaml")).unwrap();
+        text
+    }
+
+    /// `POST /reload` on a connection of its own, with these header lines, `Host` among them.
+    pub(crate) fn reload(&self, fields: &str) -> Response {
+        let mut client = Client::connect(self.admin.expect("an admin listener"));
+        client.send(format!("POST /reload HTTP/1.1\r\n{fields}Content-Length: 0\r\n\r\n"));
+        client.receive()
+    }
+
+    /// Asks it to reload, without waiting.
+    pub(crate) fn hang_up(&self) {
+        self.process.signal(Signal::HUP);
+    }
+
+    /// Waits for an event in the program's own log that `wanted` holds for.
+    pub(crate) fn log_event(&self, wanted: impl Fn(&Value) -> bool) -> Value {
+        self.process.stderr.wait_for("an event in the log", |log| lines(log).find(|event| wanted(event)))
     }
 
     /// Resident memory in bytes.
@@ -138,7 +168,8 @@ fn get(address: SocketAddr, path: &str) -> (u16, String) {
     (answer.status, String::from_utf8(answer.body).unwrap())
 }
 
-fn complete(config: &str) -> String {
+/// With what is needed in every configuration and does not matter in this one.
+pub(crate) fn complete(config: &str) -> String {
     let has = |key: &str| config.lines().any(|line| line.starts_with(key));
     let listeners = if has("listeners:") { "" } else { LISTENERS };
     let issuers = if has("issuers:") { "" } else { ISSUERS };

@@ -58,7 +58,10 @@ impl Drop for Process {
         if thread::panicking() {
             eprintln!("--- stderr of the child ---\n{}", self.stderr.text());
         }
+        // The second one says not to wait: the gateway takes connections for `limits.drain_delay` after the first. It is
+        // another signal than the first, since two of one kind can arrive as one.
         self.signal(Signal::TERM);
+        self.signal(Signal::INT);
         if thread::panicking() || !self.has_ended() {
             let _ = self.child.kill();
         }

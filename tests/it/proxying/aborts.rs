@@ -1,6 +1,9 @@
 //! What breaks off on one side is seen to break off on the other: a part never passes for the whole.
 
+use std::sync::mpsc::channel;
+
 use super::{Setup, request};
+use crate::harness::PATIENCE;
 use crate::harness::backend::{OK, RawBackend, Then};
 use crate::harness::client::Failure;
 use crate::harness::sync::Gate;
@@ -12,13 +15,24 @@ fn a_request_that_breaks_off_breaks_off_for_the_backend() {
         ("Transfer-Encoding: chunked", "5\r\nhello\r\n"),
         ("Transfer-Encoding: chunked", "a\r\nhello"),
     ] {
-        let backend = RawBackend::fixed(OK);
+        let (sender, ended) = channel();
+        let backend = RawBackend::streaming(move |exchange| {
+            let end = loop {
+                match exchange.piece() {
+                    Ok(Some(_)) => {}
+                    end => break end.map(|_| "whole").map_err(|error| error.kind()),
+                }
+            };
+            let _ = sender.send(end);
+            exchange.send(OK).map(|()| Then::KeepAlive)
+        });
         let gateway = Setup::PLAIN.start(&[backend.address]);
         let mut client = gateway.connect();
         client.send(format!("POST /a HTTP/1.1\r\nHost: a\r\n{framing}\r\n\r\n{body}"));
+        backend.next();
         drop(client);
-        let seen = backend.next();
-        assert!(!seen.complete, "{framing} {body:?}: {seen:?}");
+        let end = ended.recv_timeout(PATIENCE).expect("the backend's request ends");
+        assert!(end.is_err(), "{framing} {body:?}: {end:?}");
         assert_eq!(gateway.ask(request("GET", "/next")).status, 200);
         assert_eq!(backend.next().turn, 0, "the broken connection is not used again");
     }

@@ -108,6 +108,8 @@ fn the_end_waits_for_requests_in_flight() {
     let response = busy.receive();
     assert_eq!((response.status, response.closes()), (200, true));
     busy.expect_closed();
+    // The gateway waits a little for clients to close as well.
+    drop((idle, busy));
     gateway.wait();
 }
 

@@ -1,8 +1,10 @@
 //! What several tests need.
 
 pub(crate) mod attacks;
+pub(crate) mod decisions;
 pub(crate) mod mint;
 pub(crate) mod model;
+pub(crate) mod path_attacks;
 pub(crate) mod policy;
 pub(crate) mod readings;
 pub(crate) mod routes;

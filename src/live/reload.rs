@@ -1,0 +1,135 @@
+//! Reloading: the sole writer of the generation in force.
+//!
+//! The new one is built whole before anything is touched, and swapped in one step. A configuration with a problem changes
+//! nothing and is reported wherever an operator looks: in the answer, in `/status`, in the metrics and in the log.
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::state::{Generation, Live};
+use super::watch::Watcher;
+use crate::config::{self, Config, Telemetry};
+
+/// Reloads that may wait. They are all the same, so one would do; more only keep their callers' answers apart.
+pub const WAITING_MAX: usize = 16;
+
+/// Asks for a reload. Whoever wants to know how it went leaves a channel.
+pub type Request = Option<oneshot::Sender<Result<Reloaded, String>>>;
+
+/// What a reload brought.
+#[derive(Debug, Clone)]
+pub struct Reloaded {
+    /// Number of the new snapshot.
+    pub snapshot: u64,
+    /// SHA-256 of the configuration file, in hex.
+    pub config_hash: String,
+    /// Choices that open something.
+    pub warnings: Vec<String>,
+}
+
+/// The part of a configuration that only a start can change: what sockets, threads and log files are made from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fixed {
+    listeners: Vec<SocketAddr>,
+    admin: Option<SocketAddr>,
+    health: Option<SocketAddr>,
+    workers: Option<NonZeroUsize>,
+    telemetry: Telemetry,
+}
+
+impl Fixed {
+    /// That part of `config`.
+    #[must_use]
+    pub fn of(config: &Config) -> Self {
+        Self {
+            listeners: config.listeners.clone(),
+            admin: config.admin,
+            health: config.health,
+            workers: config.workers,
+            telemetry: config.telemetry.clone(),
+        }
+    }
+
+    /// The sections in which `other` differs.
+    fn changed(&self, other: &Self) -> Vec<&'static str> {
+        // Taken apart, so that a new field cannot be forgotten here.
+        let Self { listeners, admin, health, workers, telemetry } = self;
+        let sections = [
+            ("listeners", *listeners != other.listeners),
+            ("admin.address", *admin != other.admin),
+            ("health.address", *health != other.health),
+            ("workers", *workers != other.workers),
+            ("telemetry", *telemetry != other.telemetry),
+        ];
+        sections.into_iter().filter(|(_, changed)| *changed).map(|(name, _)| name).collect()
+    }
+}
+
+/// The files that `config`, which is what the file at `path` says, is made of.
+#[must_use]
+pub fn watched(path: &Path, config: &Config) -> Vec<PathBuf> {
+    std::iter::once(path.to_owned()).chain(config.files.iter().cloned()).collect()
+}
+
+/// Reloads the configuration when it is asked to.
+pub struct Reloader {
+    path: PathBuf,
+    fixed: Fixed,
+    live: Arc<Live>,
+    watcher: Watcher,
+    /// Told of each outcome, before whoever asked is.
+    report: Box<dyn Fn(&Result<Reloaded, String>) + Send + Sync>,
+}
+
+impl Reloader {
+    /// For the configuration file at `path`, of which `fixed` is in force until the process ends. `watcher` watches the
+    /// files of [`watched`].
+    pub fn new(
+        path: PathBuf,
+        fixed: Fixed,
+        live: Arc<Live>,
+        watcher: Watcher,
+        report: impl Fn(&Result<Reloaded, String>) + Send + Sync + 'static,
+    ) -> Self {
+        Self { path, fixed, live, watcher, report: Box::new(report) }
+    }
+
+    /// Serves requests, one at a time, until nobody is left to ask.
+    pub async fn run(self, mut requests: mpsc::Receiver<Request>) {
+        let reloader = Arc::new(self);
+        while let Some(reply) = requests.recv().await {
+            let working = Arc::clone(&reloader);
+            // Keys are parsed and files are read: not on the thread that answers health checks.
+            let outcome = tokio::task::spawn_blocking(move || working.reload()).await;
+            let outcome = outcome.unwrap_or_else(|_| Err("the reload broke off".to_owned()));
+            (reloader.report)(&outcome);
+            if let Some(reply) = reply {
+                let _ = reply.send(outcome);
+            }
+        }
+    }
+
+    fn reload(&self) -> Result<Reloaded, String> {
+        // What is read now need not be noticed; whatever happens to the files from here on has to be.
+        self.watcher.about_to_read();
+        let config = config::load(&self.path, &|name| std::env::var(name).ok())
+            .map_err(|problems| problems.render(false).trim_end().to_owned())?;
+        let changed = self.fixed.changed(&Fixed::of(&config));
+        if !changed.is_empty() {
+            return Err(format!(
+                "{} changed: that needs a restart, and nothing of the file is applied",
+                changed.join(", ")
+            ));
+        }
+        let (config_hash, warnings) = (config.hash.clone(), config.warnings.clone());
+        self.watcher.watch(watched(&self.path, &config));
+        let next: Generation = self.live.load().next(config);
+        let snapshot = next.snapshot.number;
+        self.live.swap(next);
+        Ok(Reloaded { snapshot, config_hash, warnings })
+    }
+}

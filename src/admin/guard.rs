@@ -34,8 +34,10 @@ pub(super) fn is_cross_site(method: &Method, headers: &HeaderMap) -> bool {
         let host = headers.get(HOST).map(HeaderValue::as_bytes);
         origin.as_bytes().strip_prefix(b"http://").is_some_and(|origin| Some(origin) == host)
     };
-    let reads = matches!(*method, Method::GET | Method::HEAD);
-    !reads && !(is("sec-fetch-site", &|site| site == "same-origin" || site == "none") && is("origin", &own_origin))
+    if matches!(*method, Method::GET | Method::HEAD) {
+        return false;
+    }
+    !is("sec-fetch-site", &|site| site == "same-origin" || site == "none") || !is("origin", &own_origin)
 }
 
 /// Whether only this machine can reach the listener.
@@ -44,14 +46,15 @@ pub(super) fn is_loopback(address: Option<SocketAddr>) -> bool {
 }
 
 /// The refusal of a call that has no valid token with [`SCOPE`]; `None` if it has.
-pub(super) fn without_leave(snapshot: &Snapshot, head: &RequestHead<'_>, call: &Call<'_>) -> Option<Response<Bytes>> {
+pub(super) fn without_leave(snapshot: &Snapshot, call: &Call<'_>) -> Option<Response<Bytes>> {
+    let head = RequestHead { method: call.method, target: call.target, headers: call.headers };
     let requirement = TokenRequirement {
         scopes: snapshot.scopes.id(SCOPE).into_iter().collect(),
         tenant_required: Some(false),
         ..TokenRequirement::default()
     };
     let mut trace = Trace::default();
-    let admitted = core::admit(snapshot, &requirement, head, &Facts { memo: &NoMemo }, clock::now(), &mut trace);
+    let admitted = core::admit(snapshot, &requirement, &head, &Facts { memo: &NoMemo }, clock::now(), &mut trace);
     let rejection = match admitted {
         Ok(()) if !requirement.scopes.is_empty() => return None,
         Ok(()) => {

@@ -135,11 +135,16 @@ impl Endpoint {
 pub fn answer(state: &AdminState, call: &Call<'_>) -> Reply {
     let live = state.live.load();
     let snapshot = &live.snapshot;
-    let leave = match leave(state, snapshot, call) {
-        Ok(endpoint) => endpoint,
-        Err(refusal) => return Reply::Answer(refusal),
+    let head = RequestHead { method: call.method, target: call.target, headers: call.headers };
+    let target = match head.target() {
+        Ok(target) => target,
+        Err(rejection) => return Reply::Answer(refuse(snapshot, call, &rejection, "")),
     };
-    Reply::Answer(match leave {
+    let endpoint = Endpoint::find(call.surface, target.raw_path);
+    if let Some(refusal) = refusal(state, snapshot, call, &target.host, endpoint) {
+        return Reply::Answer(refusal);
+    }
+    Reply::Answer(match endpoint {
         None => refuse(snapshot, call, &Rejection::new(Reason::RouteUnknown, "no such endpoint"), ""),
         Some(endpoint) if !endpoint.methods().split(", ").any(|method| call.method == method) => {
             let rejection = Rejection::new(Reason::MethodNotAllowed, "the endpoint does not have this method");
@@ -167,29 +172,27 @@ pub fn reloaded(call: &Call<'_>, outcome: &Result<Reloaded, String>) -> Response
     finish(json_answer(status, &body, call), call)
 }
 
-/// The endpoint that is called, if whoever calls may; `None` if there is none.
-fn leave(state: &AdminState, snapshot: &Snapshot, call: &Call<'_>) -> Result<Option<Endpoint>, Response<Bytes>> {
-    let head = RequestHead { method: call.method, target: call.target, headers: call.headers };
-    let target = head.target().map_err(|rejection| refuse(snapshot, call, &rejection, ""))?;
-    let endpoint = Endpoint::find(call.surface, target.raw_path);
-    if call.surface == Surface::Admin {
-        if !guard::is_own_host(&target.host) {
-            tracing::warn!(peer = %call.peer, "an admin request was refused: its Host is a foreign name");
-            return Err(finish(
-                forbidden(call, "HOST_FORBIDDEN", "Host has to be an IP address or localhost here."),
-                call,
-            ));
-        }
-        if guard::is_cross_site(call.method, call.headers) {
-            tracing::warn!(peer = %call.peer, "an admin request was refused: a page of another site sent it");
-            return Err(finish(forbidden(call, "CROSS_SITE", "Pages of other sites may not do this."), call));
-        }
-        let open = endpoint.is_some_and(Endpoint::is_health) || guard::is_loopback(state.admin_address);
-        if !open && let Some(refused) = guard::without_leave(snapshot, &head, call) {
-            return Err(refused);
-        }
+/// The answer to whoever may not call `endpoint` on the admin listener.
+fn refusal(
+    state: &AdminState,
+    snapshot: &Snapshot,
+    call: &Call<'_>,
+    host: &str,
+    endpoint: Option<Endpoint>,
+) -> Option<Response<Bytes>> {
+    if call.surface != Surface::Admin {
+        return None;
     }
-    Ok(endpoint)
+    if !guard::is_own_host(host) {
+        tracing::warn!(peer = %call.peer, "an admin request was refused: its Host is a foreign name");
+        return Some(forbidden(call, "HOST_FORBIDDEN", "Host has to be an IP address or localhost here."));
+    }
+    if guard::is_cross_site(call.method, call.headers) {
+        tracing::warn!(peer = %call.peer, "an admin request was refused: a page of another site sent it");
+        return Some(forbidden(call, "CROSS_SITE", "Pages of other sites may not do this."));
+    }
+    let open = endpoint.is_some_and(Endpoint::is_health) || guard::is_loopback(state.admin_address);
+    if open { None } else { guard::without_leave(snapshot, call) }
 }
 
 fn readyz(phase: Phase, call: &Call<'_>) -> Response<Bytes> {
@@ -218,7 +221,7 @@ fn metrics_text(state: &AdminState, snapshot: &Snapshot, call: &Call<'_>) -> Res
 
 fn forbidden(call: &Call<'_>, code: &str, message: &str) -> Response<Bytes> {
     let body = json!({"error": {"code": code, "message": message, "requestId": call.request_id}});
-    json_answer(StatusCode::FORBIDDEN, &body, call)
+    finish(json_answer(StatusCode::FORBIDDEN, &body, call), call)
 }
 
 fn refuse(snapshot: &Snapshot, call: &Call<'_>, rejection: &Rejection, allow: &str) -> Response<Bytes> {

@@ -141,6 +141,9 @@ fn parse_one(name: &str) -> Result<Method, String> {
     if name.bytes().any(|byte| byte.is_ascii_lowercase()) {
         return Err(format!("methods are in upper case: {}", name.to_ascii_uppercase()));
     }
+    if name == "CONNECT" {
+        return Err("CONNECT asks for a tunnel, and has no path that a route could match".to_owned());
+    }
     Method::from_bytes(name.as_bytes()).map_err(|_| format!("{name:?} is no method"))
 }
 

@@ -201,10 +201,18 @@ fn refuse(miss: Miss, trace: &mut Trace) -> Rejection {
     }
 }
 
-/// Whether a refusal is only noted down. An issuer's shadow mode covers what its keys have signed: anybody can write its
-/// name into a token, and a name must not open every route.
+/// Whether a refusal is only noted down.
 fn is_shadowed(snapshot: &Snapshot, route: &Route, rejection: &Rejection, trace: &Trace) -> bool {
-    let issuer = trace.principal.as_ref().and_then(|principal| snapshot.issuers.get(principal.issuer));
-    let modes = [Some(snapshot.mode_of(route)), issuer.map(|issuer| issuer.mode)];
-    rejection.reason.is_shadowable() && modes.contains(&Some(Mode::Shadow))
+    let shadow = snapshot.mode_of(route) == Mode::Shadow || issuer_is_shadowed(snapshot, route, trace);
+    rejection.reason.is_shadowable() && shadow
+}
+
+/// Whether the token's issuer is in shadow mode. That covers what its keys have signed, since anybody can write its name
+/// into a token; and not the routes that are other issuers', since whoever named those has decided already.
+fn issuer_is_shadowed(snapshot: &Snapshot, route: &Route, trace: &Trace) -> bool {
+    let (Some(principal), Requirement::Token(requirement)) = (&trace.principal, &route.requirement) else {
+        return false;
+    };
+    let on_this_route = requirement.issuers.as_ref().is_none_or(|issuers| issuers.contains(&principal.issuer));
+    on_this_route && snapshot.issuers.get(principal.issuer).is_some_and(|issuer| issuer.mode == Mode::Shadow)
 }

@@ -82,8 +82,10 @@ pub struct Reloader {
     live: Arc<Live>,
     watcher: Watcher,
     /// Told of each outcome, before whoever asked is.
-    report: Box<dyn Fn(&Result<Reloaded, String>) + Send + Sync>,
+    report: Box<Report>,
 }
+
+type Report = dyn Fn(&Result<Reloaded, String>) + Send + Sync;
 
 impl Reloader {
     /// For the configuration file at `path`, of which `fixed` is in force until the process ends. `watcher` watches the

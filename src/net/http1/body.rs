@@ -160,6 +160,9 @@ impl Body for RequestBody {
 
     fn size_hint(&self) -> SizeHint {
         let inbound = self.transport.inbound.borrow();
+        if inbound.generation != self.generation {
+            return SizeHint::default();
+        }
         match inbound.body {
             Remaining::Nothing => SizeHint::with_exact(0),
             Remaining::Exact(left) => SizeHint::with_exact(left),

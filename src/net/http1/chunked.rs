@@ -26,9 +26,14 @@ pub struct Decoder {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     Size,
-    Data { left: u64 },
+    Data {
+        left: u64,
+    },
     DataEnd,
-    Trailers,
+    /// Whole lines of the section take up this many bytes.
+    Trailers {
+        read: usize,
+    },
     Done,
 }
 
@@ -71,7 +76,7 @@ impl Decoder {
         loop {
             match self.state {
                 State::Size => match self.size(buffer)? {
-                    Some(0) => self.state = State::Trailers,
+                    Some(0) => self.state = State::Trailers { read: 0 },
                     Some(left) => self.state = State::Data { left },
                     None => return Ok(Decoded::NeedsMore),
                 },
@@ -92,7 +97,7 @@ impl Decoder {
                     None if buffer.is_empty() || **buffer == *b"\r" => return Ok(Decoded::NeedsMore),
                     _ => return Err(ChunkedError("a chunk's data is longer than its size")),
                 },
-                State::Trailers => return self.trailers(buffer),
+                State::Trailers { read } => return self.trailers(buffer, read),
                 State::Done => return Ok(Decoded::End),
             }
         }
@@ -116,8 +121,11 @@ impl Decoder {
         hexadecimal(digits).map(Some).ok_or(ChunkedError("a chunk size is empty or too large"))
     }
 
-    fn trailers(&mut self, buffer: &mut BytesMut) -> Result<Decoded, ChunkedError> {
-        let Some(length) = section_end(buffer)? else { return Ok(Decoded::NeedsMore) };
+    fn trailers(&mut self, buffer: &mut BytesMut, mut read: usize) -> Result<Decoded, ChunkedError> {
+        let Some(length) = section_end(buffer, &mut read)? else {
+            self.state = State::Trailers { read };
+            return Ok(Decoded::NeedsMore);
+        };
         let section = buffer.split_to(length).freeze();
         self.state = State::Done;
         if length == 2 { Ok(Decoded::End) } else { parse_trailers(&section).map(Decoded::Trailers) }
@@ -135,15 +143,15 @@ fn line_end(buffer: &[u8], bytes_max: usize) -> Result<Option<usize>, ChunkedErr
     }
 }
 
-/// The length of the trailer section with its empty line, if it is there yet.
-fn section_end(buffer: &[u8]) -> Result<Option<usize>, ChunkedError> {
-    let mut start = 0;
-    while let Some(end) = line_end(buffer.get(start..).unwrap_or_default(), TRAILER_BYTES_MAX)? {
-        start += end + 2;
+/// The length of the trailer section with its empty line, if it is there yet. `read` is how far whole lines were found,
+/// so that no line is read twice however slowly the section arrives.
+fn section_end(buffer: &[u8], read: &mut usize) -> Result<Option<usize>, ChunkedError> {
+    while let Some(end) = line_end(buffer.get(*read..).unwrap_or_default(), TRAILER_BYTES_MAX)? {
+        *read += end + 2;
         if end == 0 {
-            return Ok(Some(start));
+            return Ok(Some(*read));
         }
-        if start > TRAILER_BYTES_MAX {
+        if *read > TRAILER_BYTES_MAX {
             return Err(ChunkedError("the trailer section is too long"));
         }
     }

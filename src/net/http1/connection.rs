@@ -195,10 +195,16 @@ impl Connection {
     }
 
     /// Whether the next request can be found behind the present one. A client that waits for `100 Continue` may send
-    /// the body after all, or not: nobody could tell where it ends.
+    /// the body after all, or not: nobody could tell where it ends. And a body that is too long to be read over had
+    /// better not be promised to be.
     fn is_readable(&self) -> bool {
         let inbound = self.transport.inbound.borrow();
-        !inbound.awaits_continue && !matches!(inbound.body, Remaining::Broken)
+        let too_long = match inbound.body {
+            Remaining::Exact(left) => left > DISCARD_BYTES_MAX as u64,
+            Remaining::Broken => true,
+            Remaining::Nothing | Remaining::Chunked(_) => false,
+        };
+        !(inbound.awaits_continue || too_long)
     }
 
     /// Drives the service to its answer, passing informational answers on; `None` if the client went away meanwhile,

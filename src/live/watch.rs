@@ -66,6 +66,12 @@ impl Watcher {
         self.shared.wake.notify_one();
     }
 
+    /// Watches these files as well, as [`Watcher::watch`] does.
+    pub fn watch_too(&self, mut files: Vec<PathBuf>) {
+        files.extend(self.shared.paths());
+        self.watch(files);
+    }
+
     /// Takes the content of now as known. To be called before the files are read for another reason than a change that
     /// was told, which spares the message about what is read then; whatever happens afterwards is a change.
     pub fn about_to_read(&self) {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::ops::Range;
+use std::path::PathBuf;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 
@@ -19,6 +20,8 @@ pub struct Diagnostics {
     pub issues: Vec<ConfigIssue>,
     /// Number of further problems that are only counted.
     pub more: usize,
+    /// The files that the configuration names, as far as it could be read. A change in one of them may be all it takes.
+    pub files: Vec<PathBuf>,
 }
 
 /// One problem.
@@ -102,7 +105,7 @@ impl ConfigIssue {
 impl Diagnostics {
     /// A single problem of the file as a whole.
     pub(super) fn of_file(name: &str, message: impl Into<String>) -> Self {
-        Self { name: name.to_owned(), issues: vec![ConfigIssue::of_file(message)], more: 0 }
+        Self { name: name.to_owned(), issues: vec![ConfigIssue::of_file(message)], more: 0, files: Vec::new() }
     }
 
     /// All of it as text, with colours for a terminal or without.

@@ -60,7 +60,10 @@ pub fn from_text(name: &str, text: &str, base: &Path, env: Env<'_>) -> Result<Co
     let mut report = Report::new(&source);
     let root = yaml::parse(&source, env, &mut report);
     let config = root.as_ref().and_then(|root| decode(root, base, &mut report));
-    let warnings = report.finish(root.as_ref())?;
+    let warnings = match (report.finish(root.as_ref()), &config) {
+        (Err(problems), Some(config)) => Err(Diagnostics { files: config.files.clone(), ..problems })?,
+        (finished, _) => finished?,
+    };
     let config = config.ok_or_else(|| Diagnostics::of_file(name, "the file is empty"))?;
     Ok(Config { warnings, hash: hash(text), ..config })
 }

@@ -111,7 +111,7 @@ impl<'s> Report<'s> {
         self.findings.sort_by_key(|finding| finding.place);
         let findings = std::mem::take(&mut self.findings);
         let issues = findings.into_iter().map(|finding| self.issue(finding, root)).collect();
-        Err(Diagnostics { name: self.source.name.to_owned(), issues, more: self.more })
+        Err(Diagnostics { name: self.source.name.to_owned(), issues, more: self.more, files: Vec::new() })
     }
 
     fn warning(&self, place: Place, text: &str) -> String {

@@ -118,8 +118,12 @@ impl Reloader {
     fn reload(&self) -> Result<Reloaded, String> {
         // What is read now need not be noticed; whatever happens to the files from here on has to be.
         self.watcher.about_to_read();
-        let config = config::load(&self.path, &|name| std::env::var(name).ok())
-            .map_err(|problems| problems.render(false).trim_end().to_owned())?;
+        let config = config::load(&self.path, &|name| std::env::var(name).ok()).map_err(|problems| {
+            let error = problems.render(false).trim_end().to_owned();
+            // A key set that comes after the configuration that names it has to be noticed.
+            self.watcher.watch_too(problems.files);
+            error
+        })?;
         let changed = self.fixed.changed(&Fixed::of(&config));
         if !changed.is_empty() {
             return Err(format!(

@@ -46,7 +46,7 @@ impl Watcher {
     /// Starts with these files, in which everything that happens after this call is a change. `changed` gets a message
     /// after a change; its capacity should be 1, since a second message that waits says nothing more.
     ///
-    /// Where the operating system cannot watch (too many watches, say), it is only slower: see [`Pace`].
+    /// Where the operating system cannot watch (too many watches, say), the files are read every two seconds instead.
     ///
     /// # Errors
     /// If there is no thread.
@@ -64,6 +64,12 @@ impl Watcher {
         state.files = files;
         state.touched = true;
         self.shared.wake.notify_one();
+    }
+
+    /// Watches these files as well, as [`Watcher::watch`] does.
+    pub fn watch_too(&self, mut files: Vec<PathBuf>) {
+        files.extend(self.shared.paths());
+        self.watch(files);
     }
 
     /// Takes the content of now as known. To be called before the files are read for another reason than a change that

@@ -279,6 +279,22 @@ fn broken_keys_change_nothing() {
 }
 
 #[test]
+fn keys_that_come_after_the_configuration_that_names_them_are_noticed() {
+    let backend = RawBackend::fixed(OK);
+    let with_keys = |file: &str| {
+        let issuer = "name: demo, issuer: https://issuer.example, audiences: [https://api.example]";
+        let routes = config(&backend, &["match: /users, scopes: ['users:read']"]);
+        format!("issuers: [{{{issuer}, keys: {{jwks_file: {file}}}}}]\n{routes}")
+    };
+    let gateway = Gateway::start(&with_keys("./jwks.json"));
+    gateway.configure(&with_keys("./later.json"));
+    assert!(reload_error(&gateway).contains("later.json"));
+    fs::write(gateway.directory().join("later.json"), mint::jwks(&["ed"])).unwrap();
+    await_reload(&gateway);
+    assert_eq!(gateway.ask(get_with("/users", &token_of_another_key())).status, 200);
+}
+
+#[test]
 fn a_request_ends_under_the_configuration_it_began_with() {
     let gate = Gate::default();
     let held = gate.clone();

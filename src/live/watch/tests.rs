@@ -194,6 +194,16 @@ fn other_files() {
 }
 
 #[test]
+fn one_more_file() {
+    let mut bench = Bench::with_one_file();
+    bench.watcher.watch_too(vec![bench.at("b")]);
+    for name in ["b", "a"] {
+        fs::write(bench.at(name), "new").unwrap();
+        bench.expect_change();
+    }
+}
+
+#[test]
 fn what_happens_before_other_files_are_named_is_not_lost() {
     let mut bench = Bench::with_one_file();
     fs::write(bench.at("a"), "new").unwrap();

@@ -11,12 +11,10 @@ use crate::clock;
 use crate::core::decision::Trace;
 use crate::core::head::RequestHead;
 use crate::core::rejection::{Reason, Rejection};
+use crate::core::scope::ADMIN_SCOPE;
 use crate::core::snapshot::{Snapshot, TokenRequirement};
 use crate::core::{self, Facts, NoMemo};
 use crate::fronts::render::{self, Refusal};
-
-/// The scope that reads the admin endpoints off loopback.
-pub(super) const SCOPE: &str = "sidegate.admin";
 
 /// Whether a `Host` can only have been meant for this listener. A page that a browser loaded from a name of its own, and
 /// that had this name resolve to our address since, still sends its name (DNS rebinding). An address cannot be rebound,
@@ -45,11 +43,11 @@ pub(super) fn is_loopback(address: Option<SocketAddr>) -> bool {
     address.is_some_and(|address| address.ip().to_canonical().is_loopback())
 }
 
-/// The refusal of a call that has no valid token with [`SCOPE`]; `None` if it has.
+/// The refusal of a call that has no valid token with [`ADMIN_SCOPE`]; `None` if it has.
 pub(super) fn without_leave(snapshot: &Snapshot, call: &Call<'_>) -> Option<Response<Bytes>> {
     let head = RequestHead { method: call.method, target: call.target, headers: call.headers };
     let requirement = TokenRequirement {
-        scopes: snapshot.scopes.id(SCOPE).into_iter().collect(),
+        scopes: snapshot.scopes.id(ADMIN_SCOPE).into_iter().collect(),
         tenant_required: Some(false),
         ..TokenRequirement::default()
     };

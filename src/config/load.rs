@@ -8,7 +8,7 @@ use std::path::Path;
 
 use ipnet::IpNet;
 
-use crate::core::scope::{Role, Vocabulary};
+use crate::core::scope::{ADMIN_SCOPE, Role, Vocabulary};
 use crate::core::snapshot::{Issuers, Mode, Snapshot, UpstreamPolicy};
 
 use super::decode::Fields;
@@ -23,8 +23,6 @@ use super::source::{BYTES_MAX, Place, Source};
 use super::yaml::{self, Node};
 use super::{Config, answers, identity, issuers, keys, limits, listeners, resource, roles, routes, scalar, upstreams};
 
-/// The scope that the admin listener asks for where it is reachable from other machines.
-const ADMIN_SCOPE: &str = "sidegate.admin";
 const WORKERS_MAX: usize = 1024;
 
 /// Reads the configuration in a file. `env` is the environment for `${NAME}`.

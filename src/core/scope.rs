@@ -2,6 +2,9 @@
 
 use std::collections::HashMap;
 
+/// The scope that the admin listener asks for where it is reachable from other machines.
+pub const ADMIN_SCOPE: &str = "sidegate.admin";
+
 /// A name's number in its [`Vocabulary`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NameId(u32);

@@ -5,11 +5,11 @@
 //! all that is below before the next: that is the precedence of patterns, segment by segment from the left.
 //!
 //! What a look-up can cost: a prefix leads to one node, and a look-up enters a node only by its prefix, so it never enters
-//! one twice. However a client builds its path, the work is bounded by the number of nodes that the configuration
-//! made, and that is at most the number of segments in all patterns; at each it is one pass over one segment. To have two nodes at the same depth entered, the
-//! patterns must repeat a prefix with a literal and with `{x}` in the same place, and to have 2^n of them entered they
-//! must have 2^n such prefixes: a client cannot multiply what is not written there. Ordinary tables are entered once per
-//! segment. The depth of the recursion is bounded by the longest pattern, which [`Pattern`](super::pattern::Pattern)
+//! one twice. However a client builds its path, the work is bounded by the number of nodes that the configuration made,
+//! and that is at most the number of segments in all patterns; at each it is one pass over one segment. To have two nodes
+//! at the same depth entered, the patterns must repeat a prefix with a literal and with `{x}` in the same place, and to
+//! have 2^n of them entered they must have 2^n such prefixes: a client cannot multiply what is not written there.
+//! Ordinary tables are entered once per segment. The depth of the recursion is bounded by the longest pattern, which [`Pattern`](super::pattern::Pattern)
 //! limits.
 
 use std::hash::Hasher;

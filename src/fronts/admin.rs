@@ -6,14 +6,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Response, StatusCode};
+use http::{HeaderMap, Method, Response};
 use http_body_util::Full;
 use tokio::sync::{mpsc, oneshot};
 
+use super::render::{self, Asked, Refusal};
 use super::request_id::RequestIds;
+use super::unreadable;
 use crate::admin::{AdminState, Call, Reply, Surface, answer, reloaded};
+use crate::core::decision::Trace;
 use crate::live::reload::{self, Reloaded};
-use crate::net::http1::{Limits, Refusal, Request, Service};
+use crate::net::http1::{self, Limits, Request, Service};
 use crate::worker::Connect;
 
 /// What a probe, Prometheus or an operator needs.
@@ -89,12 +92,11 @@ impl Service for AdminConnection {
         response.map(Full::new)
     }
 
-    fn refuse(&self, refusal: Refusal) -> Response<Full<Bytes>> {
-        let mut response = Response::new(Full::default());
-        *response.status_mut() = match refusal {
-            Refusal::Head(_) => StatusCode::BAD_REQUEST,
-            Refusal::TooManyConnections => StatusCode::SERVICE_UNAVAILABLE,
-        };
-        response
+    fn refuse(&self, refusal: http1::Refusal) -> Response<Full<Bytes>> {
+        let (request_id, headers) = (self.ids.next(), HeaderMap::new());
+        let request_id = request_id.to_str().unwrap_or_default();
+        let (live, rejection, trace) = (self.state.live.load(), unreadable(refusal), Trace::default());
+        let asked = Asked { method: &Method::GET, headers: &headers, request_id };
+        render::rejection(&live.snapshot, &Refusal::new(&live.snapshot, &rejection, &trace), &asked).map(Full::new)
     }
 }

@@ -9,3 +9,15 @@ mod record;
 pub mod render;
 pub mod request_id;
 pub mod serving;
+
+use crate::core::rejection::{Reason, Rejection};
+use crate::net::http1::{HeadError, Refusal};
+
+/// Why there was no request to ask the core about.
+fn unreadable(refusal: Refusal) -> Rejection {
+    match refusal {
+        Refusal::Head(HeadError::Malformed(detail)) => Rejection::new(Reason::RequestMalformed, detail),
+        Refusal::Head(error @ HeadError::TooLarge) => Rejection::new(Reason::HeadTooLarge, error.to_string()),
+        Refusal::TooManyConnections => Rejection::new(Reason::Overloaded, "there are too many connections already"),
+    }
+}

@@ -14,6 +14,7 @@ use super::record::Record;
 use super::render::{self, Asked};
 use super::request_id::RequestIds;
 use super::serving::{Current, Serving};
+use super::unreadable;
 use crate::clock;
 use crate::core::decision::{Decision, Outcome, Permit};
 use crate::core::head::{RequestHead, split_authority};
@@ -21,7 +22,7 @@ use crate::core::rejection::{Reason, Rejection};
 use crate::core::{Facts, decide};
 use crate::live::memo::TokenMemo;
 use crate::live::state::Live;
-use crate::net::http1::{self, Head, HeadError, Interim, Request, RequestBody, Service};
+use crate::net::http1::{self, Head, Interim, Request, RequestBody, Service};
 use crate::telemetry::access_log::WorkerLog;
 use crate::telemetry::metrics::{Metrics, OpenConnection, WorkerMetrics};
 use crate::upstream::headers::{Caller, ClientFacts, Scheme, address_value};
@@ -138,16 +139,7 @@ impl Service for ProxyConnection {
     }
 
     fn refuse(&self, refusal: http1::Refusal) -> Response<AnswerBody> {
-        let rejection = match refusal {
-            http1::Refusal::Head(HeadError::Malformed(detail)) => Rejection::new(Reason::RequestMalformed, detail),
-            http1::Refusal::Head(error @ HeadError::TooLarge) => {
-                Rejection::new(Reason::HeadTooLarge, error.to_string())
-            }
-            http1::Refusal::TooManyConnections => {
-                Rejection::new(Reason::Overloaded, "there are limits.connections connections already")
-            }
-        };
-        self.reject(rejection, Record::unreadable(&self.worker, self.peer), &HeaderMap::new())
+        self.reject(unreadable(refusal), Record::unreadable(&self.worker, self.peer), &HeaderMap::new())
     }
 }
 

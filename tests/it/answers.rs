@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use serde_json::{Value, json};
 
 use crate::harness::backend::RawBackend;
+use crate::harness::client::Client;
 use crate::harness::gateway::Gateway;
 use crate::harness::response::Response;
 use crate::harness::tokens::mint;
@@ -240,6 +241,27 @@ fn shadow_mode_lets_through_and_tells_the_operator() {
     assert!(metrics.contains(counted), "{metrics}");
     // What no backend should see is refused in every mode.
     assert_eq!((ask("/a//b"), ask("/nowhere")), (400, 404));
+}
+
+#[test]
+fn the_admin_listener_refuses_like_any_other() {
+    let gateway = start("");
+    let admin = gateway.admin.unwrap();
+    let long = format!("GET /status HTTP/1.1\r\nHost: localhost\r\nX: {}\r\n\r\n", "a".repeat(100_000));
+    for (request, status, code) in [
+        ("GET /status\r\n\r\n", 400, "BAD_REQUEST"),
+        ("GET /status HTTP/1.1\r\nHost: a b\r\n\r\n", 400, "BAD_REQUEST"),
+        ("GET /nowhere HTTP/1.1\r\nHost: localhost\r\n\r\n", 404, "NOT_FOUND"),
+        ("POST /status HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n", 405, "METHOD_NOT_ALLOWED"),
+        (&long, 431, "TOO_LARGE"),
+    ] {
+        let mut client = Client::connect(admin);
+        // It may answer before all of a long head was sent.
+        let _ = client.try_send(request);
+        let response = client.receive();
+        assert_eq!((response.status, &*response.code()), (status, code));
+        assert_eq!(response.fields.one("cache-control"), Some("no-store"));
+    }
 }
 
 #[test]

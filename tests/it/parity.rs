@@ -131,7 +131,8 @@ impl Log {
     }
 }
 
-/// One configuration for both attack tables: the issuers and routes that they speak of, and answers of the gateway's own.
+/// One configuration for both attack tables, with the issuers and routes that they speak of, and with answers of the
+/// gateway's own.
 fn configuration(directory: &TempDir) -> String {
     let key_file = |name: &str, keys: &[&str]| {
         let path = directory.path().join(name);

@@ -22,7 +22,7 @@ pub(super) fn add_to_own(cors: &Cors, request: &HeaderMap, answer: &mut HeaderMa
     if allow_origin(cors, request, answer) {
         answer.insert(
             ACCESS_CONTROL_EXPOSE_HEADERS,
-            HeaderValue::from_static("WWW-Authenticate, X-Request-Id, Retry-After"),
+            HeaderValue::from_static("WWW-Authenticate, X-Request-Id, Allow, Retry-After"),
         );
     }
 }

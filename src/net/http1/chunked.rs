@@ -62,12 +62,6 @@ impl Default for Decoder {
 }
 
 impl Decoder {
-    /// Whether the body has ended.
-    #[must_use]
-    pub fn is_done(&self) -> bool {
-        self.state == State::Done
-    }
-
     /// Takes the next piece of the body off `buffer`. What it leaves there after [`Decoded::NeedsMore`] is bounded.
     ///
     /// # Errors

@@ -16,7 +16,7 @@ use super::unreadable;
 use crate::admin::{AdminState, Call, Reply, Surface, answer, reloaded};
 use crate::core::decision::Trace;
 use crate::live::reload::{self, Reloaded};
-use crate::net::http1::{self, Limits, Request, Service};
+use crate::net::http1::{self, Head, Limits, Request, Service};
 use crate::worker::Connect;
 
 /// What a probe, Prometheus or an operator needs.
@@ -92,11 +92,12 @@ impl Service for AdminConnection {
         response.map(Full::new)
     }
 
-    fn refuse(&self, refusal: http1::Refusal) -> Response<Full<Bytes>> {
-        let (request_id, headers) = (self.ids.next(), HeaderMap::new());
-        let request_id = request_id.to_str().unwrap_or_default();
+    fn refuse(&self, refusal: http1::Refusal, head: Option<&Head>) -> Response<Full<Bytes>> {
+        let none = HeaderMap::new();
+        let (method, headers) = head.map_or((&Method::GET, &none), |head| (&head.method, &head.headers));
+        let request_id = self.ids.of(headers);
         let (live, rejection, trace) = (self.state.live.load(), unreadable(refusal), Trace::default());
-        let asked = Asked { method: &Method::GET, headers: &headers, request_id };
+        let asked = Asked { method, headers, request_id: request_id.to_str().unwrap_or_default() };
         render::rejection(&live.snapshot, &Refusal::new(&live.snapshot, &rejection, &trace), &asked).map(Full::new)
     }
 }

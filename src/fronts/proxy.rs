@@ -138,8 +138,12 @@ impl Service for ProxyConnection {
         }
     }
 
-    fn refuse(&self, refusal: http1::Refusal) -> Response<AnswerBody> {
-        self.reject(unreadable(refusal), Record::unreadable(&self.worker, self.peer), &HeaderMap::new())
+    fn refuse(&self, refusal: http1::Refusal, head: Option<&Head>) -> Response<AnswerBody> {
+        let (record, shown) = match head {
+            Some(head) => (Record::new(&self.worker, self.peer, head), shown_in_answers(&head.headers)),
+            None => (Record::unreadable(&self.worker, self.peer), HeaderMap::new()),
+        };
+        self.reject(unreadable(refusal), record, &shown)
     }
 }
 

@@ -281,3 +281,19 @@ fn a_request_id_of_the_clients_is_kept_if_it_can_be_one() {
     }
     assert_ne!(id(""), id(""), "each request has an id of its own");
 }
+
+#[test]
+fn a_request_that_is_refused_for_what_its_head_says_together_keeps_its_id_and_its_place_in_the_log() {
+    let gateway = start("");
+    for (number, fields) in
+        ["", "Host: a\r\nHost: b\r\n", "Host: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n"]
+            .iter()
+            .enumerate()
+    {
+        let id = format!("kept-{number}");
+        let response = gateway.ask(format!("GET /secret?q HTTP/1.1\r\nX-Request-Id: {id}\r\n{fields}\r\n"));
+        assert_eq!((response.status, response.fields.one("x-request-id")), (400, Some(&*id)));
+        let entry = gateway.access_log_entry(|entry| entry["request_id"] == id);
+        assert_eq!((&entry["method"], &entry["path"]), (&json!("GET"), &json!("/secret")), "{entry}");
+    }
+}

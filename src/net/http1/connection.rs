@@ -50,7 +50,7 @@ pub async fn serve<S: Service>(stream: TcpStream, service: &S, limits: Limits, d
 
 /// Answers a connection without reading from it, and closes it.
 pub async fn refuse<S: Service>(stream: TcpStream, service: &S, limits: Limits, refusal: Refusal) {
-    Connection::new(stream, limits).refuse(service, refusal).await;
+    Connection::new(stream, limits).refuse(service, refusal, None).await;
 }
 
 /// Where informational answers (1xx) to a request may be left while its final answer is awaited. Bounded: what a client
@@ -136,11 +136,11 @@ impl Connection {
         let head = match self.head(wait, drain).await {
             Ok(head) => head,
             Err(NoHead::Closed) => return Turn::Over,
-            Err(NoHead::Bad(error)) => return self.refuse(service, Refusal::Head(error)).await,
+            Err(NoHead::Bad(error)) => return self.refuse(service, Refusal::Head(error), None).await,
         };
         let mut exchange = match self.begin(&head) {
             Ok(exchange) => exchange,
-            Err(error) => return self.refuse(service, Refusal::Head(error)).await,
+            Err(error) => return self.refuse(service, Refusal::Head(error), Some(&head)).await,
         };
         let body = RequestBody::new(Rc::clone(&self.transport), self.interim.clone(), self.limits.idle);
         let request = Request { head, body, interim: self.interim.clone() };
@@ -184,6 +184,7 @@ impl Connection {
 
     /// Readies the connection for a request's body.
     fn begin(&self, head: &Head) -> Result<Exchange, HeadError> {
+        head.check_host()?;
         let length = framing::of_request(head.version, &head.headers)?;
         let expects_continue = expects_continue(head)?;
         let inbound = &mut *self.transport.inbound.borrow_mut();
@@ -363,10 +364,11 @@ impl Connection {
         timeout(LINGER, discard).await.unwrap_or(false)
     }
 
-    async fn refuse<S: Service>(&mut self, service: &S, refusal: Refusal) -> Turn {
+    async fn refuse<S: Service>(&mut self, service: &S, refusal: Refusal, head: Option<&Head>) -> Turn {
         self.transport.inbound.borrow_mut().body = Remaining::Broken;
-        let exchange = Exchange { is_head: false, version: Version::HTTP_11, keep_alive: false };
-        if self.send(&exchange, service.refuse(refusal)).await.is_ok() {
+        let is_head = head.is_some_and(|head| head.method == Method::HEAD);
+        let exchange = Exchange { is_head, version: Version::HTTP_11, keep_alive: false };
+        if self.send(&exchange, service.refuse(refusal, head)).await.is_ok() {
             self.linger().await;
         }
         Turn::Over

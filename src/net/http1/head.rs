@@ -47,6 +47,19 @@ impl Head {
         std::str::from_utf8(&self.target).unwrap_or_default()
     }
 
+    /// Whether there is as much `Host` as there has to be (RFC 9112 section 3.2), whatever the target is and whatever two
+    /// of them say.
+    ///
+    /// # Errors
+    /// [`HeadError::Malformed`] for none in HTTP/1.1 and for more than one.
+    pub fn check_host(&self) -> Result<(), HeadError> {
+        match self.headers.get_all(http::header::HOST).iter().count() {
+            0 if self.version == Version::HTTP_11 => Err(HeadError::Malformed("an HTTP/1.1 request without Host")),
+            0 | 1 => Ok(()),
+            _ => Err(HeadError::Malformed("more than one Host")),
+        }
+    }
+
     /// The request target's bytes, shared.
     #[must_use]
     pub fn target_bytes(&self) -> &Bytes {
@@ -103,12 +116,6 @@ pub fn parse(bytes: &Bytes) -> Result<Head, HeadError> {
     };
     let version = if minor == 1 { Version::HTTP_11 } else { Version::HTTP_10 };
     let headers = fields_of(bytes, request.headers)?;
-    // RFC 9112 section 3.2: whatever the target is, and whatever the two of them say.
-    match headers.get_all(http::header::HOST).iter().count() {
-        0 if version == Version::HTTP_11 => return Err(HeadError::Malformed("an HTTP/1.1 request without Host")),
-        0 | 1 => {}
-        _ => return Err(HeadError::Malformed("more than one Host")),
-    }
     Ok(Head {
         method: Method::from_bytes(method.as_bytes()).map_err(|_| HeadError::Malformed("the method is no token"))?,
         target: bytes.slice_ref(target.as_bytes()),
@@ -148,7 +155,8 @@ mod tests {
 
     fn parsed(text: &str) -> Result<Head, HeadError> {
         let end = Scan::default().end(text.as_bytes(), 1024)?.ok_or(HeadError::Malformed("incomplete"))?;
-        parse(&Bytes::copy_from_slice(&text.as_bytes()[..end]))
+        let head = parse(&Bytes::copy_from_slice(&text.as_bytes()[..end]))?;
+        head.check_host().map(|()| head)
     }
 
     #[test]

@@ -45,8 +45,9 @@ pub trait Service {
     /// Answers one request.
     fn call(&self, request: Request) -> impl Future<Output = http::Response<Self::Body>>;
 
-    /// Answers what is no request, before the connection is closed.
-    fn refuse(&self, refusal: Refusal) -> http::Response<Self::Body>;
+    /// Answers what is no request, before the connection is closed. There is a head if it could be read, and it is only
+    /// what it says together that cannot be.
+    fn refuse(&self, refusal: Refusal, head: Option<&Head>) -> http::Response<Self::Body>;
 }
 
 /// Why a connection gets an answer although no request could be read from it.

@@ -66,7 +66,7 @@ impl Service for Tell {
         }
     }
 
-    fn refuse(&self, refusal: Refusal) -> Response<Full<Bytes>> {
+    fn refuse(&self, refusal: Refusal, _: Option<&super::Head>) -> Response<Full<Bytes>> {
         let mut response = Response::new(Full::from(format!("{refusal:?}")));
         *response.status_mut() = StatusCode::BAD_REQUEST;
         response

@@ -13,6 +13,7 @@
 mod allocations;
 mod answers;
 mod config;
+mod documents;
 mod examples;
 mod framing;
 mod harness;

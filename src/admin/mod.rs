@@ -1,8 +1,9 @@
 //! The admin and the health listener's answers: health, readiness, metrics, status.
 //!
-//! [`answer`] is a function from a request to a response. Whoever listens calls it; nothing here does I/O.
+//! [`answer`] is a function from a request to what comes of it; [`listener`] serves it like any other service.
 
 mod guard;
+pub mod listener;
 mod readiness;
 mod status;
 #[cfg(test)]

@@ -21,10 +21,10 @@ use tokio::sync::{mpsc, watch};
 
 use self::signals::EndSignals;
 use self::sockets::Sockets;
+use crate::admin::listener::Admin;
 use crate::admin::{AdminState, Loaded, Phase as ReadyPhase, Readiness, Surface};
 use crate::clock;
 use crate::config::{Config, Limits};
-use crate::fronts::admin::Admin;
 use crate::fronts::proxy::{Proxy, Worker};
 use crate::live::reload::{self, Fixed, Reloaded, Reloader};
 use crate::live::state::{Generation, Live};

@@ -1,6 +1,5 @@
 //! Ways in: each builds a request head, asks the core, and carries the answer out.
 
-pub mod admin;
 pub mod body;
 #[cfg(test)]
 pub(crate) mod fixture;
@@ -14,7 +13,7 @@ use crate::core::rejection::{Reason, Rejection};
 use crate::net::http1::{HeadError, Refusal};
 
 /// Why there was no request to ask the core about.
-fn unreadable(refusal: Refusal) -> Rejection {
+pub(crate) fn unreadable(refusal: Refusal) -> Rejection {
     match refusal {
         Refusal::Head(HeadError::Malformed(detail)) => Rejection::new(Reason::RequestMalformed, detail),
         Refusal::Head(error @ HeadError::TooLarge) => Rejection::new(Reason::HeadTooLarge, error.to_string()),

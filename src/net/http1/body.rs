@@ -13,7 +13,7 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::chunked::Decoded;
-use super::connection::Interim;
+use super::interim::Interim;
 use super::transport::{Inbound, Remaining, Transport};
 
 /// The body of a request.

@@ -1,36 +1,30 @@
 //! The life of a connection: head, answer, the rest of the body, and again.
 
-use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::io::{self, IoSlice};
+use std::io;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, Waker, ready};
+use std::task::Poll;
 use std::time::Duration;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use http::header::EXPECT;
-use http::{Method, Response, StatusCode, Version};
-use http_body::{Body, Frame};
+use http::{Method, Version};
+use http_body::Body;
 use tokio::net::TcpStream;
 use tokio::task::consume_budget;
 use tokio::time::timeout;
 
 use super::body::RequestBody;
-use super::encode::{self, Exchange, Framing};
+use super::encode::{self, Exchange};
 use super::framing;
 use super::head::{self, Head, HeadError, Scan};
+use super::interim::Interim;
+use super::send::GATHER_BYTES_MAX;
 use super::transport::{Remaining, Transport};
 use super::{Limits, Refusal, Request, Service};
 use crate::net::drain::Drain;
 
-/// Pieces of an answer's body up to this size are copied behind one another, so that they leave in one write.
-const COPY_BYTES_MAX: usize = 8 * 1024;
-/// What is gathered before it is written even though more is at hand.
-const GATHER_BYTES_MAX: usize = 64 * 1024;
-/// Informational answers kept for a client; further ones are dropped.
-const INTERIM_MAX: usize = 8;
 /// How much of a body that nobody wants is read over to keep the connection.
 const DISCARD_BYTES_MAX: usize = 256 * 1024;
 /// How long to go on reading after the last answer, so that the client gets to read it (RFC 9112 section 9.6).
@@ -53,57 +47,6 @@ pub async fn refuse<S: Service>(stream: TcpStream, service: &S, limits: Limits, 
     Connection::new(stream, limits).refuse(service, refusal, None).await;
 }
 
-/// Where informational answers (1xx) to a request may be left while its final answer is awaited. Bounded: what a client
-/// does not read is dropped.
-#[derive(Debug, Clone, Default)]
-pub struct Interim(Arc<Mutex<Waiting>>);
-
-#[derive(Debug, Default)]
-struct Waiting {
-    responses: VecDeque<Response<()>>,
-    waker: Option<Waker>,
-}
-
-impl Waiting {
-    fn wake(&mut self) {
-        if let Some(waker) = self.waker.take() {
-            waker.wake();
-        }
-    }
-}
-
-impl Interim {
-    /// Leaves an informational answer for the client. Anything but 1xx is ignored.
-    pub fn push(&self, response: Response<()>) {
-        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_interim = response.status().is_informational() && response.status() != StatusCode::SWITCHING_PROTOCOLS;
-        if is_interim && waiting.responses.len() < INTERIM_MAX {
-            waiting.responses.push_back(response);
-            waiting.wake();
-        }
-    }
-
-    /// Makes the connection look up from waiting for its answer.
-    pub(super) fn nudge(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).wake();
-    }
-
-    fn poll_next(&self, cx: &Context<'_>) -> Poll<Response<()>> {
-        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(response) = waiting.responses.pop_front() {
-            return Poll::Ready(response);
-        }
-        if !waiting.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-            waiting.waker = Some(cx.waker().clone());
-        }
-        Poll::Pending
-    }
-
-    fn clear(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).responses.clear();
-    }
-}
-
 /// Whether a connection goes on after a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Turn {
@@ -117,12 +60,12 @@ enum NoHead {
     Bad(HeadError),
 }
 
-struct Connection {
-    transport: Rc<Transport>,
+pub(super) struct Connection {
+    pub(super) transport: Rc<Transport>,
     interim: Interim,
     /// Written and not yet sent.
-    out: BytesMut,
-    limits: Limits,
+    pub(super) out: BytesMut,
+    pub(super) limits: Limits,
 }
 
 impl Connection {
@@ -234,102 +177,6 @@ impl Connection {
         .await
     }
 
-    /// Sends an answer.
-    ///
-    /// # Errors
-    /// The client is gone or does not read, or the body broke off: then the connection must end without the answer
-    /// looking complete.
-    async fn send<B>(&mut self, exchange: &Exchange, response: Response<B>) -> io::Result<()>
-    where
-        B: Body<Data = Bytes> + Unpin,
-    {
-        let (parts, mut body) = response.into_parts();
-        let length = if body.is_end_stream() { Some(0) } else { body.size_hint().exact() };
-        let framing = encode::framing(exchange, parts.status, length);
-        encode::head(&mut self.out, exchange, parts.status, &parts.headers, framing);
-        match self.send_body(framing, &mut body).await {
-            Ok(()) => self.flush().await,
-            Err(error) => {
-                // Without a length the end of the connection is the end of the body: only a reset tells them apart.
-                let _ = self.transport.stream.set_zero_linger();
-                Err(error)
-            }
-        }
-    }
-
-    async fn send_body<B>(&mut self, framing: Framing, body: &mut B) -> io::Result<()>
-    where
-        B: Body<Data = Bytes> + Unpin,
-    {
-        let mut left = match framing {
-            Framing::NoBody | Framing::Length(0) => return Ok(()),
-            Framing::Length(length) => Some(length),
-            Framing::Chunked | Framing::UntilClose => None,
-        };
-        let mut trailers = None;
-        // Read to its end, not only to its length: that is how the upstream's connection becomes free again.
-        while let Some(frame) = self.next_frame(body).await? {
-            match frame.into_data() {
-                Ok(data) if data.is_empty() => {}
-                Ok(data) => {
-                    if let Some(left) = &mut left {
-                        *left = left.checked_sub(data.len() as u64).ok_or_else(|| broken("longer than its length"))?;
-                    }
-                    self.send_data(framing, data).await?;
-                }
-                Err(frame) => trailers = frame.into_trailers().ok(),
-            }
-        }
-        if left.is_some_and(|left| left > 0) {
-            return Err(broken("shorter than its length"));
-        }
-        if framing == Framing::Chunked {
-            encode::last_chunk(&mut self.out, trailers.as_ref());
-        }
-        Ok(())
-    }
-
-    /// The next frame of an answer's body. Before it waits for one it sends what there is.
-    async fn next_frame<B>(&mut self, body: &mut B) -> io::Result<Option<Frame<Bytes>>>
-    where
-        B: Body<Data = Bytes> + Unpin,
-    {
-        if let Some(frame) = poll_fn(|cx| match Pin::new(&mut *body).poll_frame(cx) {
-            Poll::Ready(frame) => Poll::Ready(Some(frame)),
-            Poll::Pending => Poll::Ready(None),
-        })
-        .await
-        {
-            return frame.transpose().map_err(|_| broken("broken off"));
-        }
-        self.flush().await?;
-        let pipelined_bytes_max = self.limits.header_bytes;
-        poll_fn(|cx| {
-            if let Poll::Ready(frame) = Pin::new(&mut *body).poll_frame(cx) {
-                return Poll::Ready(frame.transpose().map_err(|_| broken("broken off")));
-            }
-            ready!(self.transport.poll_gone(cx, pipelined_bytes_max));
-            Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()))
-        })
-        .await
-    }
-
-    async fn send_data(&mut self, framing: Framing, data: Bytes) -> io::Result<()> {
-        let chunked = framing == Framing::Chunked;
-        if chunked {
-            encode::chunk_size(&mut self.out, data.len());
-        }
-        if data.len() <= COPY_BYTES_MAX {
-            self.out.extend_from_slice(&data);
-        } else {
-            self.write_out(data).await?;
-        }
-        if chunked {
-            self.out.extend_from_slice(b"\r\n");
-        }
-        if self.out.len() > GATHER_BYTES_MAX { self.flush().await } else { Ok(()) }
-    }
-
     /// Reads over what is left of the request's body, so that the next request can be found behind it, or closes.
     async fn end(&mut self, keep_alive: bool) -> Turn {
         let body_is_done = matches!(self.transport.inbound.borrow().body, Remaining::Nothing);
@@ -394,46 +241,6 @@ impl Connection {
         };
         let _ = timeout(LINGER, discard).await;
     }
-
-    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while !self.out.is_empty() {
-            match self.transport.stream.try_write(&self.out) {
-                Ok(written) => self.out.advance(written),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    ready!(self.transport.stream.poll_write_ready(cx))?;
-                }
-                Err(error) => return Poll::Ready(Err(error)),
-            }
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    /// Sends what was written.
-    async fn flush(&mut self) -> io::Result<()> {
-        self.write_out(Bytes::new()).await
-    }
-
-    /// Sends what was written and `data` behind it, without copying `data`.
-    async fn write_out(&mut self, mut data: Bytes) -> io::Result<()> {
-        while !(self.out.is_empty() && data.is_empty()) {
-            let stream = &self.transport.stream;
-            match stream.try_write_vectored(&[IoSlice::new(&self.out), IoSlice::new(&data)]) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(written) => {
-                    let of_out = written.min(self.out.len());
-                    self.out.advance(of_out);
-                    data.advance(written - of_out);
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    timeout(self.limits.idle, stream.writable()).await??;
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        // A connection that waits holds no buffer.
-        self.out = BytesMut::new();
-        Ok(())
-    }
 }
 
 /// Whether the client is still there and sent something.
@@ -460,8 +267,4 @@ fn wants_keep_alive(head: &Head) -> bool {
     let asks =
         |token| head.headers.get_all(http::header::CONNECTION).iter().any(|value| encode::has_token(value, token));
     !asks("close") && (head.version == Version::HTTP_11 || asks("keep-alive"))
-}
-
-fn broken(how: &'static str) -> io::Error {
-    io::Error::other(format!("the answer's body is {how}"))
 }

@@ -15,6 +15,8 @@ mod date;
 pub mod encode;
 pub mod framing;
 pub mod head;
+mod interim;
+mod send;
 #[cfg(test)]
 mod tests;
 mod transport;
@@ -24,8 +26,9 @@ use std::time::Duration;
 use bytes::Bytes;
 
 pub use self::body::{BodyError, RequestBody};
-pub use self::connection::{Interim, refuse, serve};
+pub use self::connection::{refuse, serve};
 pub use self::head::{Head, HeadError};
+pub use self::interim::Interim;
 
 /// A request as it comes off a connection.
 pub struct Request {

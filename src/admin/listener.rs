@@ -10,11 +10,11 @@ use http::{HeaderMap, Method, Response};
 use http_body_util::Full;
 use tokio::sync::{mpsc, oneshot};
 
-use super::render::{self, Asked, Refusal};
-use super::request_id::RequestIds;
-use super::unreadable;
-use crate::admin::{AdminState, Call, Reply, Surface, answer, reloaded};
+use super::{AdminState, Call, Reply, Surface, answer, reloaded};
 use crate::core::decision::Trace;
+use crate::fronts::render::{self, Asked, Refusal};
+use crate::fronts::request_id::RequestIds;
+use crate::fronts::unreadable;
 use crate::live::reload::{self, Reloaded};
 use crate::net::http1::{self, Head, Limits, Request, Service};
 use crate::worker::Connect;

@@ -1,0 +1,161 @@
+//! Sending answers, as they come and without copying what is large.
+
+use std::future::poll_fn;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes, BytesMut};
+use http::Response;
+use http_body::{Body, Frame};
+use tokio::time::timeout;
+
+use super::connection::Connection;
+use super::encode::{self, Exchange, Framing};
+
+/// Pieces of an answer's body up to this size are copied behind one another, so that they leave in one write.
+const COPY_BYTES_MAX: usize = 8 * 1024;
+/// What is gathered before it is written even though more is at hand.
+pub(super) const GATHER_BYTES_MAX: usize = 64 * 1024;
+
+impl Connection {
+    /// Sends an answer.
+    ///
+    /// # Errors
+    /// The client is gone or does not read, or the body broke off: then the connection must end without the answer
+    /// looking complete.
+    pub(super) async fn send<B>(&mut self, exchange: &Exchange, response: Response<B>) -> io::Result<()>
+    where
+        B: Body<Data = Bytes> + Unpin,
+    {
+        let (parts, mut body) = response.into_parts();
+        let length = if body.is_end_stream() { Some(0) } else { body.size_hint().exact() };
+        let framing = encode::framing(exchange, parts.status, length);
+        encode::head(&mut self.out, exchange, parts.status, &parts.headers, framing);
+        match self.send_body(framing, &mut body).await {
+            Ok(()) => self.flush().await,
+            Err(error) => {
+                // Without a length the end of the connection is the end of the body: only a reset tells them apart.
+                let _ = self.transport.stream.set_zero_linger();
+                Err(error)
+            }
+        }
+    }
+
+    async fn send_body<B>(&mut self, framing: Framing, body: &mut B) -> io::Result<()>
+    where
+        B: Body<Data = Bytes> + Unpin,
+    {
+        let mut left = match framing {
+            Framing::NoBody | Framing::Length(0) => return Ok(()),
+            Framing::Length(length) => Some(length),
+            Framing::Chunked | Framing::UntilClose => None,
+        };
+        let mut trailers = None;
+        // Read to its end, not only to its length: that is how the upstream's connection becomes free again.
+        while let Some(frame) = self.next_frame(body).await? {
+            match frame.into_data() {
+                Ok(data) if data.is_empty() => {}
+                Ok(data) => {
+                    if let Some(left) = &mut left {
+                        *left = left.checked_sub(data.len() as u64).ok_or_else(|| broken("longer than its length"))?;
+                    }
+                    self.send_data(framing, data).await?;
+                }
+                Err(frame) => trailers = frame.into_trailers().ok(),
+            }
+        }
+        if left.is_some_and(|left| left > 0) {
+            return Err(broken("shorter than its length"));
+        }
+        if framing == Framing::Chunked {
+            encode::last_chunk(&mut self.out, trailers.as_ref());
+        }
+        Ok(())
+    }
+
+    /// The next frame of an answer's body. Before it waits for one it sends what there is.
+    async fn next_frame<B>(&mut self, body: &mut B) -> io::Result<Option<Frame<Bytes>>>
+    where
+        B: Body<Data = Bytes> + Unpin,
+    {
+        if let Some(frame) = poll_fn(|cx| match Pin::new(&mut *body).poll_frame(cx) {
+            Poll::Ready(frame) => Poll::Ready(Some(frame)),
+            Poll::Pending => Poll::Ready(None),
+        })
+        .await
+        {
+            return frame.transpose().map_err(|_| broken("broken off"));
+        }
+        self.flush().await?;
+        let pipelined_bytes_max = self.limits.header_bytes;
+        poll_fn(|cx| {
+            if let Poll::Ready(frame) = Pin::new(&mut *body).poll_frame(cx) {
+                return Poll::Ready(frame.transpose().map_err(|_| broken("broken off")));
+            }
+            ready!(self.transport.poll_gone(cx, pipelined_bytes_max));
+            Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()))
+        })
+        .await
+    }
+
+    async fn send_data(&mut self, framing: Framing, data: Bytes) -> io::Result<()> {
+        let chunked = framing == Framing::Chunked;
+        if chunked {
+            encode::chunk_size(&mut self.out, data.len());
+        }
+        if data.len() <= COPY_BYTES_MAX {
+            self.out.extend_from_slice(&data);
+        } else {
+            self.write_out(data).await?;
+        }
+        if chunked {
+            self.out.extend_from_slice(b"\r\n");
+        }
+        if self.out.len() > GATHER_BYTES_MAX { self.flush().await } else { Ok(()) }
+    }
+
+    pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.out.is_empty() {
+            match self.transport.stream.try_write(&self.out) {
+                Ok(written) => self.out.advance(written),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    ready!(self.transport.stream.poll_write_ready(cx))?;
+                }
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Sends what was written.
+    async fn flush(&mut self) -> io::Result<()> {
+        self.write_out(Bytes::new()).await
+    }
+
+    /// Sends what was written and `data` behind it, without copying `data`.
+    async fn write_out(&mut self, mut data: Bytes) -> io::Result<()> {
+        while !(self.out.is_empty() && data.is_empty()) {
+            let stream = &self.transport.stream;
+            match stream.try_write_vectored(&[IoSlice::new(&self.out), IoSlice::new(&data)]) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => {
+                    let of_out = written.min(self.out.len());
+                    self.out.advance(of_out);
+                    data.advance(written - of_out);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    timeout(self.limits.idle, stream.writable()).await??;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        // A connection that waits holds no buffer.
+        self.out = BytesMut::new();
+        Ok(())
+    }
+}
+
+fn broken(how: &'static str) -> io::Error {
+    io::Error::other(format!("the answer's body is {how}"))
+}

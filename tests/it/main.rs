@@ -27,6 +27,7 @@ mod proxying;
 mod reload;
 mod routes;
 mod secrets;
+mod shadow;
 mod support;
 mod token_properties;
 mod tokens;

@@ -15,7 +15,8 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
 
 use crate::net::drain::Drain;
-use crate::net::http1::{self, Limits, Refusal, Service};
+use crate::net::http1;
+use crate::net::service::{Limits, Refusal, Service};
 
 /// How long to wait when the process has no file descriptor left for a connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);

@@ -16,7 +16,8 @@ use crate::fronts::render::{self, Asked, Refusal};
 use crate::fronts::request_id::RequestIds;
 use crate::fronts::unreadable;
 use crate::live::reload::{self, Reloaded};
-use crate::net::http1::{self, Head, Limits, Request, Service};
+use crate::net::head::Head;
+use crate::net::service::{self, Limits, Request, Service};
 use crate::worker::Connect;
 
 /// What a probe, Prometheus or an operator needs.
@@ -92,7 +93,7 @@ impl Service for AdminConnection {
         response.map(Full::new)
     }
 
-    fn refuse(&self, refusal: http1::Refusal, head: Option<&Head>) -> Response<Full<Bytes>> {
+    fn refuse(&self, refusal: service::Refusal, head: Option<&Head>) -> Response<Full<Bytes>> {
         let none = HeaderMap::new();
         let (method, headers) = head.map_or((&Method::GET, &none), |head| (&head.method, &head.headers));
         let request_id = self.ids.of(headers);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::header::{self, AsHeaderName, HOST};
 
 use super::*;
-use crate::config::{Endpoint as Address, HostHeader, HttpUpstream, Limits, Upstream, UpstreamKind};
+use crate::config::{Endpoint as Address, HostHeader, HttpUpstream, Limits, Scheme, Upstream, UpstreamKind};
 use crate::core::snapshot::{ErrorFormat, PathReading};
 use crate::fronts::fixture::snapshot;
 use crate::live::state::Generation;
@@ -35,11 +35,12 @@ fn state(admin_address: &str) -> AdminState {
 
 fn upstream() -> Upstream {
     let http = HttpUpstream {
-        endpoints: vec![Address { host: "10.0.0.1".into(), port: 80 }],
+        endpoints: vec![Address { scheme: Scheme::Http, host: "10.0.0.1".into(), port: 80 }],
         connect_timeout: Duration::from_secs(2),
         timeout: Duration::from_secs(30),
         host: HostHeader::Preserve,
         health_check: None,
+        tls: None,
     };
     Upstream { name: "users".into(), kind: UpstreamKind::Http(http), paths: PathReading::Folding }
 }

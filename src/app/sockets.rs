@@ -19,8 +19,9 @@ pub(super) struct Sockets {
 impl Sockets {
     pub(super) fn bind(config: &Config, workers: NonZeroUsize) -> anyhow::Result<Self> {
         let mut proxy: Vec<Vec<TcpListener>> = (0..workers.get()).map(|_| Vec::new()).collect();
-        for address in &config.listeners {
-            let sockets = listen::bind(*address, workers.get()).with_context(|| cannot_listen(*address))?;
+        for listener in &config.listeners {
+            let address = listener.address;
+            let sockets = listen::bind(address, workers.get()).with_context(|| cannot_listen(address))?;
             proxy.iter_mut().zip(sockets).for_each(|(worker, socket)| worker.push(socket));
         }
         Ok(Self { proxy, admin: bind_one(config.admin)?, health: bind_one(config.health)? })

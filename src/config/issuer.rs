@@ -1,6 +1,7 @@
 //! One issuer: whose tokens count, and for what.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use crate::core::keyset::{Algorithm, AlgorithmSet, Key, Keyset};
 use crate::core::snapshot::{Audiences, Issuer, Kinds, Mode, TokenTypes};
@@ -56,7 +57,8 @@ pub(super) fn decode(fields: &Fields<'_>, key_files: &mut KeyFiles<'_>, report: 
         iss: iss?,
         audiences: audiences?,
         algorithms,
-        keys: check_keys(keys?, algorithms, fields, report),
+        keys: Arc::new(check_keys(keys?, algorithms, fields, report)),
+        keys_are_fetched: false,
         clients,
         tenants,
         fixed_tenant,

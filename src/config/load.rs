@@ -21,7 +21,10 @@ use super::report::Report;
 use super::requirement::Names;
 use super::source::{BYTES_MAX, Place, Source};
 use super::yaml::{self, Node};
-use super::{Config, answers, identity, issuers, keys, limits, listeners, resource, roles, routes, scalar, upstreams};
+use super::{
+    Config, KeySource, Listener, answers, identity, issuers, keys, limits, listeners, resource, roles, routes, scalar,
+    upstreams,
+};
 
 const WORKERS_MAX: usize = 1024;
 
@@ -105,11 +108,11 @@ fn decode(root: &Node<'_>, base: &Path, report: &mut Report<'_>) -> Option<Confi
     let snapshot = Snapshot {
         number: 1,
         mode: mode(&file, report),
-        routes: table,
+        routes: table.into(),
         issuers: Issuers::new(issuers.all),
-        scopes,
-        role_names,
-        roles: role_definitions,
+        scopes: scopes.into(),
+        role_names: role_names.into(),
+        roles: role_definitions.into(),
         identity,
         upstreams: upstreams.all.iter().map(policy).collect(),
         errors: answers::errors(&file, report),
@@ -120,13 +123,15 @@ fn decode(root: &Node<'_>, base: &Path, report: &mut Report<'_>) -> Option<Confi
         body_bytes_max: limits.body_bytes_max,
     };
     Some(Config {
-        listeners: addresses.listeners,
+        listeners: addresses.listeners.into_iter().map(|address| Listener { address, tls: None }).collect(),
         admin: addresses.admin,
         health: addresses.health,
         workers: workers(&file, report),
         upstreams: upstreams.all,
         limits: limits.connections,
         telemetry,
+        key_sources: snapshot.issuers.iter().map(|_| KeySource::File).collect(),
+        state_dir: None,
         snapshot,
         warnings: Vec::new(),
         hash: String::new(),

@@ -32,6 +32,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::core::snapshot::{PathReading, Snapshot};
+use crate::net::tls::{ClientTls, ServerTls};
 use crate::telemetry::Format;
 use crate::telemetry::access_log::Destination;
 
@@ -44,7 +45,7 @@ pub use source::Position;
 #[derive(Debug)]
 pub struct Config {
     /// Where requests come in; at least one.
-    pub listeners: Vec<SocketAddr>,
+    pub listeners: Vec<Listener>,
     /// The admin listener.
     pub admin: Option<SocketAddr>,
     /// The listener for health and metrics only.
@@ -57,14 +58,47 @@ pub struct Config {
     pub limits: Limits,
     /// Logs.
     pub telemetry: Telemetry,
-    /// What decisions are made from.
+    /// What decisions are made from. Issuers whose keys are fetched have none in it as yet.
     pub snapshot: Snapshot,
+    /// Where each issuer's keys come from, in the order of the snapshot's issuers.
+    pub key_sources: Vec<KeySource>,
+    /// Where the last good keys are kept for a start while an issuer is down.
+    pub state_dir: Option<PathBuf>,
     /// Choices that open something, and other things worth a look.
     pub warnings: Vec<String>,
     /// SHA-256 of the file, in hex.
     pub hash: String,
     /// Every file that was read because the configuration names it.
     pub files: Vec<PathBuf>,
+}
+
+/// One entry of `listeners`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listener {
+    /// Where it listens. Only a start can change it.
+    pub address: SocketAddr,
+    /// What it shows its clients. A reload can change it.
+    pub tls: Option<ServerTls>,
+}
+
+/// Where an issuer's keys come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeySource {
+    /// `jwks_file`: they are in the snapshot.
+    File,
+    /// The network.
+    Fetched(KeyFetch),
+}
+
+/// `issuers[].keys`, where they are fetched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyFetch {
+    /// `jwks_uri`; `None` is discovery: the issuer's metadata says it (OpenID Connect Discovery 1.0, then RFC 8414).
+    pub jwks_uri: Option<http::Uri>,
+    /// Longest time between two fetches.
+    pub refresh: Duration,
+    /// How long the last good keys serve when fetching fails.
+    pub max_stale: Duration,
 }
 
 /// One entry of `upstreams`.
@@ -87,7 +121,7 @@ pub enum UpstreamKind {
     Http(HttpUpstream),
 }
 
-/// A backend that speaks HTTP/1.1.
+/// A backend that speaks HTTP.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpUpstream {
     /// At least one.
@@ -100,11 +134,26 @@ pub struct HttpUpstream {
     pub host: HostHeader,
     /// Active health check.
     pub health_check: Option<HealthCheck>,
+    /// What its endpoints are shown, if any of them is `https`.
+    pub tls: Option<ClientTls>,
+}
+
+/// What is spoken with an endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Scheme {
+    /// HTTP/1.1.
+    Http,
+    /// HTTP/2 without TLS, by prior knowledge (RFC 9113 section 3.3).
+    H2c,
+    /// HTTP/2 or HTTP/1.1 over TLS, as ALPN settles it.
+    Https,
 }
 
 /// One URL of an upstream.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Endpoint {
+    /// What is spoken with it.
+    pub scheme: Scheme,
     /// Name or address, IPv6 without brackets.
     pub host: Box<str>,
     /// Port.

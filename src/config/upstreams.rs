@@ -13,7 +13,7 @@ use super::report::Report;
 use super::scalar::{self, Flaw};
 use super::source::Place;
 use super::yaml::{Entry, Node};
-use super::{Endpoint, HealthCheck, HostHeader, HttpUpstream, Upstream, UpstreamKind, keys, words};
+use super::{Endpoint, HealthCheck, HostHeader, HttpUpstream, Scheme, Upstream, UpstreamKind, keys, words};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -120,6 +120,7 @@ fn http(fields: &Fields<'_>, report: &mut Report<'_>) -> Option<HttpUpstream> {
         timeout: timeout.unwrap_or(TIMEOUT),
         host: host.unwrap_or_default(),
         health_check,
+        tls: None,
     })
 }
 
@@ -170,7 +171,7 @@ fn endpoint(text: &str) -> Result<Endpoint, Flaw> {
             Ok(port) => port,
         },
     };
-    Ok(Endpoint { host: host.to_ascii_lowercase().into(), port })
+    Ok(Endpoint { scheme: Scheme::Http, host: host.to_ascii_lowercase().into(), port })
 }
 
 /// The host, without the brackets of an IPv6 address, and the port.
@@ -201,7 +202,7 @@ mod tests {
             ("http://[::1]:81", "::1", 81),
             ("http://[::1]", "::1", 80),
         ] {
-            assert_eq!(endpoint(text), Ok(Endpoint { host: host.into(), port }), "{text}");
+            assert_eq!(endpoint(text), Ok(Endpoint { scheme: Scheme::Http, host: host.into(), port }), "{text}");
         }
         for odd in [
             "",

@@ -1,6 +1,7 @@
 //! All that a decision needs, in one immutable value. A reload builds a new one and swaps it whole.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Method};
@@ -10,23 +11,23 @@ use super::keyset::{AlgorithmSet, Keyset};
 use super::route::RouteTable;
 use super::scope::{NameId, Role, Vocabulary};
 
-/// One validated set of configuration and keys.
-#[derive(Debug)]
+/// One validated set of configuration and keys. What is large in it is shared by those that differ only in keys.
+#[derive(Debug, Clone)]
 pub struct Snapshot {
     /// Grows by one with each swap. What was remembered under another number has to be worked out again.
     pub number: u64,
     /// `mode` of the whole file.
     pub mode: Mode,
     /// Which route a request takes.
-    pub routes: RouteTable,
+    pub routes: Arc<RouteTable>,
     /// Who signs tokens.
     pub issuers: Issuers,
     /// Scopes that routes and roles mention.
-    pub scopes: Vocabulary,
+    pub scopes: Arc<Vocabulary>,
     /// Roles that routes and the `roles` section mention.
-    pub role_names: Vocabulary,
+    pub role_names: Arc<Vocabulary>,
     /// What each declared role stands for.
-    pub roles: HashMap<Box<str>, Role>,
+    pub roles: Arc<HashMap<Box<str>, Role>>,
     /// What the backend is told.
     pub identity: Identity,
     /// Names of the upstreams, by [`UpstreamId`].
@@ -83,9 +84,9 @@ pub enum PathReading {
 }
 
 /// The trusted issuers.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Issuers {
-    all: Vec<Issuer>,
+    all: Vec<Arc<Issuer>>,
     by_iss: HashMap<Box<str>, IssuerId>,
     without_iss: Option<IssuerId>,
 }
@@ -98,7 +99,17 @@ impl Issuers {
         let ids = || (0u16..).map(IssuerId);
         let by_iss = all.iter().zip(ids()).map(|(issuer, id)| (issuer.iss.clone(), id)).collect();
         let without_iss = all.iter().zip(ids()).find(|(issuer, _)| !issuer.require_iss).map(|(_, id)| id);
-        Self { all, by_iss, without_iss }
+        Self { all: all.into_iter().map(Arc::new).collect(), by_iss, without_iss }
+    }
+
+    /// The same issuers, one of them with other keys.
+    #[must_use]
+    pub fn with_keys(&self, id: IssuerId, keys: Arc<Keyset>) -> Self {
+        let mut next = self.clone();
+        if let Some(issuer) = next.all.get_mut(usize::from(id.0)) {
+            *issuer = Arc::new(Issuer { keys, ..Issuer::clone(issuer) });
+        }
+        next
     }
 
     /// The issuer of a token with this `iss`, compared exactly (RFC 7519 section 4.1.1, RFC 9068 section 4).
@@ -113,17 +124,17 @@ impl Issuers {
     /// The issuer behind an id of this snapshot.
     #[must_use]
     pub fn get(&self, id: IssuerId) -> Option<&Issuer> {
-        self.all.get(usize::from(id.0))
+        self.all.get(usize::from(id.0)).map(|issuer| &**issuer)
     }
 
     /// All of them, in the order of the configuration.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &Issuer> {
-        self.all.iter()
+        self.all.iter().map(|issuer| &**issuer)
     }
 }
 
 /// One entry of `issuers`.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Issuer {
     /// Its name in the configuration.
     pub name: Box<str>,
@@ -133,8 +144,10 @@ pub struct Issuer {
     pub audiences: Audiences,
     /// Which algorithms are accepted.
     pub algorithms: AlgorithmSet,
-    /// Its public keys.
-    pub keys: Keyset,
+    /// Its public keys; none while they could not be fetched.
+    pub keys: Arc<Keyset>,
+    /// Whether its keys are fetched, so that a `kid` which is not among them may be one that came since.
+    pub keys_are_fetched: bool,
     /// The only clients it may speak for; `None` is all.
     pub clients: Option<HashSet<Box<str>>>,
     /// The only tenants it may speak for; `None` is all.
@@ -358,6 +371,12 @@ pub struct Cors {
 }
 
 impl Snapshot {
+    /// The next snapshot: the same configuration, and other keys for one of its issuers.
+    #[must_use]
+    pub fn with_keys(&self, issuer: IssuerId, keys: Arc<Keyset>) -> Self {
+        Self { number: self.number + 1, issuers: self.issuers.with_keys(issuer, keys), ..self.clone() }
+    }
+
     /// The mode that a route is under: the file's shadow mode covers every route.
     #[must_use]
     pub fn mode_of(&self, route: &Route) -> Mode {

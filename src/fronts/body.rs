@@ -12,7 +12,7 @@ use http_body::{Body, Frame, SizeHint};
 use super::record::Record;
 use super::serving::Serving;
 use crate::core::rejection::{Reason, Rejection};
-use crate::net::http1::{BodyError, RequestBody};
+use crate::net::service::{Answer, BodyError, RequestBody};
 use crate::upstream::ResponseBody;
 
 /// How far a client's body came, seen from both sides.
@@ -121,6 +121,8 @@ impl AnswerBody {
         Self { kind: Kind::Upstream(body), record }
     }
 }
+
+impl Answer for AnswerBody {}
 
 impl Body for AnswerBody {
     type Data = Bytes;

@@ -1,6 +1,5 @@
 //! A snapshot for tests, made by hand: one issuer with a scope prefix, no route.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use http::HeaderValue;
@@ -8,9 +7,7 @@ use serde_json::json;
 
 use crate::core::claims::Principal;
 use crate::core::decision::Trace;
-use crate::core::keyset::Keyset;
 use crate::core::route::{Match, Methods, Pattern, RouteTable};
-use crate::core::scope::Vocabulary;
 use crate::core::snapshot::{
     Audiences, Authorization, ClaimNames, ClaimRef, Cors, ErrorFormat, ErrorStyle, Identity, Issuer, Issuers, Kinds,
     Mode, PathReading, Requirement, Resource, Route, Snapshot, TokenRequirement, TokenTypes, UpstreamId,
@@ -22,11 +19,11 @@ pub(crate) fn snapshot(format: ErrorFormat) -> Snapshot {
     Snapshot {
         number: 1,
         mode: Mode::Enforce,
-        routes: RouteTable::default(),
+        routes: Arc::default(),
         issuers: Issuers::new(vec![issuer()]),
-        scopes: Vocabulary::default(),
-        role_names: Vocabulary::default(),
-        roles: HashMap::new(),
+        scopes: Arc::default(),
+        role_names: Arc::default(),
+        roles: Arc::default(),
         identity: Identity { tenant: None, headers: Box::default(), authorization: Authorization::Forward },
         upstreams: Box::default(),
         errors: ErrorStyle { format, realm: "api".into() },
@@ -45,7 +42,8 @@ fn issuer() -> Issuer {
         iss: "https://auth.example.com".into(),
         audiences: Audiences::Any,
         algorithms: Default::default(),
-        keys: Keyset::default(),
+        keys: Arc::default(),
+        keys_are_fetched: false,
         clients: None,
         tenants: None,
         fixed_tenant: None,
@@ -86,8 +84,8 @@ pub(crate) fn cors(origins: Option<&[&str]>) -> Cors {
 /// A requirement of these scopes and roles, whose names the snapshot gets to know.
 pub(crate) fn requirement(snapshot: &mut Snapshot, scopes: &[&str], roles: &[&str]) -> TokenRequirement {
     TokenRequirement {
-        scopes: scopes.iter().map(|name| snapshot.scopes.intern(name)).collect(),
-        roles: roles.iter().map(|name| snapshot.role_names.intern(name)).collect(),
+        scopes: scopes.iter().map(|name| Arc::make_mut(&mut snapshot.scopes).intern(name)).collect(),
+        roles: roles.iter().map(|name| Arc::make_mut(&mut snapshot.role_names).intern(name)).collect(),
         ..TokenRequirement::default()
     }
 }
@@ -106,7 +104,7 @@ pub(crate) fn with_route(snapshot: &mut Snapshot, requirement: Requirement) {
         mode: Mode::Enforce,
     };
     snapshot.upstreams = [UpstreamPolicy { name: "users".into(), paths: PathReading::Folding }].into();
-    snapshot.routes = RouteTable::build(vec![(matcher, route)]).unwrap();
+    snapshot.routes = RouteTable::build(vec![(matcher, route)]).unwrap().into();
 }
 
 /// The trace of a valid token that was granted these scopes and roles, whatever they are.

@@ -10,7 +10,8 @@ pub mod request_id;
 pub mod serving;
 
 use crate::core::rejection::{Reason, Rejection};
-use crate::net::http1::{HeadError, Refusal};
+use crate::net::head::HeadError;
+use crate::net::service::Refusal;
 
 /// Why there was no request to ask the core about.
 pub(crate) fn unreadable(refusal: Refusal) -> Rejection {

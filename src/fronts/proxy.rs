@@ -22,7 +22,9 @@ use crate::core::rejection::{Reason, Rejection};
 use crate::core::{Facts, decide};
 use crate::live::memo::TokenMemo;
 use crate::live::state::Live;
-use crate::net::http1::{self, Head, Interim, Request, RequestBody, Service};
+use crate::net::head::Head;
+use crate::net::interim::Interim;
+use crate::net::service::{self, Request, RequestBody, Service};
 use crate::telemetry::access_log::WorkerLog;
 use crate::telemetry::metrics::{Metrics, OpenConnection, WorkerMetrics};
 use crate::upstream::headers::{Caller, ClientFacts, Scheme, address_value};
@@ -84,10 +86,10 @@ impl Proxy {
 impl Connect for Proxy {
     type Service = ProxyConnection;
 
-    fn limits(&self) -> http1::Limits {
+    fn limits(&self) -> service::Limits {
         let serving = self.0.serving();
         let limits = &serving.generation().limits;
-        http1::Limits { header_bytes: limits.header_bytes, request_head: limits.request_head, idle: limits.idle }
+        service::Limits { header_bytes: limits.header_bytes, request_head: limits.request_head, idle: limits.idle }
     }
 
     fn connect(&self, peer: SocketAddr, _local: SocketAddr) -> ProxyConnection {
@@ -138,7 +140,7 @@ impl Service for ProxyConnection {
         }
     }
 
-    fn refuse(&self, refusal: http1::Refusal, head: Option<&Head>) -> Response<AnswerBody> {
+    fn refuse(&self, refusal: service::Refusal, head: Option<&Head>) -> Response<AnswerBody> {
         let (record, shown) = match head {
             Some(head) => (Record::new(&self.worker, self.peer, head), shown_in_answers(&head.headers)),
             None => (Record::unreadable(&self.worker, self.peer), HeaderMap::new()),

@@ -16,7 +16,7 @@ use crate::core::head;
 use crate::core::rejection::Rejection;
 use crate::core::snapshot::{Mode, Snapshot, UpstreamId};
 use crate::core::time::UnixSeconds;
-use crate::net::http1::Head;
+use crate::net::head::Head;
 use crate::telemetry::access_log::{Entry, Upstream, loggable_path};
 use crate::telemetry::metrics::{Finished, RouteRef, UpstreamRef, Verdict};
 

@@ -46,7 +46,7 @@ impl Fixed {
     #[must_use]
     pub fn of(config: &Config) -> Self {
         Self {
-            listeners: config.listeners.clone(),
+            listeners: config.listeners.iter().map(|listener| listener.address).collect(),
             admin: config.admin,
             health: config.health,
             workers: config.workers,

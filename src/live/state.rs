@@ -5,7 +5,8 @@ use std::sync::Arc;
 use arc_swap::{ArcSwap, Guard};
 
 use crate::config::{Config, Limits, Upstream};
-use crate::core::snapshot::Snapshot;
+use crate::core::keyset::Keyset;
+use crate::core::snapshot::{IssuerId, Snapshot};
 use crate::upstream::Health;
 
 /// One configuration and what belongs to it. Immutable: a request that began under it ends under it.
@@ -27,6 +28,17 @@ impl Generation {
     pub fn first(config: Config) -> Self {
         let health = Health::new(&config.upstreams);
         Self { snapshot: Arc::new(config.snapshot), upstreams: config.upstreams, health, limits: config.limits }
+    }
+
+    /// The one after this: the same configuration, and other keys for one of its issuers.
+    #[must_use]
+    pub fn with_keys(&self, issuer: IssuerId, keys: Arc<Keyset>) -> Self {
+        Self {
+            snapshot: Arc::new(self.snapshot.with_keys(issuer, keys)),
+            upstreams: self.upstreams.clone(),
+            health: Arc::clone(&self.health),
+            limits: self.limits.clone(),
+        }
     }
 
     /// The one after this. What is known of backends that are still the same is kept.

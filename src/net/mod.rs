@@ -1,5 +1,10 @@
 //! Sockets and protocols: what turns bytes into requests and answers into bytes.
 
 pub mod drain;
+pub mod head;
 pub mod http1;
+pub mod interim;
 pub mod listen;
+pub mod service;
+pub mod tls;
+pub mod tunnel;

@@ -1,5 +1,7 @@
 //! What clients see of each reason, in each format.
 
+use std::sync::Arc;
+
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_MAX_AGE,
     ORIGIN, VARY,
@@ -73,7 +75,8 @@ fn envelope_tells_the_scopes_as_the_client_knows_them() {
 fn what_is_required_is_what_the_route_of_the_trace_says() {
     let mut snapshot = snapshot(ErrorFormat::Envelope);
     let mut required = requirement(&mut snapshot, &["users:read"], &[]);
-    required.any_scope = [snapshot.scopes.intern("a"), snapshot.scopes.intern("b")].into();
+    required.any_scope =
+        [Arc::make_mut(&mut snapshot.scopes).intern("a"), Arc::make_mut(&mut snapshot.scopes).intern("b")].into();
     with_route(&mut snapshot, Requirement::Token(required));
     let trace = Trace { route: Some(RouteId(0)), ..authenticated(&snapshot, &["users:read"], &[]) };
     let rejected = Rejection::new(Reason::ScopeMissing, "");

@@ -1,7 +1,6 @@
 //! A request's body, read from the connection as it is asked for.
 
 use std::fmt;
-use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -9,15 +8,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
-use http_body::{Body, Frame, SizeHint};
+use http_body::{Body as _, Frame, SizeHint};
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::chunked::Decoded;
-use super::interim::Interim;
 use super::transport::{Inbound, Remaining, Transport};
+use crate::net::interim::Interim;
+use crate::net::service::BodyError;
 
-/// The body of a request.
-pub struct RequestBody {
+/// The body of an HTTP/1.1 request.
+pub struct Body {
     transport: Rc<Transport>,
     interim: Interim,
     generation: u64,
@@ -26,24 +26,7 @@ pub struct RequestBody {
     deadline: Option<Pin<Box<Sleep>>>,
 }
 
-/// Why a body did not come to its end.
-#[derive(Debug, thiserror::Error)]
-pub enum BodyError {
-    /// The framing is broken. The text is for the operator.
-    #[error("the request body is not well formed: {0}")]
-    Malformed(&'static str),
-    /// The client closed the connection, or the answer was complete before the body was.
-    #[error("the request body broke off")]
-    Incomplete,
-    /// Nothing came for `limits.idle`.
-    #[error("the request body stopped arriving")]
-    Idle,
-    /// The connection failed.
-    #[error("the request body could not be read")]
-    Io(#[from] io::Error),
-}
-
-impl RequestBody {
+impl Body {
     pub(super) fn new(transport: Rc<Transport>, interim: Interim, idle: Duration) -> Self {
         let generation = transport.inbound.borrow().generation;
         Self { transport, interim, generation, idle, deadline: None }
@@ -130,7 +113,7 @@ impl Inbound {
     }
 }
 
-impl Body for RequestBody {
+impl http_body::Body for Body {
     type Data = Bytes;
     type Error = BodyError;
 
@@ -171,8 +154,8 @@ impl Body for RequestBody {
     }
 }
 
-impl fmt::Debug for RequestBody {
+impl fmt::Debug for Body {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RequestBody").field("size_hint", &self.size_hint()).finish_non_exhaustive()
+        f.debug_struct("Body").field("size_hint", &self.size_hint()).finish_non_exhaustive()
     }
 }

@@ -10,20 +10,21 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http::header::EXPECT;
 use http::{Method, Version};
-use http_body::Body;
+use http_body::Body as _;
 use tokio::net::TcpStream;
 use tokio::task::consume_budget;
 use tokio::time::timeout;
 
-use super::body::RequestBody;
+use super::body::Body;
 use super::encode::{self, Exchange};
 use super::framing;
-use super::head::{self, Head, HeadError, Scan};
-use super::interim::Interim;
+use super::head::{self, Scan};
 use super::send::GATHER_BYTES_MAX;
 use super::transport::{Remaining, Transport};
-use super::{Limits, Refusal, Request, Service};
 use crate::net::drain::Drain;
+use crate::net::head::{Head, HeadError};
+use crate::net::interim::Interim;
+use crate::net::service::{Limits, Refusal, Request, RequestBody, Service};
 
 /// How much of a body that nobody wants is read over to keep the connection.
 const DISCARD_BYTES_MAX: usize = 256 * 1024;
@@ -85,8 +86,8 @@ impl Connection {
             Ok(exchange) => exchange,
             Err(error) => return self.refuse(service, Refusal::Head(error), Some(&head)).await,
         };
-        let body = RequestBody::new(Rc::clone(&self.transport), self.interim.clone(), self.limits.idle);
-        let request = Request { head, body, interim: self.interim.clone() };
+        let body = Body::new(Rc::clone(&self.transport), self.interim.clone(), self.limits.idle);
+        let request = Request { head, body: RequestBody::Http1(body), interim: self.interim.clone() };
         let Some(response) = self.answer(&exchange, service.call(request)).await else { return Turn::Over };
         exchange.keep_alive &= !drain.is_started() && !encode::asks_to_close(response.headers()) && self.is_readable();
         if self.send(&exchange, response).await.is_err() {
@@ -193,7 +194,7 @@ impl Connection {
     async fn discard_body(&mut self) -> bool {
         // Whoever still holds the body must not read on.
         self.transport.inbound.borrow_mut().generation += 1;
-        let mut body = RequestBody::new(Rc::clone(&self.transport), self.interim.clone(), LINGER);
+        let mut body = Body::new(Rc::clone(&self.transport), self.interim.clone(), LINGER);
         let mut left = DISCARD_BYTES_MAX;
         let discard = async {
             loop {

@@ -6,65 +6,16 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 use memchr::memchr;
 
+pub use crate::net::head::{Head, HeadError};
+
 /// Most header fields in a request.
 pub const HEADERS_MAX: usize = 128;
-
-/// Request line and header fields. Has no `Debug`: the fields hold the token, and the target the query.
-#[derive(Clone)]
-pub struct Head {
-    /// The method.
-    pub method: Method,
-    /// The version, 1.0 or 1.1.
-    pub version: Version,
-    /// The fields.
-    pub headers: HeaderMap,
-    target: Bytes,
-}
-
-/// Why a head is refused. The texts are for the operator.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum HeadError {
-    /// Not the syntax of RFC 9112.
-    #[error("{0}")]
-    Malformed(&'static str),
-    /// Longer than allowed, in bytes or in fields.
-    #[error("the request head is longer than limits.header_bytes, or has too many fields")]
-    TooLarge,
-}
 
 /// Where a search for the end of a head has come to, so that no byte is looked at twice however slowly they arrive.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Scan {
     line_start: usize,
     seen: usize,
-}
-
-impl Head {
-    /// The request target, byte for byte.
-    #[must_use]
-    pub fn target(&self) -> &str {
-        // Made from a `str` in `parse`; an empty target is refused everywhere.
-        std::str::from_utf8(&self.target).unwrap_or_default()
-    }
-
-    /// Whether there is as much `Host` as there has to be (RFC 9112 section 3.2), whatever the target is and whatever two
-    /// of them say.
-    ///
-    /// # Errors
-    /// [`HeadError::Malformed`] for none in HTTP/1.1 and for more than one.
-    pub fn check_host(&self) -> Result<(), HeadError> {
-        match self.headers.get_all(http::header::HOST).iter().count() {
-            0 if self.version == Version::HTTP_11 => Err(HeadError::Malformed("an HTTP/1.1 request without Host")),
-            0 | 1 => Ok(()),
-            _ => Err(HeadError::Malformed("more than one Host")),
-        }
-    }
-
-    /// The request target's bytes, shared.
-    #[must_use]
-    pub fn target_bytes(&self) -> &Bytes {
-        &self.target
-    }
 }
 
 impl Scan {
@@ -116,12 +67,8 @@ pub fn parse(bytes: &Bytes) -> Result<Head, HeadError> {
     };
     let version = if minor == 1 { Version::HTTP_11 } else { Version::HTTP_10 };
     let headers = fields_of(bytes, request.headers)?;
-    Ok(Head {
-        method: Method::from_bytes(method.as_bytes()).map_err(|_| HeadError::Malformed("the method is no token"))?,
-        target: bytes.slice_ref(target.as_bytes()),
-        version,
-        headers,
-    })
+    let method = Method::from_bytes(method.as_bytes()).map_err(|_| HeadError::Malformed("the method is no token"))?;
+    Head::new(method, bytes.slice_ref(target.as_bytes()), version, headers)
 }
 
 /// The fields, their values sharing the head's bytes.

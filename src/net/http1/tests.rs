@@ -13,8 +13,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::Notify;
 
-use super::{Limits, Refusal, Request, Service, serve};
+use super::serve;
 use crate::net::drain::Drain;
+use crate::net::head::Head;
+use crate::net::service::{Limits, Refusal, Request, Service};
 
 const LIMITS: Limits =
     Limits { header_bytes: 1024, request_head: Duration::from_secs(5), idle: Duration::from_secs(5) };
@@ -66,7 +68,7 @@ impl Service for Tell {
         }
     }
 
-    fn refuse(&self, refusal: Refusal, _: Option<&super::Head>) -> Response<Full<Bytes>> {
+    fn refuse(&self, refusal: Refusal, _: Option<&Head>) -> Response<Full<Bytes>> {
         let mut response = Response::new(Full::from(format!("{refusal:?}")));
         *response.status_mut() = StatusCode::BAD_REQUEST;
         response

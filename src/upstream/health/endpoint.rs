@@ -228,9 +228,10 @@ fn unix_ms() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Scheme;
 
     fn endpoint(host: &str) -> EndpointHealth {
-        EndpointHealth::new(&Endpoint { host: host.into(), port: 8080 }, Instant::now())
+        EndpointHealth::new(&Endpoint { scheme: Scheme::Http, host: host.into(), port: 8080 }, Instant::now())
     }
 
     #[test]
@@ -299,7 +300,7 @@ mod tests {
 
     #[test]
     fn an_authority_has_brackets_and_a_port_where_needed() {
-        let authority = |host: &str, port| authority(&Endpoint { host: host.into(), port });
+        let authority = |host: &str, port| authority(&Endpoint { scheme: Scheme::Http, host: host.into(), port });
         assert_eq!(&*authority("a", 80), "a");
         assert_eq!(&*authority("a", 81), "a:81");
         assert_eq!(&*authority("::1", 3000), "[::1]:3000");

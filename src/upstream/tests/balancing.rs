@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::harness::*;
-use crate::config::{Endpoint, HealthCheck};
+use crate::config::{Endpoint, HealthCheck, Scheme};
 use crate::upstream::{Failure, check_forever};
 
 #[test]
@@ -108,7 +108,8 @@ fn a_name_is_looked_up_in_the_background() {
     worker(async {
         let backend = Backend::counting().await;
         let mut config = upstream(&[]);
-        config.endpoints = vec![Endpoint { host: "localhost".into(), port: backend.address.port() }];
+        config.endpoints =
+            vec![Endpoint { scheme: Scheme::Http, host: "localhost".into(), port: backend.address.port() }];
         let worker = Worker::new(config);
         let checking = tokio::task::spawn_local(check_forever(worker.config.clone(), Arc::clone(&worker.health)));
         assert_eq!(worker.get().await.unwrap(), "1");
@@ -120,7 +121,7 @@ fn a_name_is_looked_up_in_the_background() {
 fn a_name_that_nobody_looks_up_is_a_connect_error() {
     worker(async {
         let mut config = upstream(&[]);
-        config.endpoints = vec![Endpoint { host: "backend.invalid".into(), port: 80 }];
+        config.endpoints = vec![Endpoint { scheme: Scheme::Http, host: "backend.invalid".into(), port: 80 }];
         config.connect_timeout = Duration::from_millis(20);
         let error = Worker::new(config).get().await.unwrap_err();
         assert_eq!(error.kind(), crate::upstream::UpstreamErrorKind::Connect);
@@ -132,7 +133,7 @@ fn connections_to_addresses_that_are_gone_are_not_used_again_and_dead_ones_are_p
     worker(async {
         let (old, new) = (Backend::counting().await, Backend::counting().await);
         let mut config = upstream(&[]);
-        config.endpoints = vec![Endpoint { host: "backend.internal".into(), port: 80 }];
+        config.endpoints = vec![Endpoint { scheme: Scheme::Http, host: "backend.internal".into(), port: 80 }];
         let worker = Worker::new(config);
         let endpoint = &worker.health.upstreams().next().unwrap().endpoints()[0];
         endpoint.set_addresses(vec![old.address]);

@@ -19,7 +19,7 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use crate::config::{Endpoint, HostHeader, HttpUpstream, Upstream, UpstreamKind};
+use crate::config::{Endpoint, HostHeader, HttpUpstream, Scheme, Upstream, UpstreamKind};
 use crate::core::decision::Permit;
 use crate::core::snapshot::{PathReading, UpstreamId};
 use crate::upstream::{BoxError, Health, ResponseBody, UpstreamError, Upstreams};
@@ -171,13 +171,18 @@ pub(super) async fn refusing() -> SocketAddr {
 
 /// An upstream at `addresses`.
 pub(super) fn upstream(addresses: &[SocketAddr]) -> HttpUpstream {
-    let endpoint = |address: &SocketAddr| Endpoint { host: address.ip().to_string().into(), port: address.port() };
+    let endpoint = |address: &SocketAddr| Endpoint {
+        scheme: Scheme::Http,
+        host: address.ip().to_string().into(),
+        port: address.port(),
+    };
     HttpUpstream {
         endpoints: addresses.iter().map(endpoint).collect(),
         connect_timeout: Duration::from_secs(2),
         timeout: Duration::from_secs(10),
         host: HostHeader::Preserve,
         health_check: None,
+        tls: None,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Snapshots built by hand, for tests of what is behind the configuration.
 
-use std::collections::HashMap;
+use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue, Method};
 use sidegate::core::claims::Principal;
@@ -8,8 +8,7 @@ use sidegate::core::decision::Trace;
 use sidegate::core::head::RequestHead;
 use sidegate::core::keyset::{AlgorithmSet, Keyset};
 use sidegate::core::rejection::Rejection;
-use sidegate::core::route::RouteTable;
-use sidegate::core::scope::{Role, Vocabulary};
+use sidegate::core::scope::Role;
 use sidegate::core::snapshot::{
     Audiences, Authorization, ClaimNames, ClaimRef, ErrorFormat, ErrorStyle, Identity, IdentitySource, Issuer, Issuers,
     Kinds, Mode, Snapshot, TenantHeader, TokenRequirement, TokenTypes,
@@ -24,7 +23,8 @@ pub(crate) fn issuer(name: &str, iss: &str, jwks: &str) -> Issuer {
         iss: iss.into(),
         audiences: Audiences::OneOf(["https://api.test".into()].into()),
         algorithms: AlgorithmSet::default(),
-        keys: Keyset::parse(jwks.as_bytes()).unwrap(),
+        keys: Keyset::parse(jwks.as_bytes()).unwrap().into(),
+        keys_are_fetched: false,
         clients: None,
         tenants: None,
         fixed_tenant: None,
@@ -50,11 +50,11 @@ pub(crate) fn snapshot(issuers: Vec<Issuer>) -> Snapshot {
     Snapshot {
         number: 1,
         mode: Mode::Enforce,
-        routes: RouteTable::default(),
+        routes: Arc::default(),
         issuers: Issuers::new(issuers),
-        scopes: Vocabulary::default(),
-        role_names: Vocabulary::default(),
-        roles: HashMap::new(),
+        scopes: Arc::default(),
+        role_names: Arc::default(),
+        roles: Arc::default(),
         identity: Identity {
             tenant: Some(TenantHeader {
                 header: HeaderName::from_static("x-tenant-id"),
@@ -77,18 +77,18 @@ pub(crate) fn snapshot(issuers: Vec<Issuer>) -> Snapshot {
 /// Adds a role with the roles and scopes that it stands for.
 pub(crate) fn declare_role(snapshot: &mut Snapshot, name: &str, includes: &[&str], scopes: &[&str]) {
     let boxed = |names: &[&str]| names.iter().map(|name| Box::from(*name)).collect();
-    snapshot.roles.insert(name.into(), Role { includes: boxed(includes), scopes: boxed(scopes) });
+    Arc::make_mut(&mut snapshot.roles).insert(name.into(), Role { includes: boxed(includes), scopes: boxed(scopes) });
 }
 
 /// What a route asks for with `scopes: [...]`.
 pub(crate) fn scopes(snapshot: &mut Snapshot, names: &[&str]) -> TokenRequirement {
-    let scopes = names.iter().map(|name| snapshot.scopes.intern(name)).collect();
+    let scopes = names.iter().map(|name| Arc::make_mut(&mut snapshot.scopes).intern(name)).collect();
     TokenRequirement { scopes, ..TokenRequirement::default() }
 }
 
 /// What a route asks for with `roles: [...]`.
 pub(crate) fn roles(snapshot: &mut Snapshot, names: &[&str]) -> TokenRequirement {
-    let roles = names.iter().map(|name| snapshot.role_names.intern(name)).collect();
+    let roles = names.iter().map(|name| Arc::make_mut(&mut snapshot.role_names).intern(name)).collect();
     TokenRequirement { roles, ..TokenRequirement::default() }
 }
 

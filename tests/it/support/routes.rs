@@ -1,9 +1,8 @@
 //! Public routes and the snapshot around them, for tests of which route a request takes.
 
-use std::collections::HashMap;
+use std::sync::Arc;
 
 use sidegate::core::route::{HostName, Match, Methods, Pattern, RouteTable};
-use sidegate::core::scope::Vocabulary;
 use sidegate::core::snapshot::{
     Authorization, ErrorFormat, ErrorStyle, Identity, Issuers, Mode, PathReading, Requirement, Route, Snapshot,
     UpstreamId, UpstreamPolicy,
@@ -44,11 +43,11 @@ pub(crate) fn snapshot(routes: Vec<(Match, Route)>) -> Snapshot {
     Snapshot {
         number: 1,
         mode: Mode::Enforce,
-        routes: RouteTable::build(routes).expect("no conflict"),
+        routes: RouteTable::build(routes).expect("no conflict").into(),
         issuers: Issuers::default(),
-        scopes: Vocabulary::default(),
-        role_names: Vocabulary::default(),
-        roles: HashMap::new(),
+        scopes: Arc::default(),
+        role_names: Arc::default(),
+        roles: Arc::default(),
         identity: Identity { tenant: None, headers: Box::default(), authorization: Authorization::Forward },
         upstreams: upstreams().into(),
         errors: ErrorStyle { format: ErrorFormat::Envelope, realm: "test".into() },

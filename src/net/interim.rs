@@ -40,11 +40,11 @@ impl Interim {
     }
 
     /// Makes the connection look up from waiting for its answer.
-    pub(super) fn nudge(&self) {
+    pub(in crate::net) fn nudge(&self) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).wake();
     }
 
-    pub(super) fn poll_next(&self, cx: &Context<'_>) -> Poll<Response<()>> {
+    pub(in crate::net) fn poll_next(&self, cx: &Context<'_>) -> Poll<Response<()>> {
         let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(response) = waiting.responses.pop_front() {
             return Poll::Ready(response);
@@ -55,7 +55,7 @@ impl Interim {
         Poll::Pending
     }
 
-    pub(super) fn clear(&self) {
+    pub(in crate::net) fn clear(&self) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).responses.clear();
     }
 }

@@ -4,6 +4,7 @@ mod grpc;
 mod h2load;
 mod peers;
 mod slow;
+mod tls;
 mod websockets;
 
 use crate::harness::gateway::Gateway;

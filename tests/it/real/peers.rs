@@ -32,7 +32,7 @@ impl Peer {
     /// Starts a program.
     pub(super) fn start(program: &str, arguments: &[&str]) -> Self {
         let mut command = Command::new(PYTHON);
-        command.arg(Path::new(DIRECTORY).join(program)).args(arguments.iter().map(OsStr::new));
+        command.arg("-B").arg(Path::new(DIRECTORY).join(program)).args(arguments.iter().map(OsStr::new));
         Self { address: ([127, 0, 0, 1], 0).into(), process: Process::spawn(&mut command) }
     }
 

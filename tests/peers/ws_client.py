@@ -52,7 +52,7 @@ async def main():
     fields = {"Authorization": f"Bearer {arguments.token}"} if arguments.token else {}
     context = ssl.create_default_context(cafile=arguments.ca) if arguments.ca else None
     options = {"ssl": context, "additional_headers": fields, "max_size": MESSAGE_BYTES_MAX, "ping_interval": None,
-               "proxy": None, "open_timeout": 10, "close_timeout": 10}
+               "proxy": None, "open_timeout": 10, "close_timeout": 10, "compression": "deflate" if arguments.bytes < 1_000_000 else None}
     try:
         async with connect(arguments.url, **options) as connection:
             peer.say(event="open")

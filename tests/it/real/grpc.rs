@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::gateway_before;
 use super::peers::{Peer, outcome};
+use super::{config, tls};
 use crate::harness::gateway::Gateway;
 use crate::harness::tokens::mint;
 
@@ -18,8 +18,8 @@ struct Setup {
 
 impl Setup {
     fn start() -> Self {
-        let server = Peer::serve("grpc_server.py");
-        let gateway = gateway_before(&server, "h2c");
+        let server = Peer::serve("grpc_server.py", &[]);
+        let gateway = Gateway::start(&config(&format!("h2c://{}", server.address), ""));
         Self { server, gateway, token: mint(&["--scope", "peers:call"]) }
     }
 
@@ -119,4 +119,19 @@ fn a_backend_that_is_gone_is_unavailable() {
     drop(server);
     let address = gateway.address().to_string();
     assert_eq!(outcome("grpc_client.py", &[&address, "Unary", "--token", &token])["code"], 14);
+}
+
+#[test]
+fn tls_on_both_sides() {
+    let certificate = tls::certificate();
+    let [chain, key] = ["tls.crt", "tls.key"].map(|name| tls::file(certificate.path(), name));
+    let server = Peer::serve("grpc_server.py", &["--certificate", &chain, "--private-key", &key]);
+    let gateway =
+        tls::start(&config(&format!("https://{}", server.address), &format!(", tls: {{ca_file: '{chain}'}}")));
+    let (address, token) = (gateway.address().to_string(), mint(&["--scope", "peers:call"]));
+    let roots = tls::file(gateway.directory(), "tls.crt");
+    for method in ["Unary", "Bidi", "Server"] {
+        let call = [&address, method, "--ca", &roots, "--token", &token, "--count", "100", "--message", "100"];
+        assert_eq!(outcome("grpc_client.py", &call)["code"], 0, "{method}");
+    }
 }

@@ -7,20 +7,17 @@ mod slow;
 mod tls;
 mod websockets;
 
-use crate::harness::gateway::Gateway;
-use peers::Peer;
-
-/// A gateway in front of one of the peers, whose routes ask for the scope `peers:call`. `scheme` is how it is spoken to.
-fn gateway_before(peer: &Peer, scheme: &str) -> Gateway {
-    Gateway::start(&format!(
+/// A configuration for a gateway in front of a peer at this URL, whose routes ask for the scope `peers:call`. `more` goes
+/// into the upstream.
+fn config(url: &str, more: &str) -> String {
+    format!(
         "workers: 1
 limits: {{drain_delay: 0s}}
 identity: {{tenant: {{header: X-Tenant-Id, required: true}}}}
-upstreams: {{peer: {{urls: ['{scheme}://{}']}}}}
+upstreams: {{peer: {{urls: ['{url}']{more}}}}}
 routes:
   - {{match: '/peer.Echo/{{method}}', scopes: ['peers:call'], upstream: peer}}
   - {{match: '/ws/{{*path}}', scopes: ['peers:call'], upstream: peer}}
-",
-        peer.address,
-    ))
+"
+    )
 }

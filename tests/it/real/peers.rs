@@ -22,8 +22,8 @@ pub(super) struct Peer {
 
 impl Peer {
     /// Starts a server and waits until it listens.
-    pub(super) fn serve(program: &str) -> Self {
-        let mut peer = Self::start(program, &[]);
+    pub(super) fn serve(program: &str, arguments: &[&str]) -> Self {
+        let mut peer = Self::start(program, arguments);
         let ready = peer.event("its port", |line| line["port"].is_u64());
         peer.address.set_port(u16::try_from(ready["port"].as_u64().unwrap()).unwrap());
         peer

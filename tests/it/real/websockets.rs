@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::gateway_before;
 use super::peers::{Peer, outcome};
+use super::{config, tls};
 use crate::harness::gateway::Gateway;
 use crate::harness::tokens::mint;
 
@@ -15,8 +15,8 @@ struct Setup {
 
 impl Setup {
     fn start() -> Self {
-        let server = Peer::serve("ws_server.py");
-        let gateway = gateway_before(&server, "http");
+        let server = Peer::serve("ws_server.py", &[]);
+        let gateway = Gateway::start(&config(&format!("http://{}", server.address), ""));
         Self { server, gateway, token: mint(&["--scope", "peers:call"]) }
     }
 
@@ -83,4 +83,14 @@ fn both_sides_are_told_that_the_gateway_goes_away() {
     assert_eq!((&end["event"], &end["code"]), (&json!("closed"), &json!(1001)));
     setup.server_sees_close(1001);
     setup.gateway.wait();
+}
+
+#[test]
+fn over_tls() {
+    let server = Peer::serve("ws_server.py", &[]);
+    let gateway = tls::start(&config(&format!("http://{}", server.address), ""));
+    let (url, token) = (format!("wss://{}/ws/echo", gateway.address()), mint(&["--scope", "peers:call"]));
+    let roots = tls::file(gateway.directory(), "tls.crt");
+    let end = outcome("ws_client.py", &[&url, "--ca", &roots, "--token", &token, "--bytes", "1000000", "--count", "3"]);
+    assert_eq!((&end["echoes"], &end["code"]), (&json!(3), &json!(1000)));
 }

@@ -25,12 +25,16 @@ class Steady:
 
     def __init__(self, port, tokens, rate, fresh=5, tls=False, path="/steady"):
         options = {"port": port, "tokens": tokens, "rate": rate, "fresh": fresh, "tls": tls, "path": path}
-        self._process = subprocess.Popen([sys.executable, "-B", str(pathlib.Path(__file__)), json.dumps(options)],
-                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self._process = subprocess.Popen([sys.executable, "-B", str(pathlib.Path(__file__))], stdin=subprocess.PIPE,
+                                         stdout=subprocess.PIPE, text=True)
+        self._tell(options)
 
     def use(self, tokens):
         """Requests from now on carry these tokens, in turn."""
-        print(json.dumps(tokens), file=self._process.stdin, flush=True)
+        self._tell(tokens)
+
+    def _tell(self, value):
+        print(json.dumps(value), file=self._process.stdin, flush=True)
 
     def finish(self):
         """Ends it; what became of all requests."""
@@ -143,4 +147,4 @@ class Load:
 
 
 if __name__ == "__main__":
-    asyncio.run(Load(json.loads(sys.argv[1])).run())
+    asyncio.run(Load(json.loads(sys.stdin.readline())).run())

@@ -10,7 +10,9 @@ use super::yaml::Node;
 use super::{Endpoint, Scheme, certificate, keys, pem};
 use crate::net::tls::{self, ClientAuth, ClientTls, Identity, ServerTls};
 
-const ROOTS: &str = "a PEM file with one certificate or more";
+const CHAIN: &str = "a PEM file with a certificate, and behind it those that lead to a root";
+const PRIVATE_KEY: &str = "a PEM file with a private key";
+const ROOTS: &str = "a PEM file with certificates of those who sign others";
 
 /// Decodes `listeners[].tls`.
 pub(super) fn server(node: &Node<'_>, files: &mut Files<'_>, report: &mut Report<'_>) -> Option<ServerTls> {
@@ -85,29 +87,25 @@ fn settings(node: &Node<'_>, files: &mut Files<'_>, report: &mut Report<'_>) -> 
 }
 
 fn roots(node: &Node<'_>, files: &mut Files<'_>, report: &mut Report<'_>) -> Option<RootCertStore> {
-    report.parsed(node, ROOTS, |name| pem::roots(&files.read(name)?))
+    report.file(node, ROOTS, files, pem::roots)
 }
 
 /// `certificate` and `private_key`, which belong together.
 fn identity(fields: &Fields<'_>, files: &mut Files<'_>, report: &mut Report<'_>) -> Option<Identity> {
     let chain = report.required(fields, "certificate", |report, node| {
-        report.parsed(node, "a PEM file with a certificate and those that lead to its root", |name| {
-            pem::chain(&files.read(name)?)
-        })
+        Some((report.file(node, CHAIN, files, pem::chain)?, node.place))
     });
     let key = report.required(fields, "private_key", |report, node| {
-        let (key, is_world_readable) = report.parsed(node, "a PEM file with a private key", |name| {
-            let content = files.read(name)?;
-            Ok((pem::private_key(&content)?, content.is_world_readable))
-        })?;
+        let (key, is_world_readable) = report
+            .file(node, PRIVATE_KEY, files, |content| Ok((pem::private_key(content)?, content.is_world_readable)))?;
         if is_world_readable {
             report.warn(node.place, "every user of this machine can read the private key");
         }
-        Some(key)
+        Some((key, node.place))
     });
-    let identity = Identity { chain: chain?, key: key? };
-    let place = |key| fields.get(key).map(|node| node.place);
-    check_pair(&identity, place("certificate")?, place("private_key")?, report);
+    let ((chain, chain_place), (key, key_place)) = (chain?, key?);
+    let identity = Identity { chain, key };
+    check_pair(&identity, chain_place, key_place, report);
     Some(identity)
 }
 

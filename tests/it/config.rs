@@ -8,6 +8,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod pem;
+mod values;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -154,7 +155,7 @@ fn the_reference_has_every_key_and_no_other() {
 /// An example shows one section; the others that a file needs are put behind it.
 #[test]
 fn every_example_of_the_reference_is_a_good_configuration() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = cases_with_certificates();
     fs::copy(cases().join("keys.jwks.json"), directory.path().join("jwks.json")).unwrap();
     let text = reference();
     let examples: Vec<&str> = text.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();

@@ -38,20 +38,24 @@ fn client_auth(fields: &Fields<'_>, files: &mut Files<'_>, report: &mut Report<'
     Some(ClientAuth { roots, required: required.unwrap_or(true) })
 }
 
-/// What upstreams are shown, and what the operating system trusts.
-#[derive(Default)]
-pub(super) struct Clients {
+/// Makes what upstreams are shown.
+pub(super) struct Clients<'f, 'b> {
+    files: &'f mut Files<'b>,
+    /// Those of the operating system, once any upstream needs them.
     system_roots: Option<RootCertStore>,
 }
 
-impl Clients {
-    /// Decodes `upstreams.NAME.tls`, which only an upstream with an `https` URL can have, and which is made for each.
-    /// `endpoints` are `None` if its URLs have problems.
+impl<'f, 'b> Clients<'f, 'b> {
+    pub(super) fn new(files: &'f mut Files<'b>) -> Self {
+        Self { files, system_roots: None }
+    }
+
+    /// Decodes `upstreams.NAME.tls`, which is for upstreams with an `https` URL. These have a `ClientTls`, with the
+    /// section or without it. `endpoints` is `None` if the URLs have problems.
     pub(super) fn decode(
         &mut self,
         upstream: &Fields<'_>,
         endpoints: Option<&[Endpoint]>,
-        files: &mut Files<'_>,
         report: &mut Report<'_>,
     ) -> Option<ClientTls> {
         let is_https = endpoints.map(|all| all.iter().any(|endpoint| endpoint.scheme == Scheme::Https));
@@ -59,7 +63,7 @@ impl Clients {
             report.error(place, "none of this upstream's `urls` is https://");
         }
         let before = report.problems();
-        let settings = report.field(upstream, "tls", |report, node| settings(node, files, report));
+        let settings = report.field(upstream, "tls", |report, node| settings(node, self.files, report));
         if is_https != Some(true) || report.problems() != before {
             return None;
         }

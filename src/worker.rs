@@ -174,8 +174,10 @@ impl<C: Connect + 'static> Worker<C> {
             let limits = worker.connect.limits();
             let (_entered, place) = worker.count.enter();
             match place {
-                Place::Served => http1::serve(stream, &service, limits, &worker.drain).await,
-                Place::Refused => http1::refuse(stream, &service, limits, Refusal::TooManyConnections).await,
+                Place::Served => {
+                    http1::serve(stream.into(), &service, limits, &worker.drain).await;
+                }
+                Place::Refused => http1::refuse(stream.into(), &service, limits, Refusal::TooManyConnections).await,
                 Place::Dropped => {}
             }
         });

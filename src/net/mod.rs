@@ -6,5 +6,6 @@ pub mod http1;
 pub mod interim;
 pub mod listen;
 pub mod service;
+pub mod stream;
 pub mod tls;
 pub mod tunnel;

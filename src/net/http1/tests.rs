@@ -86,7 +86,7 @@ fn converse(talk: impl AsyncFnOnce(&mut TcpStream)) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (stream, _) = listener.accept().await.unwrap();
-        tokio::task::spawn_local(async move { serve(stream, &Tell, LIMITS, &Drain::default()).await });
+        tokio::task::spawn_local(async move { serve(stream.into(), &Tell, LIMITS, &Drain::default()).await });
         let mut output = String::new();
         let conversation = async {
             talk(&mut client).await;

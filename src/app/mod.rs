@@ -26,6 +26,7 @@ use crate::admin::{AdminState, Loaded, Phase as ReadyPhase, Readiness, Surface};
 use crate::clock;
 use crate::config::{Config, Limits};
 use crate::fronts::proxy::{Proxy, Worker};
+use crate::live::keys::KeyRefresh;
 use crate::live::reload::{self, Fixed, Reloaded, Reloader};
 use crate::live::state::{Generation, Live};
 use crate::live::watch::Watcher;
@@ -56,6 +57,7 @@ pub fn run(path: PathBuf, config: Config) -> anyhow::Result<ExitCode> {
         workers,
         count: Arc::new(ConnectionCount::new(config.limits.connections)),
         live: Arc::new(Live::new(Generation::first(config))),
+        keys: KeyRefresh::default(),
         metrics,
         access_log,
     };
@@ -121,6 +123,7 @@ struct Gateway {
     workers: NonZeroUsize,
     count: Arc<ConnectionCount>,
     live: Arc<Live>,
+    keys: KeyRefresh,
     metrics: Arc<Metrics>,
     access_log: AccessLog,
 }
@@ -150,9 +153,10 @@ impl Gateway {
         for (number, listeners) in sockets.into_iter().enumerate() {
             let (live, metrics, log) = (Arc::clone(&self.live), Arc::clone(&self.metrics), self.access_log.worker());
             let (count, phase, alive) = (Arc::clone(&self.count), phase.subscribe(), alive.clone());
+            let keys = self.keys.clone();
             let work = move || {
                 worker::runtime()?.block_on(async {
-                    let proxy = Proxy::new(Worker::new(live, metrics, log, memo_bytes_max));
+                    let proxy = Proxy::new(Worker::new(live, keys, metrics, log, memo_bytes_max));
                     worker::serve(listeners, proxy, count, phase).await.context("cannot serve")
                 })
             };

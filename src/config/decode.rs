@@ -171,8 +171,7 @@ impl Report<'_> {
         let place = at.map_or(node.place, |part| self.source.part(node.place, text, part));
         let finding = self.error(place, message).expected(format!("expected {expected}"));
         // Hints repeat the text. What came out of the environment is not shown: it may be a secret in the wrong place.
-        let is_shown = !matches!(&node.value, Value::Scalar(Scalar { origin: Origin::Environment, .. }));
-        if let Some(hint) = hint.filter(|_| is_shown) {
+        if let Some(hint) = hint.filter(|_| !node.is_from_environment()) {
             finding.hint(hint);
         }
     }

@@ -315,10 +315,7 @@ mod tests {
     #[tokio::test]
     async fn whatever_is_no_document_says_why() {
         let redirect = "HTTP/1.1 302 X\r\nLocation: https://evil.example/keys?secret\r\nContent-Length: 0\r\n\r\n";
-        assert_eq!(
-            error(redirect).await,
-            "the answer is a redirect to evil.example, and redirects are not followed"
-        );
+        assert_eq!(error(redirect).await, "the answer is a redirect to evil.example, and redirects are not followed");
         assert_eq!(error("HTTP/1.1 500 X\r\nContent-Length: 6\r\n\r\nsecret").await, "the answer has status 500");
         assert_eq!(error("HTTP/1.1 204 X\r\n\r\n").await, "the answer has status 204");
         for garbage in ["SSH-2.0-OpenSSH\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{}", ""] {
@@ -373,7 +370,8 @@ mod tests {
         ] {
             assert_eq!(of(value), Some(Duration::from_secs(seconds)), "{value}");
         }
-        for value in ["", "no-cache", "s-maxage=60", "max-age", "max-age=", "max-age=-1", "max-age=1.5", "max-age=6e1"] {
+        for value in ["", "no-cache", "s-maxage=60", "max-age", "max-age=", "max-age=-1", "max-age=1.5", "max-age=6e1"]
+        {
             assert_eq!(of(value), None, "{value}");
         }
     }

@@ -9,9 +9,11 @@ use crate::core::json::{Json, JsonError, Object};
 
 /// Why the metadata of an issuer says nothing. The text holds no more of it than lengths and names.
 #[derive(Debug, Error)]
-pub enum DiscoveryError {
+pub(super) enum DiscoveryError {
     /// The issuer is no URL.
-    #[error("the issuer is no http:// or https:// URL without query, so that its metadata cannot be found: set `keys.jwks_uri`")]
+    #[error(
+        "the issuer is no http:// or https:// URL without query, so that its metadata cannot be found: set `keys.jwks_uri`"
+    )]
     NoUrl,
     /// The document is not JSON.
     #[error("the metadata is not valid JSON: {0}")]
@@ -94,8 +96,16 @@ mod tests {
     #[test]
     fn the_well_known_path_goes_behind_or_before_the_issuers_own() {
         for (issuer, openid, oauth) in [
-            ("https://a", "https://a/.well-known/openid-configuration", "https://a/.well-known/oauth-authorization-server"),
-            ("https://a/", "https://a/.well-known/openid-configuration", "https://a/.well-known/oauth-authorization-server"),
+            (
+                "https://a",
+                "https://a/.well-known/openid-configuration",
+                "https://a/.well-known/oauth-authorization-server",
+            ),
+            (
+                "https://a/",
+                "https://a/.well-known/openid-configuration",
+                "https://a/.well-known/oauth-authorization-server",
+            ),
             (
                 "http://a:81/realms/x",
                 "http://a:81/realms/x/.well-known/openid-configuration",
@@ -119,7 +129,9 @@ mod tests {
     fn keys_come_from_where_the_issuer_itself_says() {
         let found = |issuer: &str, jwks_uri: &str, configured: &str| {
             let document = serde_json::json!({"issuer": issuer, "jwks_uri": jwks_uri, "more": [1.5, null]}).to_string();
-            super::jwks_uri(document.as_bytes(), configured).map(|uri| uri.to_string()).map_err(|error| error.to_string())
+            super::jwks_uri(document.as_bytes(), configured)
+                .map(|uri| uri.to_string())
+                .map_err(|error| error.to_string())
         };
         assert_eq!(found("https://a", "https://b/keys?x", "https://a").unwrap(), "https://b/keys?x");
         assert_eq!(found("http://a", "http://a/keys", "http://a").unwrap(), "http://a/keys");

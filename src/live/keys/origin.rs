@@ -88,12 +88,18 @@ impl KeyState {
         self.lock().clone()
     }
 
+    /// For keys that were read from a file.
+    #[must_use]
+    pub fn of_file(now: Instant) -> Self {
+        Self::of(Some(Good { digest: digest_of(&[]), at: now, age_then: Duration::ZERO }))
+    }
+
     pub(super) fn update(&self, change: impl FnOnce(&mut Known)) {
         change(&mut self.lock());
     }
 
-    fn of(good: Option<Good>) -> Arc<Self> {
-        Arc::new(Self(Mutex::new(Known { good, ..Known::default() })))
+    fn of(good: Option<Good>) -> Self {
+        Self(Mutex::new(Known { good, ..Known::default() }))
     }
 
     fn lock(&self) -> MutexGuard<'_, Known> {
@@ -117,7 +123,7 @@ pub(in crate::live) fn complete(config: &mut Config, before: Option<Before<'_>>)
     let mut origins = Vec::with_capacity(config.key_sources.len());
     for ((id, issuer), source) in (0..).map(IssuerId).zip(config.snapshot.issuers.iter()).zip(&config.key_sources) {
         let state = match source {
-            KeySource::File => KeyState::of(Some(Good { digest: [0; 32], at: now, age_then: Duration::ZERO })),
+            KeySource::File => Arc::new(KeyState::of_file(now)),
             KeySource::Fetched(fetch) => {
                 let (keys, state) = before
                     .and_then(|before| before.keys_of(issuer, fetch))
@@ -142,7 +148,10 @@ impl Before<'_> {
                 Some((Arc::clone(&old.keys), Arc::clone(&origin.state)))
             }
             _ => {
-                tracing::warn!(issuer = issuer.name, "the keys come from elsewhere now: the old ones are not used any more");
+                tracing::warn!(
+                    issuer = issuer.name,
+                    "the keys come from elsewhere now: the old ones are not used any more"
+                );
                 None
             }
         }
@@ -151,7 +160,7 @@ impl Before<'_> {
 
 /// The last good keys on disk, or none.
 fn restored(directory: Option<&Path>, issuer: &Issuer, fetch: &KeyFetch, now: Instant) -> (Arc<Keyset>, Arc<KeyState>) {
-    let none = || (Arc::default(), KeyState::of(None));
+    let none = || (Arc::default(), Arc::default());
     let Some(directory) = directory else { return none() };
     let origin = stored::Origin { name: &issuer.name, iss: &issuer.iss, fetch };
     let wall_clock = clock::now();
@@ -160,7 +169,7 @@ fn restored(directory: Option<&Path>, issuer: &Issuer, fetch: &KeyFetch, now: In
             let age_then = Duration::from_secs(wall_clock.0.saturating_sub(fetched_at.0).unsigned_abs());
             tracing::info!(issuer = issuer.name, age_seconds = age_then.as_secs(), "the last good keys are used");
             let good = Good { digest: digest_of(jwks.as_bytes()), at: now, age_then };
-            (Arc::new(keys), KeyState::of(Some(good)))
+            (Arc::new(keys), Arc::new(KeyState::of(Some(good))))
         }
         Ok(None) => none(),
         Err(error) => {

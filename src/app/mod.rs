@@ -59,9 +59,9 @@ pub fn run(path: PathBuf, config: Config) -> anyhow::Result<ExitCode> {
         workers,
         count: Arc::new(ConnectionCount::new(config.limits.connections)),
         live: Arc::new(Live::new(Generation::first(config))),
+        keys: KeyRefresh::default(),
         metrics,
         access_log,
-        keys: KeyRefresh::default(),
     };
     let state = Arc::new(gateway.admin_state(hash, sockets.admin_address()));
     for (surface, address) in sockets.addresses() {
@@ -137,10 +137,10 @@ struct Gateway {
     workers: NonZeroUsize,
     count: Arc<ConnectionCount>,
     live: Arc<Live>,
-    metrics: Arc<Metrics>,
-    access_log: AccessLog,
     /// Where workers ask for keys.
     keys: KeyRefresh,
+    metrics: Arc<Metrics>,
+    access_log: AccessLog,
 }
 
 impl Gateway {
@@ -168,9 +168,10 @@ impl Gateway {
         for (number, listeners) in sockets.into_iter().enumerate() {
             let (live, metrics, log) = (Arc::clone(&self.live), Arc::clone(&self.metrics), self.access_log.worker());
             let (count, phase, alive) = (Arc::clone(&self.count), phase.subscribe(), alive.clone());
+            let keys = self.keys.clone();
             let work = move || {
                 worker::runtime()?.block_on(async {
-                    let proxy = Proxy::new(Worker::new(live, metrics, log, memo_bytes_max));
+                    let proxy = Proxy::new(Worker::new(live, keys, metrics, log, memo_bytes_max));
                     worker::serve(listeners, proxy, count, phase).await.context("cannot serve")
                 })
             };

@@ -123,12 +123,12 @@ impl<G: Get> Follower<G> {
 
     async fn asked(&mut self, ask: Ask) {
         let now = clock::timer();
-        match self.parts.gate.answer(now) {
-            Some(refreshed) => _ = ask.send(refreshed),
-            None => {
-                self.schedule.begin_asked(now);
-                self.refresh(Some(ask)).await;
-            }
+        if self.parts.gate.is_shut(now) {
+            // It came in before the last fetch had ended.
+            let _ = ask.send(Refreshed::NotNow);
+        } else {
+            self.schedule.begin_asked(now);
+            self.refresh(Some(ask)).await;
         }
     }
 
@@ -146,7 +146,7 @@ impl<G: Get> Follower<G> {
         };
         let now = clock::timer();
         self.parts.state.update(|known| known.next_refresh = Some(self.schedule.due()));
-        self.parts.gate.end(now);
+        self.parts.gate.end();
         // Keys that came into being since a fetch began that nobody had asked for may not be in it: whoever has asked
         // meanwhile gets another one, if there is one to be had.
         if ask.is_some() || has_changed || self.schedule.asked_until(now).is_some() {

@@ -1,7 +1,7 @@
 //! Where requests ask for an issuer's keys. Most of those who ask while nothing can be fetched for them are answered
 //! here, on their own thread and without a lock: a flood of unknown keys stays with the workers that it came to.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::mpsc::error::TrySendError;
@@ -15,10 +15,6 @@ use crate::clock;
 const WAITING_MAX: usize = 1024;
 /// Longest time that one waits.
 const WAIT_MAX: Duration = Duration::from_secs(5);
-/// Whoever asks so soon after a fetch may have decided by what there was before it.
-const RECENT: Duration = Duration::from_secs(1);
-/// A fetch is under way.
-const UNDER_WAY: u64 = u64::MAX;
 
 /// A request that waits.
 pub(super) type Ask = oneshot::Sender<Refreshed>;
@@ -27,26 +23,25 @@ pub(super) type Ask = oneshot::Sender<Refreshed>;
 #[derive(Debug)]
 pub(super) struct Gate {
     asks: mpsc::Sender<Ask>,
-    /// Since when the other two count.
-    base: Instant,
-    /// When the last fetch ended, in milliseconds, or [`UNDER_WAY`].
-    ended_ms: AtomicU64,
-    /// Until when no request can ask for a fetch, in milliseconds.
+    /// Whether a fetch is under way, which whoever asks can wait for.
+    under_way: AtomicBool,
+    /// Until when no request can ask for another fetch, in milliseconds since `base`.
     spent_until_ms: AtomicU64,
+    base: Instant,
 }
 
 impl Gate {
     /// An open gate, and what comes through it.
     pub(super) fn new() -> (Self, mpsc::Receiver<Ask>) {
         let (asks, asked) = mpsc::channel(WAITING_MAX);
-        let (ended_ms, spent_until_ms) = (AtomicU64::new(0), AtomicU64::new(0));
-        (Self { asks, base: clock::timer(), ended_ms, spent_until_ms }, asked)
+        let (under_way, spent_until_ms) = (AtomicBool::new(false), AtomicU64::new(0));
+        (Self { asks, under_way, spent_until_ms, base: clock::timer() }, asked)
     }
 
     /// Asks for a fetch, and waits for its end.
     pub(super) async fn ask(&self) -> Refreshed {
-        if let Some(answer) = self.answer(clock::timer()) {
-            return answer;
+        if self.is_shut(clock::timer()) {
+            return Refreshed::NotNow;
         }
         let (reply, refreshed) = oneshot::channel();
         match self.asks.try_send(reply) {
@@ -62,37 +57,25 @@ impl Gate {
         }
     }
 
-    /// What a request is told at once; `None` if it has to wait.
-    pub(super) fn answer(&self, now: Instant) -> Option<Refreshed> {
-        let now_ms = self.ms(now);
-        if now_ms >= self.spent_until_ms.load(Ordering::Acquire) {
-            return None;
-        }
-        match self.ended_ms.load(Ordering::Acquire) {
-            UNDER_WAY => None,
-            ended_ms if now_ms < ended_ms.saturating_add(millis(RECENT)) => Some(Refreshed::Done),
-            _ => Some(Refreshed::NotNow),
-        }
+    /// Whether there is no fetch to wait for, and none to be had.
+    pub(super) fn is_shut(&self, now: Instant) -> bool {
+        !self.under_way.load(Ordering::Acquire) && self.ms(now) < self.spent_until_ms.load(Ordering::Acquire)
     }
 
     /// A fetch begins. `spent_until` is until when no request can ask for another one.
     pub(super) fn begin(&self, spent_until: Option<Instant>) {
-        self.ended_ms.store(UNDER_WAY, Ordering::Release);
+        self.under_way.store(true, Ordering::Release);
         self.spent_until_ms.store(spent_until.map_or(0, |until| self.ms(until)), Ordering::Release);
     }
 
     /// It has ended, and whatever it brought is in force.
-    pub(super) fn end(&self, now: Instant) {
-        self.ended_ms.store(self.ms(now), Ordering::Release);
+    pub(super) fn end(&self) {
+        self.under_way.store(false, Ordering::Release);
     }
 
     fn ms(&self, at: Instant) -> u64 {
-        millis(at.saturating_duration_since(self.base))
+        u64::try_from(at.saturating_duration_since(self.base).as_millis()).unwrap_or(u64::MAX)
     }
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX - 1)
 }
 
 #[cfg(test)]
@@ -106,14 +89,14 @@ mod tests {
     async fn only_a_fetch_that_could_help_is_waited_for() {
         let (gate, mut asked) = Gate::new();
         let now = clock::timer();
-        let at = |seconds: u64| gate.answer(now + Duration::from_secs(seconds));
-        assert_eq!(at(0), None, "nothing was fetched yet");
+        let is_shut = |seconds: u64| gate.is_shut(now + Duration::from_secs(seconds));
+        assert!(!is_shut(0), "nothing was fetched yet");
         gate.begin(Some(now + Duration::from_secs(10)));
-        assert_eq!((at(0), at(9)), (None, None), "it is under way");
-        gate.end(now + Duration::from_secs(3));
-        assert_eq!(at(3), Some(Refreshed::Done), "what was decided before it has to be decided again");
-        assert_eq!((at(4), at(9), at(10)), (Some(Refreshed::NotNow), Some(Refreshed::NotNow), None));
-        assert!(asked.try_recv().is_err());
+        assert!(!is_shut(9), "it is under way");
+        gate.end();
+        assert!(is_shut(0) && is_shut(9) && !is_shut(10));
+        assert_eq!(gate.ask().await, Refreshed::NotNow);
+        assert!(asked.try_recv().is_err(), "it stays with whoever asks");
     }
 
     #[tokio::test(start_paused = true)]

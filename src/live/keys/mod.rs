@@ -46,7 +46,8 @@ pub enum Refreshed {
 
 impl KeyRefresh {
     /// Asks for the keys of the issuer of this name in the configuration, and waits until they are in force, at most 5
-    /// seconds. All who ask at a time share one fetch.
+    /// seconds. All who ask at a time share one fetch. Whatever the answer is, other keys may be in force than those that
+    /// whoever asks has seen.
     pub async fn ask(&self, issuer: &str) -> Refreshed {
         let gate = self.0.load().get(issuer).map(Arc::clone);
         match gate {

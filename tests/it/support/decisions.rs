@@ -9,7 +9,7 @@ use sidegate::core::decision::Decision;
 use sidegate::core::head::RequestHead;
 use sidegate::core::snapshot::Snapshot;
 use sidegate::core::time::UnixSeconds;
-use sidegate::core::{self, Facts, Memo};
+use sidegate::core::{self, Facts, KeysAsked, Memo};
 
 use super::mint::{jwks, key, mint};
 
@@ -53,6 +53,5 @@ pub(crate) fn headers(token: &str) -> HeaderMap {
 /// The decision about a GET of `target`.
 pub(crate) fn decide(snapshot: &Snapshot, memo: &dyn Memo, headers: &HeaderMap, target: &str) -> Decision {
     let head = RequestHead { method: &Method::GET, target, headers };
-    let Ok(decision) = core::decide(snapshot, &head, &Facts { memo }, NOW);
-    decision
+    core::decide(snapshot, &head, &Facts { memo, keys: KeysAsked::NotYet }, NOW).expect("a decision")
 }

@@ -1,9 +1,12 @@
 //! What a reload swaps: everything that came from the configuration, in one value.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use arc_swap::{ArcSwap, Guard};
+use tokio::sync::watch;
 
+use super::keys::{self, Before, KeyOrigin};
 use crate::config::{Config, Limits, Upstream};
 use crate::core::keyset::Keyset;
 use crate::core::snapshot::{IssuerId, Snapshot};
@@ -20,14 +23,26 @@ pub struct Generation {
     pub health: Arc<Health>,
     /// Bounds of everything a client can make grow.
     pub limits: Limits,
+    /// Where the keys come from and what is known of them, in the order of the snapshot's issuers.
+    pub key_origins: Arc<[KeyOrigin]>,
+    /// Where the last good keys are kept.
+    pub state_dir: Option<PathBuf>,
 }
 
 impl Generation {
     /// The first one.
     #[must_use]
-    pub fn first(config: Config) -> Self {
+    pub fn first(mut config: Config) -> Self {
+        let key_origins = keys::complete(&mut config, None);
         let health = Health::new(&config.upstreams);
-        Self { snapshot: Arc::new(config.snapshot), upstreams: config.upstreams, health, limits: config.limits }
+        Self {
+            snapshot: Arc::new(config.snapshot),
+            upstreams: config.upstreams,
+            health,
+            limits: config.limits,
+            key_origins,
+            state_dir: config.state_dir,
+        }
     }
 
     /// The one after this: the same configuration, and other keys for one of its issuers.
@@ -38,36 +53,58 @@ impl Generation {
             upstreams: self.upstreams.clone(),
             health: Arc::clone(&self.health),
             limits: self.limits.clone(),
+            key_origins: Arc::clone(&self.key_origins),
+            state_dir: self.state_dir.clone(),
         }
     }
 
-    /// The one after this. What is known of backends that are still the same is kept.
+    /// The one after this. What is known of backends that are still the same is kept, and so are keys whose source is.
     #[must_use]
-    pub fn next(&self, config: Config) -> Self {
+    pub fn next(&self, mut config: Config) -> Self {
+        let before = Before { snapshot: &self.snapshot, origins: &self.key_origins };
+        let key_origins = keys::complete(&mut config, Some(before));
         let health = Health::succeeding(&config.upstreams, &self.upstreams, &self.health);
         let snapshot = Snapshot { number: self.snapshot.number + 1, ..config.snapshot };
-        Self { snapshot: Arc::new(snapshot), upstreams: config.upstreams, health, limits: config.limits }
+        Self {
+            snapshot: Arc::new(snapshot),
+            upstreams: config.upstreams,
+            health,
+            limits: config.limits,
+            key_origins,
+            state_dir: config.state_dir,
+        }
     }
 }
 
 /// The generation in force. Swapped by one writer ([`super::reload`]), read by every worker.
 #[derive(Debug)]
-pub struct Live(ArcSwap<Generation>);
+pub struct Live {
+    current: ArcSwap<Generation>,
+    /// Told of each swap.
+    swapped: watch::Sender<()>,
+}
 
 impl Live {
     /// Starts with `first`.
     #[must_use]
     pub fn new(first: Generation) -> Self {
-        Self(ArcSwap::from_pointee(first))
+        Self { current: ArcSwap::from_pointee(first), swapped: watch::Sender::new(()) }
     }
 
     /// The generation in force, to look at.
     #[must_use]
     pub fn load(&self) -> Guard<Arc<Generation>> {
-        self.0.load()
+        self.current.load()
+    }
+
+    /// Waits until a generation is in force for which `wanted` holds.
+    pub async fn wait_for(&self, wanted: impl Fn(&Generation) -> bool) {
+        // The sender is ours, so that there is no end to wait for but this one.
+        let _ = self.swapped.subscribe().wait_for(|()| wanted(&self.load())).await;
     }
 
     pub(super) fn swap(&self, next: Generation) {
-        self.0.store(Arc::new(next));
+        self.current.store(Arc::new(next));
+        self.swapped.send_replace(());
     }
 }

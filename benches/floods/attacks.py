@@ -111,7 +111,7 @@ async def flood(target, connections, opening, bursts, each, what, reads=True):
             await asyncio.sleep(0.001)
 
     await asyncio.gather(*(again_and_again() for _ in range(connections)))
-    return f"{sent / target.seconds:,.0f} {what}/s on {connected:,} connections"
+    return f"{sent / target.seconds:,.0f} {what} written/s, {connected:,} connections"
 
 
 def same(burst):
@@ -323,7 +323,7 @@ async def zero_window(target):
     block = http2.request("/big/zero", target.token)
     opening = http2.PREFACE + http2.settings(initial_window_size=0)
     opening += b"".join(headers(number, block) for number in itertools.islice(streams(), 100))
-    return f"100 streams on each of {await hold(target, 100, opening)}"
+    return f"100 streams on each of {await hold(target, 20, opening)}"
 
 
 def main():

@@ -62,7 +62,7 @@ fn issuer_table(config: &Config) -> Option<String> {
 
 fn listener_table(config: &Config) -> String {
     let tls = |listener: &Listener| if listener.tls.is_some() { "TLS" } else { "clear text" }.to_owned();
-    table(["LISTENER", "SPOKEN"], config.listeners.iter().map(|it| [it.address.to_string(), tls(it)]))
+    table(["LISTENER", "TRANSPORT"], config.listeners.iter().map(|it| [it.address.to_string(), tls(it)]))
 }
 
 fn table<const COLUMNS: usize>(header: [&str; COLUMNS], rows: impl IntoIterator<Item = [String; COLUMNS]>) -> String {

@@ -121,6 +121,6 @@ fn explain(snapshot: &Snapshot, asked: &Asked, now: UnixSeconds) -> anyhow::Resu
     };
     let issuer = snapshot.issuers.get(issuer).map_or("", |issuer| &issuer.name);
     bail!(
-        "no decision could be made: the keys of issuer {issuer} are fetched by the gateway, and none known here is the token's"
+        "no decision could be made: the token's key is not known here; the gateway fetches the keys of issuer {issuer}"
     )
 }

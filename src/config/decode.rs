@@ -201,7 +201,11 @@ impl Report<'_> {
     pub(super) fn word<T: Copy>(&mut self, node: &Node<'_>, words: &[(&'static str, T)]) -> Option<T> {
         let known = words.iter().map(|(word, _)| *word);
         let expected = words::or_list(known.clone());
-        let text = self.text(node, &expected)?;
+        let Value::Scalar(scalar) = &node.value else { return self.wrong_type(node, &expected) };
+        if !is_string(scalar) {
+            return self.wrong_type(node, &expected);
+        }
+        let text = &*scalar.text;
         let found = words.iter().find(|(word, _)| *word == text).map(|(_, value)| *value);
         if found.is_none() {
             self.unknown_word(node.place, "unknown word", text, known).expected(format!("expected {expected}"));

@@ -1,13 +1,93 @@
-//! What a principal may do on a route, at a moment: steps 6 and 7 of a request.
+//! What the bearer of a request's token may do on a route, at a moment: steps 5 to 7 of a request.
 //!
-//! A request that passes allocates nothing here.
+//! A request that passes with a token that is remembered allocates nothing here.
 
-use super::claims::{Principal, gone};
+use std::sync::Arc;
+
+use super::bearer::{self, BearerToken};
+use super::claims::{self, Principal, gone};
+use super::decision::Trace;
+use super::facts::{Facts, KeysAsked, Need, NotAdmitted};
 use super::foreign::Quoted;
+use super::head::RequestHead;
 use super::rejection::{Reason, Rejection};
 use super::scope::{Granted, NameId, Vocabulary};
 use super::snapshot::{Issuer, Snapshot, TokenRequirement};
+use super::tenant;
 use super::time::UnixSeconds;
+use super::token::{AttributedToken, SignatureCheck, UnverifiedToken};
+
+/// Whether the bearer of the request's token may do what `requirement` guards. Writes into `trace` how far it came.
+///
+/// # Errors
+/// The first step that fails, or a [`Need`] if a fact is missing.
+pub fn admit(
+    snapshot: &Snapshot,
+    requirement: &TokenRequirement,
+    head: &RequestHead<'_>,
+    facts: &Facts<'_>,
+    now: UnixSeconds,
+    trace: &mut Trace,
+) -> Result<(), NotAdmitted> {
+    let bearer = bearer::extract(head.headers, snapshot.token_bytes_max)?;
+    let principal = principal(snapshot, requirement, &bearer, facts, now, trace)?;
+    trace.principal = Some(Arc::clone(&principal));
+    principal.authenticate(snapshot, requirement, now)?;
+    trace.authenticated = true;
+    principal.authorize(snapshot, requirement)?;
+    trace.tenant = tenant::settle(snapshot, requirement, &principal, head.headers)?;
+    Ok(())
+}
+
+/// The principal of a token whose signature is good: remembered, or worked out now.
+fn principal(
+    snapshot: &Snapshot,
+    requirement: &TokenRequirement,
+    bearer: &BearerToken<'_>,
+    facts: &Facts<'_>,
+    now: UnixSeconds,
+    trace: &mut Trace,
+) -> Result<Arc<Principal>, NotAdmitted> {
+    let known = facts.memo.recall(bearer.digest()).filter(|known| known.token() == bearer.digest());
+    if let Some(known) = known.as_ref().filter(|known| known.snapshot == snapshot.number) {
+        trace.signature = Some(SignatureCheck::Remembered);
+        return Ok(Arc::clone(known));
+    }
+    let token = UnverifiedToken::parse(bearer)?.attribute(&snapshot.issuers)?;
+    settle_keys(snapshot, requirement, &token, facts, now, trace)?;
+    let (verified, check) = token.verify(known.as_deref().map(|known| &known.vouched))?;
+    let principal = Arc::new(Principal::new(snapshot, verified)?);
+    facts.memo.remember(&principal);
+    trace.signature = Some(check);
+    Ok(principal)
+}
+
+/// Sees to it that a token is not refused for the lack of a key that its issuer has by now.
+fn settle_keys(
+    snapshot: &Snapshot,
+    requirement: &TokenRequirement,
+    token: &AttributedToken<'_, '_>,
+    facts: &Facts<'_>,
+    now: UnixSeconds,
+    trace: &mut Trace,
+) -> Result<(), NotAdmitted> {
+    let (id, issuer) = token.issuer();
+    // A 401 either way: clients that go on with expired tokens of a key that is gone must not use up the fetches that a new
+    // key needs. Where there are no keys at all the answer is a 503, and any key changes it.
+    let is_the_same = || !issuer.keys.is_empty() && claims::is_refused_anyway(snapshot, requirement, token, now);
+    if !token.lacks_key() || is_the_same() {
+        return Ok(());
+    }
+    trace.key_missing = Some(id);
+    match facts.keys {
+        KeysAsked::NotYet => Err(NotAdmitted::Undecided(Need::Keys(id))),
+        KeysAsked::Already => Ok(()),
+        KeysAsked::TooMany => {
+            let detail = format!("too many requests wait for the keys of issuer {}", issuer.name);
+            Err(Rejection::new(Reason::Overloaded, detail).into())
+        }
+    }
+}
 
 impl Principal {
     /// Whether the token is valid, here and now: `typ`, issuer of the route, `aud`, times, kind, binding, client.

@@ -105,7 +105,7 @@ pub struct Trace {
     pub principal: Option<Arc<Principal>>,
     /// How it was found good.
     pub signature: Option<SignatureCheck>,
-    /// The issuer that has no key for the token, where its keys are fetched and there may be one by now.
+    /// The issuer that has no key for the token, where its keys are fetched and one that came since could change the answer.
     pub key_missing: Option<IssuerId>,
     /// Whether the token was found valid in all: what follows is only about what it may do.
     pub authenticated: bool,

@@ -107,6 +107,12 @@ impl Keyset {
         self.keys.iter()
     }
 
+    /// Whether there is no usable key, as before they were first fetched.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
     /// Which keys were left out, and why: one sentence each.
     pub fn ignored(&self) -> impl ExactSizeIterator<Item = &str> {
         self.ignored.iter().map(String::as_str)

@@ -38,19 +38,15 @@ pub mod token;
 mod trie;
 mod validity;
 
-use std::sync::Arc;
-
-use self::bearer::BearerToken;
-use self::claims::Principal;
+pub use self::admission::admit;
 use self::decision::{Decision, Outcome, OwnAnswer, Permit, Trace};
 pub use self::facts::{Facts, KeysAsked, Memo, Need, NoMemo, NotAdmitted};
 use self::head::RequestHead;
 use self::path::CanonicalPath;
 use self::rejection::{Reason, Rejection};
 use self::route::Miss;
-use self::snapshot::{Mode, Requirement, Route, Snapshot, TokenRequirement};
+use self::snapshot::{Mode, Requirement, Route, Snapshot};
 use self::time::UnixSeconds;
-use self::token::{AttributedToken, SignatureCheck, UnverifiedToken};
 
 /// Decides about one request. The steps are those of the documentation, in its order; the first that fails is the
 /// rejection.
@@ -119,75 +115,6 @@ fn facts_for<'a>(mode: Mode, facts: &Facts<'a>) -> Facts<'a> {
     match mode {
         Mode::Enforce => *facts,
         Mode::Shadow => Facts { keys: KeysAsked::Already, ..*facts },
-    }
-}
-
-/// Whether the bearer of the request's token may do what `requirement` guards. Writes into `trace` how far it came.
-///
-/// # Errors
-/// The first step that fails, or a [`Need`] if a fact is missing.
-pub fn admit(
-    snapshot: &Snapshot,
-    requirement: &TokenRequirement,
-    head: &RequestHead<'_>,
-    facts: &Facts<'_>,
-    now: UnixSeconds,
-    trace: &mut Trace,
-) -> Result<(), NotAdmitted> {
-    let bearer = bearer::extract(head.headers, snapshot.token_bytes_max)?;
-    let principal = principal(snapshot, requirement, &bearer, facts, now, trace)?;
-    trace.principal = Some(Arc::clone(&principal));
-    principal.authenticate(snapshot, requirement, now)?;
-    trace.authenticated = true;
-    principal.authorize(snapshot, requirement)?;
-    trace.tenant = tenant::settle(snapshot, requirement, &principal, head.headers)?;
-    Ok(())
-}
-
-/// The principal of a token whose signature is good: remembered, or worked out now.
-fn principal(
-    snapshot: &Snapshot,
-    requirement: &TokenRequirement,
-    bearer: &BearerToken<'_>,
-    facts: &Facts<'_>,
-    now: UnixSeconds,
-    trace: &mut Trace,
-) -> Result<Arc<Principal>, NotAdmitted> {
-    let known = facts.memo.recall(bearer.digest()).filter(|known| known.token() == bearer.digest());
-    if let Some(known) = known.as_ref().filter(|known| known.snapshot == snapshot.number) {
-        trace.signature = Some(SignatureCheck::Remembered);
-        return Ok(Arc::clone(known));
-    }
-    let token = UnverifiedToken::parse(bearer)?.attribute(&snapshot.issuers)?;
-    settle_keys(snapshot, requirement, &token, facts, now, trace)?;
-    let (verified, check) = token.verify(known.as_deref().map(|known| &known.vouched))?;
-    let principal = Arc::new(Principal::new(snapshot, verified)?);
-    facts.memo.remember(&principal);
-    trace.signature = Some(check);
-    Ok(principal)
-}
-
-/// Sees to it that a token is not refused for the lack of a key that its issuer has by now.
-fn settle_keys(
-    snapshot: &Snapshot,
-    requirement: &TokenRequirement,
-    token: &AttributedToken<'_, '_>,
-    facts: &Facts<'_>,
-    now: UnixSeconds,
-    trace: &mut Trace,
-) -> Result<(), NotAdmitted> {
-    if !token.lacks_key() || claims::is_refused_anyway(snapshot, requirement, token, now) {
-        return Ok(());
-    }
-    let (id, issuer) = token.issuer();
-    trace.key_missing = Some(id);
-    match facts.keys {
-        KeysAsked::NotYet => Err(NotAdmitted::Undecided(Need::Keys(id))),
-        KeysAsked::Already => Ok(()),
-        KeysAsked::TooMany => {
-            let detail = format!("too many requests wait for the keys of issuer {}", issuer.name);
-            Err(Rejection::new(Reason::Overloaded, detail).into())
-        }
     }
 }
 

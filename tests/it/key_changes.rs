@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 
+use http::Method;
 use serde_json::{Value, json};
-use sidegate::core::decision::Trace;
+use sidegate::core::decision::{Decision, Outcome, Trace};
+use sidegate::core::head::RequestHead;
 use sidegate::core::keyset::{Algorithm, Keyset};
-use sidegate::core::snapshot::{IdentitySource, Issuer, IssuerId, Kinds, Snapshot, TokenRequirement};
+use sidegate::core::snapshot::{IdentitySource, Issuer, IssuerId, Issuers, Kinds, Mode, Snapshot, TokenRequirement};
 use sidegate::core::token::SignatureCheck::{self, Remembered, Revalidated, Verified};
-use sidegate::core::{Facts, KeysAsked, Memo, Need, NoMemo, NotAdmitted};
+use sidegate::core::{self, Facts, KeysAsked, Memo, Need, NoMemo, NotAdmitted};
 
+use crate::support::decisions;
 use crate::support::memo::{Confused, Everything};
 use crate::support::mint::{jwks, jwks_as, key, mint};
 use crate::support::policy::{self, admit_with, header, issuer};
@@ -197,6 +200,9 @@ fn a_decision_waits_for_a_key_that_may_have_come_since() {
     assert_eq!(at_first(&one, &any, &without_kid("p256")), NEED);
     assert_eq!(at_first(&one, &any, &without_kid("ed")), Ok(()));
     assert_eq!(at_first(&none, &any, &token("ed")), NEED);
+    // A 401 would be its due, and without keys nobody can tell.
+    let expired = token_with(json!({ "alg": "EdDSA", "kid": "ed" }), json!({ "exp": NOW - 60 }), "ed");
+    assert_eq!(at_first(&none, &any, &expired), NEED);
     assert_eq!(at_first(&from_file, &any, &token("p256")), Err(Answer::Refused("token_key_unknown")));
     // A key of that name is there: what it did not sign, and what it may not serve, is refused without asking.
     let renamed = |signer: &str| token_with(json!({ "alg": key(signer).algorithm(), "kid": "ed" }), json!({}), signer);
@@ -284,4 +290,83 @@ fn keys_can_change_without_the_rest() {
     let (memo, old, new) = (Everything::default(), token("ed"), token("p256"));
     assert_eq!((seen(&before, &old, &memo), seen(&after, &old, &memo)), (Ok(Verified), Err("token_key_unknown")));
     assert_eq!((seen(&after, &new, &memo), seen(&before, &new, &memo)), (Ok(Verified), Err("token_key_unknown")));
+}
+
+/// The status of whatever comes of asking: once the keys are known, or at once.
+fn status(decided: Result<Decision, Need>) -> Option<u16> {
+    decided.ok().map(|decision| match decision.outcome {
+        Outcome::Forward(_) => 200,
+        Outcome::Answer(answer) => panic!("{answer:?}"),
+        Outcome::Reject(rejection) => rejection.reason.answer().status,
+    })
+}
+
+/// A gateway with the keys of this issuer's that are named, in this mode of the issuer and of the file.
+fn gateway(keys: &[&str], issuer_mode: Mode, mode: Mode) -> Snapshot {
+    let of_file = decisions::snapshot();
+    let issuers = of_file.issuers.iter().map(|issuer| Issuer {
+        keys_are_fetched: true,
+        keys: Arc::new(Keyset::parse(jwks(keys).as_bytes()).unwrap_or_default()),
+        mode: issuer_mode,
+        ..issuer.clone()
+    });
+    Snapshot { issuers: Issuers::new(issuers.collect()), mode, ..Snapshot::clone(&of_file) }
+}
+
+#[test]
+fn a_gateway_that_asks_answers_like_one_that_has_the_keys() {
+    let all = ["ed", "p256", "rsa"];
+    let good = |signer: &str| decisions::token(key(signer).algorithm(), signer);
+    let of = |header: Value, changes: Value, signer: &str| {
+        let mut claims = json!({ "scope": "users:read", "tenant_id": ["t1", "t2"], "exp": decisions::NOW.0 + 60 });
+        claims.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+        token_with(header, claims, signer)
+    };
+    let usual = || json!({ "alg": "ES256", "kid": "p256" });
+    let tokens = [
+        good("ed"),
+        good("p256"),
+        good("rsa"),
+        of(usual(), json!({}), "p256"),
+        of(usual(), json!({}), "p256-2"),
+        of(json!({ "alg": "ES256", "kid": "unknown" }), json!({}), "p256"),
+        of(json!({ "alg": "ES384", "kid": "unknown" }), json!({}), "p384"),
+        of(json!({ "alg": "ES256" }), json!({}), "p256"),
+        of(usual(), json!({ "exp": 0 }), "p256"),
+        of(usual(), json!({ "exp": "soon" }), "p256"),
+        of(usual(), json!({ "aud": "https://elsewhere.test" }), "p256"),
+        of(usual(), json!({ "scope": "ping" }), "p256"),
+        of(usual(), json!({ "tenant_id": "t9" }), "p256"),
+        of(usual(), json!({ "sub": "alice" }), "p256"),
+        of(usual(), json!({ "iss": "https://elsewhere.test" }), "p256"),
+        "opaque".to_owned(),
+    ];
+    let modes = [(Mode::Enforce, Mode::Enforce), (Mode::Shadow, Mode::Enforce), (Mode::Enforce, Mode::Shadow)];
+    let (mut waited, mut asked) = (0, 0);
+    for (issuer_mode, mode) in modes {
+        let informed = gateway(&all, issuer_mode, mode);
+        for there in
+            (0..8).map(|bits| (0..3).filter(|key| bits >> key & 1 == 1).map(|key| all[key]).collect::<Vec<_>>())
+        {
+            let before = gateway(&there, issuer_mode, mode);
+            for token in &tokens {
+                let headers = decisions::headers(token);
+                let decide = |snapshot: &Snapshot, keys| {
+                    let head = RequestHead { method: &Method::GET, target: "/v1/users/7", headers: &headers };
+                    status(core::decide(snapshot, &head, &Facts { memo: &NoMemo, keys }, decisions::NOW))
+                };
+                let first = decide(&before, KeysAsked::NotYet);
+                let expected = decide(&informed, KeysAsked::Already);
+                assert_eq!(
+                    first.or_else(|| decide(&informed, KeysAsked::Already)),
+                    expected,
+                    "{mode:?} {there:?} {token}"
+                );
+                assert!(decide(&before, KeysAsked::Already).is_some() && decide(&before, KeysAsked::TooMany).is_some());
+                assert!(mode == Mode::Enforce || first.is_some(), "shadow mode waits");
+                (waited, asked) = (waited + usize::from(first.is_none()), asked + 1);
+            }
+        }
+    }
+    assert!(waited > 50 && asked - waited > 100, "{waited} of {asked}");
 }

@@ -19,6 +19,7 @@ mod framing;
 mod harness;
 mod headers;
 mod key_changes;
+mod keys;
 mod keysets;
 mod layering;
 mod parity;

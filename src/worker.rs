@@ -16,6 +16,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::net::drain::Drain;
 use crate::net::http1;
+use crate::net::http2;
 use crate::net::service::{Limits, Refusal, Service};
 
 /// How long to wait when the process has no file descriptor left for a connection.
@@ -170,15 +171,29 @@ impl<C: Connect + 'static> Worker<C> {
         self.live.begin();
         tokio::task::spawn_local(async move {
             let _ended = worker.live.at_end();
-            let service = worker.connect.connect(peer, local);
+            let service = Rc::new(worker.connect.connect(peer, local));
             let limits = worker.connect.limits();
             let (_entered, place) = worker.count.enter();
+            let http2 = place != Place::Dropped && speaks_http2(&stream, limits.request_head, &worker.drain).await;
             match place {
-                Place::Served => http1::serve(stream, &service, limits, &worker.drain).await,
-                Place::Refused => http1::refuse(stream, &service, limits, Refusal::TooManyConnections).await,
+                Place::Served if http2 => http2::serve(stream, service, limits, &worker.drain).await,
+                Place::Refused if http2 => {
+                    http2::refuse(stream, &*service, limits, Refusal::TooManyConnections).await;
+                }
+                Place::Served => http1::serve(stream, &*service, limits, &worker.drain).await,
+                Place::Refused => http1::refuse(stream, &*service, limits, Refusal::TooManyConnections).await,
                 Place::Dropped => {}
             }
         });
+    }
+}
+
+/// Whether a connection begins with the preface of HTTP/2 (RFC 9113 section 3.4), whose first word is no method.
+async fn speaks_http2(stream: &TcpStream, within: Duration, drain: &Drain) -> bool {
+    let mut first = [0; 4];
+    tokio::select! {
+        peeked = timeout(within, stream.peek(&mut first)) => matches!(peeked, Ok(Ok(4))) && first == *b"PRI ",
+        () = drain.started() => false,
     }
 }
 

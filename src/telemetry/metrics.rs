@@ -35,7 +35,9 @@ pub struct Metrics {
     request_duration: HistogramVec,
     upstream_duration: HistogramVec,
     connections: IntGauge,
+    tls_handshakes: IntCounterVec,
     keys_age: GaugeVec,
+    keys_refresh: IntCounterVec,
     config_reload: IntCounterVec,
     token_cache: IntCounterVec,
     access_log_dropped: IntCounter,
@@ -66,9 +68,22 @@ impl Metrics {
                 "upstream",
             )?,
             connections: IntGauge::new("sidegate_connections", "Open client connections.")?,
+            tls_handshakes: counters(
+                "sidegate_tls_handshakes_total",
+                "TLS handshakes that clients began, by how they ended.",
+                &["result"],
+            )?,
             keys_age: GaugeVec::new(
-                Opts::new("sidegate_keys_age_seconds", "Time since the issuer's keys were last read."),
+                Opts::new(
+                    "sidegate_keys_age_seconds",
+                    "Time since the issuer's keys were last fetched, or read from their file.",
+                ),
                 &["issuer"],
+            )?,
+            keys_refresh: counters(
+                "sidegate_keys_refresh_total",
+                "Fetches of an issuer's keys.",
+                &["issuer", "result"],
             )?,
             config_reload: counters(
                 "sidegate_config_reload_total",
@@ -97,6 +112,9 @@ impl Metrics {
         for result in ["success", "failure"] {
             self.config_reload.with_label_values(&[result]);
         }
+        for result in ["success", "failure", "timeout"] {
+            self.tls_handshakes.with_label_values(&[result]);
+        }
         for result in ["hit", "miss"] {
             self.token_cache.with_label_values(&[result]);
         }
@@ -106,7 +124,9 @@ impl Metrics {
         self.registry.register(Box::new(self.request_duration.clone()))?;
         self.registry.register(Box::new(self.upstream_duration.clone()))?;
         self.registry.register(Box::new(self.connections.clone()))?;
+        self.registry.register(Box::new(self.tls_handshakes.clone()))?;
         self.registry.register(Box::new(self.keys_age.clone()))?;
+        self.registry.register(Box::new(self.keys_refresh.clone()))?;
         self.registry.register(Box::new(self.config_reload.clone()))?;
         self.registry.register(Box::new(self.token_cache.clone()))?;
         self.registry.register(Box::new(self.access_log_dropped.clone()))
@@ -119,12 +139,22 @@ impl Metrics {
         OpenConnection(self.connections.clone())
     }
 
+    /// Counts a TLS handshake with a client. `result` is `success`, `failure` or `timeout`.
+    pub fn tls_handshake(&self, result: &'static str) {
+        self.tls_handshakes.with_label_values(&[result]).inc();
+    }
+
     /// Counts a load of the configuration.
     pub fn config_loaded(&self, success: bool) {
         self.config_reload.with_label_values(&[if success { "success" } else { "failure" }]).inc();
     }
 
-    /// Sets the ages of the issuers' keys. An issuer that is not named is gone.
+    /// Counts a fetch of an issuer's keys. `result` is one word of a few.
+    pub fn keys_refreshed(&self, issuer: &str, result: &'static str) {
+        self.keys_refresh.with_label_values(&[issuer, result]).inc();
+    }
+
+    /// Sets the ages of the issuers' keys. An issuer that is not named is gone, or has none yet.
     pub fn keys_ages<'a>(&self, ages: impl Iterator<Item = (&'a str, Duration)>) {
         self.keys_age.reset();
         for (issuer, age) in ages {
@@ -191,12 +221,15 @@ mod tests {
         let (one, two) = (metrics.connection(), metrics.connection());
         drop(one);
         metrics.config_loaded(true);
+        metrics.keys_refreshed("partner", "timeout");
         metrics.keys_ages([("gone", Duration::ZERO)].into_iter());
         metrics.keys_ages([("partner", Duration::from_millis(12_500))].into_iter());
         let text = metrics.text().unwrap();
         assert!(text.contains("sidegate_connections 1\n"), "{text}");
         assert!(text.contains("sidegate_config_reload_total{result=\"success\"} 1\n"), "{text}");
         assert!(text.contains("sidegate_keys_age_seconds{issuer=\"partner\"} 12.5\n"), "{text}");
+        let refreshes = "sidegate_keys_refresh_total{issuer=\"partner\",result=\"timeout\"} 1\n";
+        assert!(text.contains(refreshes), "{text}");
         assert!(!text.contains("gone"), "{text}");
         drop(two);
         assert!(metrics.text().unwrap().contains("sidegate_connections 0\n"));

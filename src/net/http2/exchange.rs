@@ -34,13 +34,16 @@ impl Exchange {
     /// Serves a request.
     pub(super) async fn serve<S: Service>(mut self, request: http::Request<RecvStream>, service: Rc<S>) {
         let is_head = request.method() == Method::HEAD;
-        let (request, kept) = match self.request(request) {
-            Ok(request) => request,
-            Err(Unreadable(error, head)) => {
-                let response = service.refuse(Refusal::Head(error), head.as_ref());
-                return self.answer(response, is_head, None).await;
-            }
+        let (parts, stream) = request.into_parts();
+        let head = match head::translate(parts, self.limits.header_bytes) {
+            Ok(head) => head,
+            Err(error) => return self.answer(service.refuse(Refusal::Head(error), None), is_head, None).await,
         };
+        let promised = match Promised::by(&head) {
+            Ok(promised) => promised,
+            Err(error) => return self.answer(service.refuse(Refusal::Head(error), Some(&head)), is_head, None).await,
+        };
+        let (request, kept) = self.request(head, promised, stream);
         let interim = request.interim.clone();
         if let Some(response) = self.response(&interim, service.call(request)).await {
             self.answer(response, is_head, kept).await;
@@ -53,20 +56,15 @@ impl Exchange {
     }
 
     /// The request as everybody behind sees it, and what the client sends beside it if it asks for a tunnel.
-    fn request(&self, request: http::Request<RecvStream>) -> Result<(Request, Option<RecvStream>), Unreadable> {
-        let (parts, stream) = request.into_parts();
-        let head = head::translate(parts, self.limits.header_bytes).map_err(|error| Unreadable(error, None))?;
-        let (length, expects_continue) = match read(&head) {
-            Ok(read) => read,
-            Err(error) => return Err(Unreadable(error, Some(head))),
-        };
+    fn request(&self, head: Head, promised: Promised, stream: RecvStream) -> (Request, Option<RecvStream>) {
+        let Promised { length, expects_continue } = promised;
         let interim = Interim::default();
         let (body, kept) = match head.upgrade {
             Some(_) => (Body::none(), Some(stream)),
             None => (Body::new(stream, length, interim.clone(), self.limits.idle), None),
         };
         let body = RequestBody::Http2(body.awaiting_continue(expects_continue));
-        Ok((Request { head, body, interim }, kept))
+        (Request { head, body, interim }, kept)
     }
 
     /// Drives the service to its answer, passing informational answers on; `None` if the client went away meanwhile,
@@ -125,10 +123,15 @@ impl Exchange {
     }
 }
 
-/// Why there is no request to ask the service, and its head if it could be read.
-struct Unreadable(HeadError, Option<Head>);
+/// What a head says of the body.
+struct Promised {
+    length: Option<u64>,
+    /// The client waits to be asked for it.
+    expects_continue: bool,
+}
 
-/// What the head says of the body: its length, and whether the client waits to be asked for it.
-fn read(head: &Head) -> Result<(Option<u64>, bool), HeadError> {
-    Ok((head::content_length(head)?, head.expects_continue()?))
+impl Promised {
+    fn by(head: &Head) -> Result<Self, HeadError> {
+        Ok(Self { length: head::content_length(head)?, expects_continue: head.expects_continue()? })
+    }
 }

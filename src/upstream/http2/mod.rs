@@ -8,6 +8,7 @@
 //! (`request`) and waits for that of the response; `upload` sends its body, `incoming` is the response's. `keeper` finds
 //! out about backends that are gone without a word.
 
+mod ask;
 mod connection;
 mod exchange;
 mod incoming;
@@ -20,6 +21,7 @@ use h2::client::Builder;
 
 use super::error::BoxError;
 
+pub(super) use self::ask::ask;
 pub(super) use self::connection::{Place, Shared};
 pub(super) use self::exchange::exchange;
 pub(super) use self::incoming::Incoming;

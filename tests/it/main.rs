@@ -29,5 +29,6 @@ mod routes;
 mod secrets;
 mod shadow;
 mod support;
+mod tls;
 mod token_properties;
 mod tokens;

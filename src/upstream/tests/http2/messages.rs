@@ -44,7 +44,8 @@ fn a_head_is_translated() {
     worker(async {
         let (backend, mut seen) = recording().await;
         let mut request = request("POST", TestBody::of("abc"));
-        for (name, value) in [("connection", "TE"), ("te", "trailers"), ("transfer-encoding", "chunked"), ("x-a", "1")] {
+        for (name, value) in [("connection", "TE"), ("te", "trailers"), ("transfer-encoding", "chunked"), ("x-a", "1")]
+        {
             request.headers_mut().insert(name, HeaderValue::from_static(value));
         }
         assert_eq!(Worker::new(backend.upstream()).send(request).await.unwrap().status(), 204);

@@ -57,7 +57,9 @@ fn a_body_of_which_too_much_was_read_is_not_sent_again() {
         let refusing = H2Backend::answering(Builder::new(), |mut exchange| async move {
             let mut read = 0;
             while read < 80 * 1024 {
-                read += exchange.request.body_mut().data().await.unwrap().unwrap().len();
+                let piece = exchange.request.body_mut().data().await.unwrap().unwrap();
+                exchange.request.body_mut().flow_control().release_capacity(piece.len()).unwrap();
+                read += piece.len();
             }
             exchange.respond.send_reset(Reason::REFUSED_STREAM);
         })
@@ -97,9 +99,12 @@ fn streams_above_the_last_of_a_goaway_are_sent_on_another_connection() {
                 let mut first = peer.next().await.unwrap();
                 first.answer_with_number();
                 if peer.number == 1 {
-                    // It stops to read; the next request is on its way, and never looked at.
-                    opened.notified().await;
-                    peer.connection.abrupt_shutdown(Reason::NO_ERROR);
+                    tokio::select! {
+                        biased;
+                        // The next request is on its way, and never looked at.
+                        () = opened.notified() => peer.connection.abrupt_shutdown(Reason::NO_ERROR),
+                        next = peer.next() => panic!("there is a request: {}", next.is_some()),
+                    }
                 }
                 peer.ended().await;
             }

@@ -85,6 +85,7 @@ fn what_speaks_no_http2_is_found_out_before_a_request_is_lost() {
         let old = Backend::new(|mut peer| async move {
             peer.head().await;
             peer.write("HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n").await;
+            peer.closed().await;
         })
         .await;
         let live = H2Backend::counting().await;

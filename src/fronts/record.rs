@@ -90,6 +90,11 @@ impl Record {
         UnixSeconds(i64::try_from(self.arrived_ms / 1000).unwrap_or(i64::MAX))
     }
 
+    /// Goes on under the newest generation, with what the request has waited for. Nothing may be decided before.
+    pub(super) fn catch_up(&mut self) {
+        self.serving = self.worker.serving();
+    }
+
     /// The generation under which the request is served.
     pub(super) fn serving(&self) -> Rc<Serving> {
         Rc::clone(&self.serving)
@@ -122,9 +127,9 @@ impl Record {
             duration,
             upstream: upstream.map(|(id, name, duration)| (UpstreamRef { index: id.0, name }, duration)),
         });
-        if let Some(principal) = &self.trace.principal {
-            debug_assert_eq!(principal.snapshot, snapshot.number);
-            self.worker.metrics().token_cache(self.trace.remembered);
+        if let Some(check) = self.trace.signature {
+            debug_assert!(self.trace.principal.as_ref().is_none_or(|principal| principal.snapshot == snapshot.number));
+            self.worker.metrics().token_cache(check);
         }
     }
 

@@ -103,8 +103,8 @@ async fn handshake(
 /// Says what is wrong in words that an operator can act on. What rustls says of a certificate quotes it; this does not.
 fn explain(error: io::Error) -> BoxError {
     use CertificateError::{
-        BadSignature, Expired, ExpiredContext, NotValidForName, NotValidForNameContext, NotValidYet, NotValidYetContext,
-        UnknownIssuer,
+        BadSignature, Expired, ExpiredContext, NotValidForName, NotValidForNameContext, NotValidYet,
+        NotValidYetContext, UnknownIssuer,
     };
     let meaning = match error.get_ref().and_then(|inner| inner.downcast_ref()) {
         Some(rustls::Error::InvalidCertificate(flaw)) => match flaw {

@@ -33,3 +33,4 @@ mod support;
 mod tls;
 mod token_properties;
 mod tokens;
+mod upstreams_h2;

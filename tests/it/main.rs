@@ -35,3 +35,4 @@ mod support;
 mod tls;
 mod token_properties;
 mod tokens;
+mod upstreams_h2;

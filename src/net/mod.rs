@@ -8,3 +8,4 @@ pub mod listen;
 pub mod service;
 pub mod tls;
 pub mod tunnel;
+pub mod websocket;

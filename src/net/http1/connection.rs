@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::header::EXPECT;
-use http::{Method, Version};
+use http::{Method, Response, StatusCode, Version};
 use http_body::Body as _;
 use tokio::net::TcpStream;
 use tokio::task::consume_budget;
@@ -21,6 +21,7 @@ use super::framing;
 use super::head::{self, Scan};
 use super::send::GATHER_BYTES_MAX;
 use super::transport::{Remaining, Transport};
+use super::upgrade;
 use crate::net::drain::Drain;
 use crate::net::head::{Head, HeadError};
 use crate::net::interim::Interim;
@@ -35,8 +36,12 @@ const LINGER: Duration = Duration::from_secs(2);
 pub async fn serve<S: Service>(stream: TcpStream, service: &S, limits: Limits, drain: &Drain) {
     let mut connection = Connection::new(stream, limits);
     let mut wait = limits.request_head;
-    while let Turn::Again = connection.turn(service, wait, drain).await {
-        wait = limits.idle;
+    loop {
+        match connection.turn(service, wait, drain).await {
+            Turn::Again => wait = limits.idle,
+            Turn::Over => return,
+            Turn::Switched(exchange, response) => return connection.tunnel(&exchange, response, drain).await,
+        }
         // With requests at hand and answers of our own nothing else in a turn waits, and the worker's other connections
         // would have to.
         consume_budget().await;
@@ -48,11 +53,12 @@ pub async fn refuse<S: Service>(stream: TcpStream, service: &S, limits: Limits, 
     Connection::new(stream, limits).refuse(service, refusal, None).await;
 }
 
-/// Whether a connection goes on after a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Turn {
+/// Whether a connection goes on after a request, and as what.
+enum Turn<B> {
     Again,
     Over,
+    /// Not as HTTP, once this answer is sent.
+    Switched(Exchange, Response<B>),
 }
 
 /// What came in place of a request.
@@ -76,19 +82,22 @@ impl Connection {
     }
 
     /// One request and its answer.
-    async fn turn<S: Service>(&mut self, service: &S, wait: Duration, drain: &Drain) -> Turn {
-        let head = match self.head(wait, drain).await {
+    async fn turn<S: Service>(&mut self, service: &S, wait: Duration, drain: &Drain) -> Turn<S::Body> {
+        let mut head = match self.head(wait, drain).await {
             Ok(head) => head,
             Err(NoHead::Closed) => return Turn::Over,
             Err(NoHead::Bad(error)) => return self.refuse(service, Refusal::Head(error), None).await,
         };
-        let mut exchange = match self.begin(&head) {
+        let mut exchange = match self.begin(&mut head) {
             Ok(exchange) => exchange,
             Err(error) => return self.refuse(service, Refusal::Head(error), Some(&head)).await,
         };
         let body = Body::new(Rc::clone(&self.transport), self.interim.clone(), self.limits.idle);
         let request = Request { head, body: RequestBody::Http1(body), interim: self.interim.clone() };
         let Some(response) = self.answer(&exchange, service.call(request)).await else { return Turn::Over };
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            return Turn::Switched(exchange, response);
+        }
         exchange.keep_alive &= !drain.is_started() && !encode::asks_to_close(response.headers()) && self.is_readable();
         if self.send(&exchange, response).await.is_err() {
             return Turn::Over;
@@ -127,9 +136,10 @@ impl Connection {
     }
 
     /// Readies the connection for a request's body.
-    fn begin(&self, head: &Head) -> Result<Exchange, HeadError> {
+    fn begin(&self, head: &mut Head) -> Result<Exchange, HeadError> {
         head.check_host()?;
         let length = framing::of_request(head.version, &head.headers)?;
+        head.upgrade = upgrade::of_request(head, length)?;
         let expects_continue = expects_continue(head)?;
         let inbound = &mut *self.transport.inbound.borrow_mut();
         inbound.generation += 1;
@@ -179,7 +189,7 @@ impl Connection {
     }
 
     /// Reads over what is left of the request's body, so that the next request can be found behind it, or closes.
-    async fn end(&mut self, keep_alive: bool) -> Turn {
+    async fn end<B>(&mut self, keep_alive: bool) -> Turn<B> {
         let body_is_done = matches!(self.transport.inbound.borrow().body, Remaining::Nothing);
         if keep_alive && (body_is_done || self.discard_body().await) {
             return Turn::Again;
@@ -212,7 +222,7 @@ impl Connection {
         timeout(LINGER, discard).await.unwrap_or(false)
     }
 
-    async fn refuse<S: Service>(&mut self, service: &S, refusal: Refusal, head: Option<&Head>) -> Turn {
+    async fn refuse<S: Service>(&mut self, service: &S, refusal: Refusal, head: Option<&Head>) -> Turn<S::Body> {
         self.transport.inbound.borrow_mut().body = Remaining::Broken;
         let is_head = head.is_some_and(|head| head.method == Method::HEAD);
         let exchange = Exchange { is_head, version: Version::HTTP_11, keep_alive: false };

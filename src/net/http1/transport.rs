@@ -2,15 +2,16 @@
 //! has come. Both live on one worker thread, so there is no lock.
 
 use std::cell::RefCell;
-use std::io;
+use std::io::{self, Cursor};
 use std::task::{Context, Poll, ready};
 
 use bytes::BytesMut;
-use tokio::io::Interest;
+use tokio::io::{AsyncReadExt, Interest, join};
 use tokio::net::TcpStream;
 
 use super::chunked::Decoder;
 use super::framing::BodyLength;
+use crate::net::tunnel::Io;
 
 /// Bytes asked of the socket at once while a head is awaited.
 const HEAD_READ_BYTES: usize = 4 * 1024;
@@ -62,6 +63,12 @@ impl Transport {
         let inbound =
             Inbound { buffer: BytesMut::new(), body: Remaining::Nothing, generation: 0, awaits_continue: false };
         Self { stream, inbound: RefCell::new(inbound) }
+    }
+
+    /// What the connection is beside HTTP: its bytes, those that were read ahead first.
+    pub(super) fn into_bytes(self) -> impl Io {
+        let (read, write) = self.stream.into_split();
+        join(Cursor::new(self.inbound.into_inner().buffer).chain(read), write)
     }
 
     /// Reads what there is of a head. A connection that waits for one holds no buffer: there may be many of them.

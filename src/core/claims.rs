@@ -117,6 +117,13 @@ impl Principal {
     pub fn expires(&self) -> UnixSeconds {
         self.validity.expires()
     }
+
+    /// The first whole second at which the token is refused for its age: expired, or older than its issuer allows, with
+    /// the issuer's leeway.
+    #[must_use]
+    pub fn ends(&self, issuer: &Issuer) -> UnixSeconds {
+        self.validity.ends(issuer)
+    }
 }
 
 pub(super) fn gone() -> Rejection {

@@ -136,6 +136,17 @@ fn outcome(
     }))
 }
 
+/// The first whole second at which [`decide`] would refuse a request that it let through, because of its token's age. What
+/// outlasts its request, such as a WebSocket, has to end then. `None` without a token that mattered.
+#[must_use]
+pub fn ends(snapshot: &Snapshot, trace: &Trace) -> Option<UnixSeconds> {
+    let principal = trace.principal.as_ref().filter(|_| trace.authenticated)?;
+    let route = snapshot.routes.get(trace.route?)?;
+    let shadow = snapshot.mode_of(route) == Mode::Shadow || issuer_is_shadowed(snapshot, route, trace);
+    let issuer = snapshot.issuers.get(principal.issuer)?;
+    (!shadow).then(|| principal.ends(issuer))
+}
+
 /// Whether the bearer of the request's token may do what `requirement` guards. Writes into `trace` how far it came.
 ///
 /// # Errors

@@ -13,6 +13,7 @@ use super::record::Record;
 use super::serving::Serving;
 use crate::core::rejection::{Reason, Rejection};
 use crate::net::service::{Answer, BodyError, RequestBody};
+use crate::net::tunnel::{Protocol, Traffic, Tunnel};
 use crate::upstream::ResponseBody;
 
 /// How far a client's body came, seen from both sides.
@@ -122,7 +123,17 @@ impl AnswerBody {
     }
 }
 
-impl Answer for AnswerBody {}
+impl Answer for AnswerBody {
+    /// The request is over with the body, and so with the tunnel.
+    fn take_tunnel(&mut self) -> Option<Tunnel> {
+        let Kind::Upstream(body) = &mut self.kind else { return None };
+        let (protocol, backend) = body.take_switched()?;
+        let traffic: Rc<Traffic> = Rc::default();
+        self.record.traffic = Some(Rc::clone(&traffic));
+        let expires_in = self.record.expires_in();
+        Some(Tunnel { backend: Box::new(backend), protocol: Protocol::named(&protocol), expires_in, traffic })
+    }
+}
 
 impl Body for AnswerBody {
     type Data = Bytes;

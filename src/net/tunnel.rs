@@ -64,10 +64,16 @@ impl Protocol {
 /// How many bytes have passed through a tunnel.
 #[derive(Debug, Default)]
 pub struct Traffic {
-    /// From the client to the backend.
-    pub from_client: Rc<Cell<u64>>,
-    /// From the backend to the client.
-    pub from_backend: Rc<Cell<u64>>,
+    from_client: Rc<Cell<u64>>,
+    from_backend: Rc<Cell<u64>>,
+}
+
+impl Traffic {
+    /// So far: from the client, from the backend.
+    #[must_use]
+    pub fn bytes(&self) -> (u64, u64) {
+        (self.from_client.get(), self.from_backend.get())
+    }
 }
 
 /// Passes bytes between `client` and the backend until both have ended their sides, either fails, the caller's token

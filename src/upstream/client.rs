@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response, header};
+use http::{Request, Response, StatusCode, header};
 use http_body::Body;
 use hyper::body::Incoming;
 
@@ -43,7 +43,7 @@ pub(super) struct Client<B> {
 }
 
 /// Why an endpoint did not answer.
-enum Refused<B> {
+pub(super) enum Refused<B> {
     /// Nothing was sent: another one may.
     Elsewhere(Box<Request<RequestBody<B>>>, UpstreamError),
     /// That was it.
@@ -132,7 +132,7 @@ where
         if let Some(mut connection) = idle {
             let replay = plan.replayable.then(|| Replay::of(&request, &self.memory));
             match (exchange(&mut connection, request, plan.limits).await, replay) {
-                (Ok(response), _) => return lease.accept(plan, response, connection),
+                (Ok(response), _) => return lease.accept(plan, response, connection).await,
                 (Err(Failure::Unsent(unsent, _)), _) => request = *unsent,
                 (Err(Failure::Unanswered(_)), Some(replay)) => request = plan.again(replay),
                 // The backend closed an idle connection, as it may: that says nothing about its health.
@@ -145,7 +145,7 @@ where
             Err(error) => return Err(lease.unsent(Box::new(request), error)),
         };
         match exchange(&mut connection, request, plan.limits).await {
-            Ok(response) => lease.accept(plan, response, connection),
+            Ok(response) => lease.accept(plan, response, connection).await,
             Err(Failure::Unsent(request, error)) => Err(lease.unsent(request, error)),
             Err(Failure::Unanswered(error) | Failure::Failed(error)) => Err(lease.failed(error)),
         }
@@ -160,14 +160,17 @@ where
     }
 }
 
-impl<B> Lease<B> {
+impl<B: 'static> Lease<B> {
     /// Passes a response on, if it can be.
-    fn accept(
+    async fn accept(
         self,
         plan: &Plan,
         mut response: Response<Incoming>,
         connection: Connection<B>,
     ) -> Result<Response<ResponseBody<B>>, Refused<B>> {
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            return self.switch(plan, response).await;
+        }
         let framing = match check_response(&mut response, plan.head) {
             Ok(framing) => framing,
             Err(detail) => return Err(self.failed(UpstreamError::new(UpstreamErrorKind::Protocol, detail))),
@@ -185,7 +188,7 @@ impl<B> Lease<B> {
     }
 
     /// The request failed for good. A slow backend is not a broken one, and a client's body is not its fault.
-    fn failed(self, error: UpstreamError) -> Refused<B> {
+    pub(super) fn failed(self, error: UpstreamError) -> Refused<B> {
         if error.kind() == UpstreamErrorKind::Protocol {
             self.endpoint.health.failed(health::Failure::Protocol, self.probe);
         }

@@ -1,10 +1,10 @@
 //! One HTTP/1.1 connection to a backend, and how it is made.
 
-use std::cell::Cell;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -30,7 +30,7 @@ pub(super) struct Connection<B> {
     pub(super) address: SocketAddr,
     /// Whether it has served a request before, so that the backend may be about to close it.
     pub(super) reused: bool,
-    heard: Rc<Cell<bool>>,
+    heard: Arc<AtomicBool>,
     task: JoinHandle<()>,
 }
 
@@ -43,8 +43,8 @@ where
     pub(super) async fn open(address: SocketAddr) -> Result<Self, BoxError> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
-        let heard = Rc::new(Cell::new(false));
-        let io = TokioIo::new(Heard { stream, heard: Rc::clone(&heard) });
+        let heard = Arc::new(AtomicBool::new(false));
+        let io = TokioIo::new(Heard { stream, heard: Arc::clone(&heard) });
         let (sender, connection) = Builder::new()
             .max_buf_size(BUFFER_MAX)
             .max_header_size(BUFFER_MAX)
@@ -52,7 +52,7 @@ where
             .handshake(io)
             .await?;
         // Its errors also come to whoever waits for the response or reads its body.
-        let task = tokio::task::spawn_local(async { drop(connection.await) });
+        let task = tokio::task::spawn_local(async { drop(connection.with_upgrades().await) });
         Ok(Self { sender, address, reused: false, heard, task })
     }
 }
@@ -60,12 +60,12 @@ where
 impl<B> Connection<B> {
     /// Forgets what was heard, before a request is sent.
     pub(super) fn listen(&self) {
-        self.heard.set(false);
+        self.heard.store(false, Ordering::Relaxed);
     }
 
     /// Whether a byte came back since [`Self::listen`].
     pub(super) fn heard(&self) -> bool {
-        self.heard.get()
+        self.heard.load(Ordering::Relaxed)
     }
 }
 
@@ -77,9 +77,12 @@ impl<B> Drop for Connection<B> {
 
 /// A socket that notes when it was read from. hyper does not tell a backend that closed in silence from one that closed
 /// in the middle of a response head, and only after the former may a request be sent again.
+///
+/// The flag never leaves its thread; it is an atomic because hyper gives a connection away, at an upgrade, only if any
+/// thread could have it.
 struct Heard {
     stream: TcpStream,
-    heard: Rc<Cell<bool>>,
+    heard: Arc<AtomicBool>,
 }
 
 impl AsyncRead for Heard {
@@ -87,7 +90,7 @@ impl AsyncRead for Heard {
         let before = into.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(context, into);
         if into.filled().len() > before {
-            self.heard.set(true);
+            self.heard.store(true, Ordering::Relaxed);
         }
         polled
     }

@@ -31,3 +31,4 @@ mod shadow;
 mod support;
 mod token_properties;
 mod tokens;
+mod upgrades;

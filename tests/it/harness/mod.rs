@@ -13,6 +13,7 @@ pub(crate) mod process;
 pub(crate) mod response;
 pub(crate) mod sync;
 pub(crate) mod tokens;
+pub(crate) mod tunnel;
 pub(crate) mod wire;
 
 use std::time::Duration;

@@ -20,6 +20,7 @@ fn state(admin_address: &str) -> AdminState {
         health: Health::new(&upstreams),
         upstreams,
         limits: Limits::default(),
+        listeners_tls: Box::default(),
     };
     AdminState {
         live: Arc::new(Live::new(generation)),

@@ -1,18 +1,17 @@
 //! One issuer: whose tokens count, and for what.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 
 use crate::core::keyset::{Algorithm, AlgorithmSet, Key, Keyset};
 use crate::core::snapshot::{Audiences, Issuer, Kinds, Mode, TokenTypes};
 
 use super::decode::Fields;
-use super::keyfile::KeyFiles;
+use super::files::Files;
 use super::limits::DURATION;
 use super::report::Report;
 use super::scalar::{self, Flaw};
 use super::yaml::{Node, Value};
-use super::{claims, words};
+use super::{KeySource, claims, key_source, words};
 
 const LEEWAY_SECONDS: i64 = 30;
 const LEEWAY_SECONDS_USUAL_MAX: i64 = 300;
@@ -20,14 +19,18 @@ const LEEWAY_SECONDS_USUAL_MAX: i64 = 300;
 /// `mode`, wherever it stands.
 pub(super) const MODES: &[(&str, Mode)] = &[("enforce", Mode::Enforce), ("shadow", Mode::Shadow)];
 
-/// Decodes one issuer.
-pub(super) fn decode(fields: &Fields<'_>, key_files: &mut KeyFiles<'_>, report: &mut Report<'_>) -> Option<Issuer> {
+/// Decodes one issuer, and where its keys come from.
+pub(super) fn decode(
+    fields: &Fields<'_>,
+    files: &mut Files<'_>,
+    report: &mut Report<'_>,
+) -> Option<(Issuer, KeySource)> {
     let name = report.field(fields, "name", |report, node| report.parsed(node, "a name", scalar::name));
     let iss = report
         .required(fields, "issuer", |report, node| report.parsed(node, "the value of `iss`", scalar::claim_value));
     let audiences = audiences(fields, report);
     let algorithms = report.field(fields, "algorithms", algorithms).unwrap_or_default();
-    let keys = key_files.of_issuer(fields, report);
+    let keys = key_source::decode(fields, iss.as_deref(), files, report);
     let clients = report.field(fields, "clients", |report, node| claim_values(report, node, "a list of client ids"));
     let tenants = report.field(fields, "tenants", |report, node| claim_values(report, node, "a list of tenants"));
     let fixed_tenant = fixed_tenant(fields, tenants.as_ref(), report);
@@ -52,13 +55,17 @@ pub(super) fn decode(fields: &Fields<'_>, key_files: &mut KeyFiles<'_>, report: 
     if let Some(place) = fields.key_place("mode").filter(|_| mode == Mode::Shadow) {
         report.warn(place, "`mode: shadow`: whatever this issuer's keys have signed is let through");
     }
-    Some(Issuer {
+    let (key_source, keys) = keys?;
+    if key_source == KeySource::File {
+        check_keys(&keys, algorithms, fields, report);
+    }
+    let issuer = Issuer {
         name: name?,
         iss: iss?,
         audiences: audiences?,
         algorithms,
-        keys: Arc::new(check_keys(keys?, algorithms, fields, report)),
-        keys_are_fetched: false,
+        keys,
+        keys_are_fetched: key_source != KeySource::File,
         clients,
         tenants,
         fixed_tenant,
@@ -71,7 +78,8 @@ pub(super) fn decode(fields: &Fields<'_>, key_files: &mut KeyFiles<'_>, report: 
         leeway_seconds,
         max_token_age_seconds,
         mode,
-    })
+    };
+    Some((issuer, key_source))
 }
 
 fn audiences(fields: &Fields<'_>, report: &mut Report<'_>) -> Option<Audiences> {
@@ -95,14 +103,13 @@ fn audiences(fields: &Fields<'_>, report: &mut Report<'_>) -> Option<Audiences> 
 }
 
 /// Keys of which none can have made a signature that is accepted would refuse every token.
-fn check_keys(keys: Keyset, algorithms: AlgorithmSet, fields: &Fields<'_>, report: &mut Report<'_>) -> Keyset {
+fn check_keys(keys: &Keyset, algorithms: AlgorithmSet, fields: &Fields<'_>, report: &mut Report<'_>) {
     let serves = |key: &Key| key.algorithms().iter().any(|algorithm| algorithms.contains(algorithm));
     if !keys.iter().any(serves)
         && let Some(node) = fields.get("algorithms")
     {
         report.error(node.place, "none of the issuer's keys is for any of these algorithms");
     }
-    keys
 }
 
 fn algorithms(report: &mut Report<'_>, node: &Node<'_>) -> Option<AlgorithmSet> {

@@ -5,16 +5,18 @@ use std::collections::{BTreeSet, HashMap};
 use crate::core::snapshot::{Issuer, IssuerId};
 
 use super::decode::Fields;
-use super::keyfile::KeyFiles;
+use super::files::Files;
 use super::report::Report;
 use super::source::Place;
 use super::yaml::{Node, Value};
-use super::{issuer, keys, words};
+use super::{KeySource, issuer, keys, words};
 
 /// The issuers, and where each is in the file.
 #[derive(Default)]
 pub(super) struct Declared<'t> {
     pub(super) all: Vec<Issuer>,
+    /// Where their keys come from.
+    pub(super) key_sources: Vec<KeySource>,
     places: Vec<Place>,
     prefixes: BTreeSet<Box<str>>,
     ids: HashMap<&'t str, IssuerId>,
@@ -61,7 +63,7 @@ impl Declared<'_> {
     }
 }
 
-pub(super) fn decode<'t>(file: &Fields<'t>, key_files: &mut KeyFiles<'_>, report: &mut Report<'_>) -> Declared<'t> {
+pub(super) fn decode<'t>(file: &Fields<'t>, files: &mut Files<'_>, report: &mut Report<'_>) -> Declared<'t> {
     let mut declared = Declared { is_declared: file.get("issuers").is_some(), ..Declared::default() };
     let mut seen = Seen::default();
     let items = report.field(file, "issuers", |report, node| report.items(node, "a list of issuers"));
@@ -76,13 +78,14 @@ pub(super) fn decode<'t>(file: &Fields<'t>, key_files: &mut KeyFiles<'_>, report
         }
         seen.check(&fields, report);
         // An issuer with problems has none of its own afterwards: there is no configuration then.
-        if let Some(issuer) = issuer::decode(&fields, key_files, report) {
+        if let Some((issuer, key_source)) = issuer::decode(&fields, files, report) {
             declared.places.push(item.place);
             declared.used.push(false);
             if !issuer.scope_prefix.is_empty() {
                 declared.prefixes.insert(issuer.scope_prefix.clone());
             }
             declared.all.push(issuer);
+            declared.key_sources.push(key_source);
         }
     }
     declared

@@ -28,17 +28,19 @@ macro_rules! sections {
 
 sections! {
     FILE "": "listeners" "admin" "health" "issuers" "roles" "upstreams" "identity" "routes" "workers" "mode" "resource"
-        "cors" "trusted_proxies" "errors" "limits" "telemetry";
-    LISTENER "listeners[]": "address";
+        "cors" "trusted_proxies" "errors" "limits" "telemetry" "state_dir";
+    LISTENER "listeners[]": "address" "tls";
+    LISTENER_TLS "listeners[].tls": "certificate" "private_key" "client_ca" "client_certificate";
     ADMIN "admin": "address";
     HEALTH "health": "address";
     ISSUER "issuers[]": "name" "issuer" "audiences" "algorithms" "keys" "clients" "tenants" "fixed_tenant" "token_kinds"
         "token_types" "claims" "scope_prefix" "require_iss" "client_when" "leeway" "max_token_age" "mode";
-    KEYS "issuers[].keys": "jwks_file";
+    KEYS "issuers[].keys": "jwks_file" "jwks_uri" "refresh" "max_stale";
     CLAIMS "issuers[].claims": "scopes" "roles" "client_id" "tenant";
     CLIENT_WHEN "issuers[].client_when": "claim" "equals";
     ROLE "roles.NAME": "scopes" "includes";
-    UPSTREAM "upstreams.NAME": "urls" "connect_timeout" "timeout" "host" "paths" "health_check" "builtin";
+    UPSTREAM "upstreams.NAME": "urls" "connect_timeout" "timeout" "host" "tls" "paths" "health_check" "builtin";
+    UPSTREAM_TLS "upstreams.NAME.tls": "ca_file" "certificate" "private_key";
     HEALTH_CHECK "upstreams.NAME.health_check": "path" "interval";
     IDENTITY "identity": "tenant" "headers" "authorization";
     TENANT "identity.tenant": "header" "required" "select";

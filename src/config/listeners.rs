@@ -3,30 +3,37 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::decode::Fields;
-use super::keys;
+use super::files::Files;
 use super::report::Report;
 use super::scalar;
 use super::source::Place;
 use super::yaml::Node;
+use super::{Listener, keys, tls};
 
 /// All addresses to listen on.
 #[derive(Default)]
 pub(super) struct Addresses {
-    pub(super) listeners: Vec<SocketAddr>,
+    pub(super) listeners: Vec<Listener>,
     pub(super) admin: Option<SocketAddr>,
     pub(super) health: Option<SocketAddr>,
     /// The place of the admin address, if it is reachable from other machines.
     pub(super) exposed_admin: Option<Place>,
 }
 
-pub(super) fn decode(file: &Fields<'_>, report: &mut Report<'_>) -> Addresses {
+pub(super) fn decode(file: &Fields<'_>, files: &mut Files<'_>, report: &mut Report<'_>) -> Addresses {
     let mut taken = Taken::default();
     let listeners = report.required(file, "listeners", |report, node| {
         let items = report.items(node, "a list of listeners")?;
-        Some(items.iter().filter_map(|item| taken.address(item, &keys::LISTENER, report)).collect::<Vec<_>>())
+        Some(items.iter().filter_map(|item| listener(item, &mut taken, files, report)).collect())
     });
-    let admin = report.field(file, "admin", |report, node| taken.address(node, &keys::ADMIN, report));
-    let health = report.field(file, "health", |report, node| taken.address(node, &keys::HEALTH, report));
+    let admin = report.field(file, "admin", |report, node| {
+        let fields = report.fields(node, &keys::ADMIN)?;
+        taken.address(&fields, report)
+    });
+    let health = report.field(file, "health", |report, node| {
+        let fields = report.fields(node, &keys::HEALTH)?;
+        taken.address(&fields, report)
+    });
     let exposed = |(address, place): (SocketAddr, Place)| (!address.ip().is_loopback()).then_some(place);
     let exposed_admin = admin.and_then(exposed);
     if let Some(place) = exposed_admin {
@@ -38,11 +45,18 @@ pub(super) fn decode(file: &Fields<'_>, report: &mut Report<'_>) -> Addresses {
     }
     let address = |(address, _)| address;
     Addresses {
-        listeners: listeners.unwrap_or_default().into_iter().map(address).collect(),
+        listeners: listeners.unwrap_or_default(),
         admin: admin.map(address),
         health: health.map(address),
         exposed_admin,
     }
+}
+
+fn listener(node: &Node<'_>, taken: &mut Taken, files: &mut Files<'_>, report: &mut Report<'_>) -> Option<Listener> {
+    let fields = report.fields(node, &keys::LISTENER)?;
+    let address = taken.address(&fields, report);
+    let tls = report.field(&fields, "tls", |report, node| tls::server(node, files, report));
+    Some(Listener { address: address?.0, tls })
 }
 
 /// Addresses seen so far.
@@ -50,14 +64,8 @@ pub(super) fn decode(file: &Fields<'_>, report: &mut Report<'_>) -> Addresses {
 struct Taken(Vec<(SocketAddr, Place)>);
 
 impl Taken {
-    fn address(
-        &mut self,
-        node: &Node<'_>,
-        section: &'static keys::Section,
-        report: &mut Report<'_>,
-    ) -> Option<(SocketAddr, Place)> {
-        let fields = report.fields(node, section)?;
-        report.required(&fields, "address", |report, node| {
+    fn address(&mut self, fields: &Fields<'_>, report: &mut Report<'_>) -> Option<(SocketAddr, Place)> {
+        report.required(fields, "address", |report, node| {
             let address = report.quantity(node, "IP:PORT, such as 0.0.0.0:8080 or [::1]:8080", scalar::address)?;
             if let Some((_, first)) = self.0.iter().find(|(other, _)| overlap(*other, address)) {
                 report.error(node.place, "the address is taken").related(*first, "by this one");

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read;
 use std::num::NonZeroUsize;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
 
@@ -13,18 +13,16 @@ use crate::core::snapshot::{Issuers, Mode, Snapshot, UpstreamPolicy};
 
 use super::decode::Fields;
 use super::env::Env;
+use super::files::Files;
 use super::issue::Diagnostics;
 use super::issuer::MODES;
 use super::issuers::Declared;
-use super::keyfile::KeyFiles;
 use super::report::Report;
 use super::requirement::Names;
+use super::scalar::Flaw;
 use super::source::{BYTES_MAX, Place, Source};
 use super::yaml::{self, Node};
-use super::{
-    Config, KeySource, Listener, answers, identity, issuers, keys, limits, listeners, resource, roles, routes, scalar,
-    upstreams,
-};
+use super::{Config, answers, identity, issuers, keys, limits, listeners, resource, roles, routes, scalar, upstreams};
 
 const WORKERS_MAX: usize = 1024;
 
@@ -78,13 +76,13 @@ fn hash(text: &str) -> String {
 /// with any problem there is no configuration.
 fn decode(root: &Node<'_>, base: &Path, report: &mut Report<'_>) -> Option<Config> {
     let file = report.fields(root, &keys::FILE)?;
-    let addresses = listeners::decode(&file, report);
+    let mut files = Files::new(base);
+    let addresses = listeners::decode(&file, &mut files, report);
     let limits = limits::decode(&file, report);
     let telemetry = limits::telemetry(&file, base, report);
-    let mut key_files = KeyFiles::new(base);
-    let mut issuers = issuers::decode(&file, &mut key_files, report);
+    let mut issuers = issuers::decode(&file, &mut files, report);
     let role_definitions = roles::decode(&file, report);
-    let mut upstreams = upstreams::decode(&file, report);
+    let mut upstreams = upstreams::decode(&file, &mut files, report);
     let identity = identity::decode(&file, report);
 
     let (mut scopes, mut role_names) = vocabularies(&role_definitions);
@@ -123,19 +121,19 @@ fn decode(root: &Node<'_>, base: &Path, report: &mut Report<'_>) -> Option<Confi
         body_bytes_max: limits.body_bytes_max,
     };
     Some(Config {
-        listeners: addresses.listeners.into_iter().map(|address| Listener { address, tls: None }).collect(),
+        listeners: addresses.listeners,
         admin: addresses.admin,
         health: addresses.health,
         workers: workers(&file, report),
         upstreams: upstreams.all,
         limits: limits.connections,
         telemetry,
-        key_sources: snapshot.issuers.iter().map(|_| KeySource::File).collect(),
-        state_dir: None,
+        key_sources: issuers.key_sources,
+        state_dir: state_dir(&file, &files, report),
         snapshot,
         warnings: Vec::new(),
         hash: String::new(),
-        files: key_files.paths,
+        files: files.paths,
     })
 }
 
@@ -172,6 +170,15 @@ fn mode(file: &Fields<'_>, report: &mut Report<'_>) -> Mode {
 
 fn workers(file: &Fields<'_>, report: &mut Report<'_>) -> Option<NonZeroUsize> {
     report.field(file, "workers", |report, node| report.number(node, 1..=WORKERS_MAX)).and_then(NonZeroUsize::new)
+}
+
+fn state_dir(file: &Fields<'_>, files: &Files<'_>, report: &mut Report<'_>) -> Option<PathBuf> {
+    report.field(file, "state_dir", |report, node| {
+        report.parsed(node, "the path of a directory", |name| match files.path(name)? {
+            path if path.exists() && !path.is_dir() => Err(Flaw::new(format!("{} is not a directory", path.display()))),
+            path => Ok(path),
+        })
+    })
 }
 
 fn trusted_proxies(file: &Fields<'_>, report: &mut Report<'_>) -> Vec<IpNet> {

@@ -3,18 +3,22 @@
 //! [`load`] is the one border between the text and the program: behind it there is no unchecked value.
 
 mod answers;
+mod certificate;
 mod claims;
 mod decode;
+mod endpoint;
 mod env;
+mod files;
 mod identity;
 mod issue;
 mod issuer;
 mod issuers;
-mod keyfile;
+mod key_source;
 pub mod keys;
 mod limits;
 mod listeners;
 mod load;
+mod pem;
 mod report;
 mod requirement;
 mod resource;
@@ -22,7 +26,9 @@ mod roles;
 mod routes;
 mod scalar;
 mod source;
+mod tls;
 mod upstreams;
+mod url;
 mod words;
 mod yaml;
 

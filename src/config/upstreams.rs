@@ -8,17 +8,19 @@ use http::uri::PathAndQuery;
 use crate::core::snapshot::{PathReading, UpstreamId};
 
 use super::decode::Fields;
+use super::files::Files;
 use super::limits::positive_duration;
 use super::report::Report;
 use super::scalar::{self, Flaw};
 use super::source::Place;
+use super::tls::Clients;
 use super::yaml::{Entry, Node};
-use super::{Endpoint, HealthCheck, HostHeader, HttpUpstream, Scheme, Upstream, UpstreamKind, keys, words};
+use super::{Endpoint, HealthCheck, HostHeader, HttpUpstream, Upstream, UpstreamKind, endpoint, keys, words};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const TIMEOUT: Duration = Duration::from_secs(30);
 const INTERVAL: Duration = Duration::from_secs(5);
-const URL: &str = "a URL such as http://127.0.0.1:3000 or http://users.internal";
+const URL: &str = "a URL such as http://127.0.0.1:3000, h2c://grpc.internal:50051 or https://users.internal";
 
 /// The upstreams, and where each is in the file.
 #[derive(Default)]
@@ -57,8 +59,8 @@ impl Upstreams<'_> {
     }
 }
 
-pub(super) fn decode<'t>(file: &Fields<'t>, report: &mut Report<'_>) -> Upstreams<'t> {
-    let mut upstreams = Upstreams::default();
+pub(super) fn decode<'t>(file: &Fields<'t>, files: &mut Files<'_>, report: &mut Report<'_>) -> Upstreams<'t> {
+    let (mut upstreams, mut clients) = (Upstreams::default(), Clients::default());
     let entries = report
         .required(file, "upstreams", |report, node| report.entries(node, "a mapping of upstreams by their names"));
     upstreams.is_readable = entries.is_some();
@@ -71,12 +73,12 @@ pub(super) fn decode<'t>(file: &Fields<'t>, report: &mut Report<'_>) -> Upstream
         upstreams.ids.insert(&entry.key.text, UpstreamId(id));
         upstreams.places.push(entry.key.place);
         upstreams.used.push(false);
-        upstreams.all.push(upstream(entry, report));
+        upstreams.all.push(upstream(entry, &mut clients, files, report));
     }
     upstreams
 }
 
-fn upstream(entry: &Entry<'_>, report: &mut Report<'_>) -> Upstream {
+fn upstream(entry: &Entry<'_>, clients: &mut Clients, files: &mut Files<'_>, report: &mut Report<'_>) -> Upstream {
     if let Err(flaw) = scalar::name(&entry.key.text) {
         report.error(entry.key.place, flaw.message);
     }
@@ -90,13 +92,20 @@ fn upstream(entry: &Entry<'_>, report: &mut Report<'_>) -> Upstream {
             "`paths: exact`: if this backend ignores case or a trailing slash, a narrower route can be slipped past",
         );
     }
-    let kind = fields.and_then(|fields| kind(&fields, report)).unwrap_or(UpstreamKind::Echo);
+    let kind = fields.and_then(|fields| kind(&fields, clients, files, report)).unwrap_or(UpstreamKind::Echo);
     Upstream { name: Box::from(&*entry.key.text), kind, paths: paths.unwrap_or_default() }
 }
 
-fn kind(fields: &Fields<'_>, report: &mut Report<'_>) -> Option<UpstreamKind> {
-    let Some(builtin) = fields.get("builtin") else { return http(fields, report).map(UpstreamKind::Http) };
-    for key in ["urls", "connect_timeout", "timeout", "host", "health_check"] {
+fn kind(
+    fields: &Fields<'_>,
+    clients: &mut Clients,
+    files: &mut Files<'_>,
+    report: &mut Report<'_>,
+) -> Option<UpstreamKind> {
+    let Some(builtin) = fields.get("builtin") else {
+        return http(fields, clients, files, report).map(UpstreamKind::Http);
+    };
+    for key in ["urls", "connect_timeout", "timeout", "host", "tls", "health_check"] {
         if let Some(place) = fields.key_place(key) {
             report.error(place, "a builtin upstream has no backend").related(builtin.place, "builtin");
         }
@@ -104,11 +113,17 @@ fn kind(fields: &Fields<'_>, report: &mut Report<'_>) -> Option<UpstreamKind> {
     report.word(builtin, &[("echo", ())]).map(|()| UpstreamKind::Echo)
 }
 
-fn http(fields: &Fields<'_>, report: &mut Report<'_>) -> Option<HttpUpstream> {
+fn http(
+    fields: &Fields<'_>,
+    clients: &mut Clients,
+    files: &mut Files<'_>,
+    report: &mut Report<'_>,
+) -> Option<HttpUpstream> {
     if fields.get("urls").is_none() {
         report.missing(fields, "urls", "expected `urls: [http://…]` or `builtin: echo`");
     }
     let endpoints = report.field(fields, "urls", endpoints);
+    let tls = clients.decode(fields, endpoints.as_deref(), files, report);
     let connect_timeout = report.field(fields, "connect_timeout", positive_duration);
     let timeout = report.field(fields, "timeout", positive_duration);
     let hosts = [("preserve", HostHeader::Preserve), ("upstream", HostHeader::Upstream)];
@@ -120,14 +135,14 @@ fn http(fields: &Fields<'_>, report: &mut Report<'_>) -> Option<HttpUpstream> {
         timeout: timeout.unwrap_or(TIMEOUT),
         host: host.unwrap_or_default(),
         health_check,
-        tls: None,
+        tls,
     })
 }
 
 fn endpoints(report: &mut Report<'_>, node: &Node<'_>) -> Option<Vec<Endpoint>> {
     let mut first: HashMap<Endpoint, Place> = HashMap::new();
     report.list_of(node, "a list of URLs", |report, item| {
-        let endpoint = report.parsed(item, URL, endpoint)?;
+        let endpoint = report.parsed(item, URL, endpoint::parse)?;
         if let Some(place) = first.insert(endpoint.clone(), item.place) {
             report.error(item.place, "the URL is there twice").related(place, "first here");
         }
@@ -145,86 +160,4 @@ fn health_check(report: &mut Report<'_>, node: &Node<'_>) -> Option<HealthCheck>
     });
     let interval = report.field(&fields, "interval", positive_duration);
     Some(HealthCheck { path: path?, interval: interval.unwrap_or(INTERVAL) })
-}
-
-/// `http://HOST[:PORT]`: what comes behind it would have to be put before every path, which is not done.
-fn endpoint(text: &str) -> Result<Endpoint, Flaw> {
-    let Some(rest) = text.strip_prefix("http://") else {
-        return Err(match text.split_once("://") {
-            Some((scheme, _)) => Flaw::new("only http:// is supported").at(0..scheme.len()),
-            None => Flaw::new("the URL has no scheme").hint(format!("write `http://{}`", words::shown(text))),
-        });
-    };
-    let rest = rest.strip_suffix('/').unwrap_or(rest);
-    if rest.contains('@') {
-        return Err(Flaw::new("a URL with a user name: credentials do not belong into the configuration"));
-    }
-    if let Some(at) = rest.find(['/', '?', '#']) {
-        let at = text.len() - text.strip_prefix("http://").map_or(0, str::len) + at;
-        return Err(Flaw::new("paths are forwarded as they come: the URL cannot have one").at(at..text.len()));
-    }
-    let (host, port) = split_port(rest).ok_or_else(|| Flaw::new("not a host with an optional port"))?;
-    let port = match port {
-        None => 80,
-        Some(port) => match port.parse() {
-            Ok(0) | Err(_) => return Err(Flaw::new("a port is a number from 1 to 65535")),
-            Ok(port) => port,
-        },
-    };
-    Ok(Endpoint { scheme: Scheme::Http, host: host.to_ascii_lowercase().into(), port })
-}
-
-/// The host, without the brackets of an IPv6 address, and the port.
-fn split_port(authority: &str) -> Option<(&str, Option<&str>)> {
-    if let Some(rest) = authority.strip_prefix('[') {
-        let (address, port) = rest.split_once(']')?;
-        address.parse::<std::net::Ipv6Addr>().ok()?;
-        return if port.is_empty() { Some((address, None)) } else { Some((address, Some(port.strip_prefix(':')?))) };
-    }
-    let (host, port) = authority.split_once(':').map_or((authority, None), |(host, port)| (host, Some(port)));
-    let label_ok = |label: &str| {
-        !label.is_empty() && label.len() <= 63 && label.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
-    };
-    let name = host.strip_suffix('.').unwrap_or(host);
-    (host.len() <= 253 && name.split('.').all(label_ok)).then_some((host, port))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn urls_are_a_host_and_a_port() {
-        for (text, host, port) in [
-            ("http://127.0.0.1:3000", "127.0.0.1", 3000),
-            ("http://users.internal", "users.internal", 80),
-            ("http://Users/", "users", 80),
-            ("http://[::1]:81", "::1", 81),
-            ("http://[::1]", "::1", 80),
-        ] {
-            assert_eq!(endpoint(text), Ok(Endpoint { scheme: Scheme::Http, host: host.into(), port }), "{text}");
-        }
-        for odd in [
-            "",
-            "http://",
-            "http://:80",
-            "http://a:",
-            "http://a:0",
-            "http://a:65536",
-            "http://a b",
-            "http://a/b",
-            "http://a?b",
-            "http://u:p@a",
-            "http://[::1",
-            "http://[a]",
-            "http://[::1]x",
-            "http://::1",
-            "http://a..b",
-            "https://a",
-            "HTTP://a",
-            "a:80",
-        ] {
-            assert!(endpoint(odd).is_err(), "{odd}");
-        }
-    }
 }

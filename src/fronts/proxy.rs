@@ -1,6 +1,6 @@
 //! The proxy: a request comes in, the core decides, the answer goes out.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Response, Uri, Version, header};
 use http_body::Body;
+use rustls::ServerConfig;
 
 use super::body::{AnswerBody, UploadBody, UploadError};
 use super::record::Record;
@@ -22,6 +23,7 @@ use crate::core::rejection::{Reason, Rejection};
 use crate::core::{Facts, decide};
 use crate::live::memo::TokenMemo;
 use crate::live::state::Live;
+use crate::net::handshake::HandshakeError;
 use crate::net::head::Head;
 use crate::net::interim::Interim;
 use crate::net::service::{self, Request, RequestBody, Service};
@@ -29,7 +31,7 @@ use crate::telemetry::access_log::WorkerLog;
 use crate::telemetry::metrics::{Metrics, OpenConnection, WorkerMetrics};
 use crate::upstream::headers::{Caller, ClientFacts, Scheme, address_value};
 use crate::upstream::{InformationalSink, ResponseBody, Upgrade, UpstreamError};
-use crate::worker::Connect;
+use crate::worker::{Accepted, Connect};
 
 /// What one worker needs to serve requests.
 pub struct Worker {
@@ -92,12 +94,27 @@ impl Connect for Proxy {
         service::Limits { header_bytes: limits.header_bytes, request_head: limits.request_head, idle: limits.idle }
     }
 
-    fn connect(&self, peer: SocketAddr, _local: SocketAddr) -> ProxyConnection {
-        let peer = peer.ip().to_canonical();
+    fn tls(&self, listener: usize) -> Option<Arc<ServerConfig>> {
+        let serving = self.0.serving();
+        let tls = serving.generation().listeners_tls.get(listener)?.as_ref()?;
+        Some(Arc::clone(&tls.config))
+    }
+
+    fn handshake(&self, result: Result<(), &HandshakeError>) {
+        self.0.shared_metrics.tls_handshake(match result {
+            Ok(()) => "success",
+            Err(HandshakeError::TooSlow) => "timeout",
+            Err(HandshakeError::Failed(_) | HandshakeError::Silent) => "failure",
+        });
+    }
+
+    fn connect(&self, accepted: &Accepted) -> ProxyConnection {
+        let peer = accepted.peer.ip().to_canonical();
         ProxyConnection {
             worker: Rc::clone(&self.0),
             peer,
             peer_value: address_value(peer),
+            scheme: if accepted.is_tls { Scheme::Https } else { Scheme::Http },
             _open: self.0.shared_metrics.connection(),
         }
     }
@@ -108,6 +125,7 @@ pub struct ProxyConnection {
     worker: Rc<Worker>,
     peer: IpAddr,
     peer_value: HeaderValue,
+    scheme: Scheme,
     _open: OpenConnection,
 }
 
@@ -207,7 +225,7 @@ impl ProxyConnection {
         let client = ClientFacts {
             peer: &self.peer_value,
             trusted,
-            scheme: Scheme::Http,
+            scheme: self.scheme,
             authority,
             request_id: &record.request_id,
         };

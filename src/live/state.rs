@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use arc_swap::{ArcSwap, Guard};
 
-use crate::config::{Config, Limits, Upstream};
+use crate::config::{Config, Limits, Listener, Upstream};
 use crate::core::keyset::Keyset;
 use crate::core::snapshot::{IssuerId, Snapshot};
+use crate::net::tls::ServerTls;
 use crate::upstream::Health;
 
 /// One configuration and what belongs to it. Immutable: a request that began under it ends under it.
@@ -20,14 +21,21 @@ pub struct Generation {
     pub health: Arc<Health>,
     /// Bounds of everything a client can make grow.
     pub limits: Limits,
+    /// What each listener shows its clients, in the order of the configuration; `None` is no TLS.
+    pub listeners_tls: Box<[Option<ServerTls>]>,
 }
 
 impl Generation {
     /// The first one.
     #[must_use]
     pub fn first(config: Config) -> Self {
-        let health = Health::new(&config.upstreams);
-        Self { snapshot: Arc::new(config.snapshot), upstreams: config.upstreams, health, limits: config.limits }
+        Self {
+            health: Health::new(&config.upstreams),
+            snapshot: Arc::new(config.snapshot),
+            upstreams: config.upstreams,
+            limits: config.limits,
+            listeners_tls: config.listeners.into_iter().map(|listener| listener.tls).collect(),
+        }
     }
 
     /// The one after this: the same configuration, and other keys for one of its issuers.
@@ -38,16 +46,32 @@ impl Generation {
             upstreams: self.upstreams.clone(),
             health: Arc::clone(&self.health),
             limits: self.limits.clone(),
+            listeners_tls: self.listeners_tls.clone(),
         }
     }
 
-    /// The one after this. What is known of backends that are still the same is kept.
+    /// The one after this. What is known of backends that are still the same is kept, and so is what lets clients resume
+    /// their TLS sessions.
     #[must_use]
     pub fn next(&self, config: Config) -> Self {
         let health = Health::succeeding(&config.upstreams, &self.upstreams, &self.health);
         let snapshot = Snapshot { number: self.snapshot.number + 1, ..config.snapshot };
-        Self { snapshot: Arc::new(snapshot), upstreams: config.upstreams, health, limits: config.limits }
+        Self {
+            health,
+            snapshot: Arc::new(snapshot),
+            upstreams: config.upstreams,
+            limits: config.limits,
+            listeners_tls: succeeding(config.listeners, &self.listeners_tls),
+        }
     }
+}
+
+/// What `listeners` show from now on. Where that is what they showed before it is the very same object, whose session
+/// tickets stay valid.
+fn succeeding(listeners: Vec<Listener>, before: &[Option<ServerTls>]) -> Box<[Option<ServerTls>]> {
+    let before = before.iter().chain(std::iter::repeat(&None));
+    let listeners = listeners.into_iter().zip(before);
+    listeners.map(|(listener, before)| if listener.tls == *before { before.clone() } else { listener.tls }).collect()
 }
 
 /// The generation in force. Swapped by one writer ([`super::reload`]), read by every worker.

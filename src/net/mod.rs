@@ -1,11 +1,13 @@
 //! Sockets and protocols: what turns bytes into requests and answers into bytes.
 
 pub mod drain;
+pub mod handshake;
 pub mod head;
 pub mod http1;
 pub mod interim;
 pub mod listen;
 pub mod service;
+pub mod stream;
 pub mod tls;
 pub mod tunnel;
 pub mod websocket;

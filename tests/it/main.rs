@@ -29,6 +29,7 @@ mod routes;
 mod secrets;
 mod shadow;
 mod support;
+mod tls;
 mod token_properties;
 mod tokens;
 mod upgrades;

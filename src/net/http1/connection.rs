@@ -11,7 +11,6 @@ use bytes::{Bytes, BytesMut};
 use http::header::EXPECT;
 use http::{Method, Response, StatusCode, Version};
 use http_body::Body as _;
-use tokio::net::TcpStream;
 use tokio::task::consume_budget;
 use tokio::time::timeout;
 
@@ -26,21 +25,44 @@ use crate::net::drain::Drain;
 use crate::net::head::{Head, HeadError};
 use crate::net::interim::Interim;
 use crate::net::service::{Limits, Refusal, Request, RequestBody, Service};
+use crate::net::stream::{ReadAhead, Stream};
 
 /// How much of a body that nobody wants is read over to keep the connection.
 const DISCARD_BYTES_MAX: usize = 256 * 1024;
-/// How long to go on reading after the last answer, so that the client gets to read it (RFC 9112 section 9.6).
-const LINGER: Duration = Duration::from_secs(2);
+/// How long that may take.
+const DISCARD: Duration = Duration::from_secs(2);
 
-/// Serves the requests of one connection until either side ends it.
-pub async fn serve<S: Service>(stream: TcpStream, service: &S, limits: Limits, drain: &Drain) {
+/// What HTTP/2 without TLS begins with, as a reader of HTTP/1.1 sees it: the head of a request that nobody can mean
+/// (RFC 9113 section 3.4).
+const HTTP2_PREFACE_HEAD: &[u8] = b"PRI * HTTP/2.0\r\n\r\n";
+
+/// Why a head is refused that began to come and did not end. Not 408: whoever reads the log looks for one reason with
+/// one status, and a client that is this slow hardly ever reads either.
+const TOO_SLOW: HeadError = HeadError::Malformed("the request head did not arrive in time");
+
+/// Serves the requests of one connection until either side ends it. `Some` if the client turns out to speak HTTP/2, which
+/// it knows without having asked (RFC 9113 section 3.3): then the stream is as it came, and nothing was answered.
+pub async fn serve<S: Service>(
+    stream: Stream,
+    service: &S,
+    limits: Limits,
+    drain: &Drain,
+) -> Option<ReadAhead<Stream>> {
     let mut connection = Connection::new(stream, limits);
     let mut wait = limits.request_head;
     loop {
         match connection.turn(service, wait, drain).await {
             Turn::Again => wait = limits.idle,
-            Turn::Over => return,
-            Turn::Switched(exchange, response) => return connection.tunnel(&exchange, response, drain).await,
+            Turn::Over => {
+                connection.transport.stream.close();
+                return None;
+            }
+            Turn::Broken => return None,
+            Turn::Http2 => return Rc::into_inner(connection.transport).map(Transport::into_stream),
+            Turn::Switched(exchange, response) => {
+                connection.tunnel(&exchange, response, drain).await;
+                return None;
+            }
         }
         // With requests at hand and answers of our own nothing else in a turn waits, and the worker's other connections
         // would have to.
@@ -49,7 +71,7 @@ pub async fn serve<S: Service>(stream: TcpStream, service: &S, limits: Limits, d
 }
 
 /// Answers a connection without reading from it, and closes it.
-pub async fn refuse<S: Service>(stream: TcpStream, service: &S, limits: Limits, refusal: Refusal) {
+pub async fn refuse<S: Service>(stream: Stream, service: &S, limits: Limits, refusal: Refusal) {
     Connection::new(stream, limits).refuse(service, refusal, None).await;
 }
 
@@ -57,7 +79,11 @@ pub async fn refuse<S: Service>(stream: TcpStream, service: &S, limits: Limits, 
 enum Turn<B> {
     Again,
     Over,
-    /// Not as HTTP, once this answer is sent.
+    /// It breaks off within an answer: whatever is done to end it must not make that look complete.
+    Broken,
+    /// It is no connection of HTTP/1.1.
+    Http2,
+    /// It is none of HTTP once this answer is sent.
     Switched(Exchange, Response<B>),
 }
 
@@ -65,6 +91,7 @@ enum Turn<B> {
 enum NoHead {
     Closed,
     Bad(HeadError),
+    Http2,
 }
 
 pub(super) struct Connection {
@@ -73,12 +100,15 @@ pub(super) struct Connection {
     /// Written and not yet sent.
     pub(super) out: BytesMut,
     pub(super) limits: Limits,
+    /// Whether what comes next may be the preface of HTTP/2. Over TLS that is settled in the handshake.
+    may_be_http2: bool,
 }
 
 impl Connection {
-    fn new(stream: TcpStream, limits: Limits) -> Self {
+    fn new(stream: Stream, limits: Limits) -> Self {
+        let may_be_http2 = !stream.is_tls();
         let transport = Rc::new(Transport::new(stream));
-        Self { transport, interim: Interim::default(), out: BytesMut::new(), limits }
+        Self { transport, interim: Interim::default(), out: BytesMut::new(), limits, may_be_http2 }
     }
 
     /// One request and its answer.
@@ -86,8 +116,10 @@ impl Connection {
         let mut head = match self.head(wait, drain).await {
             Ok(head) => head,
             Err(NoHead::Closed) => return Turn::Over,
+            Err(NoHead::Http2) => return Turn::Http2,
             Err(NoHead::Bad(error)) => return self.refuse(service, Refusal::Head(error), None).await,
         };
+        self.may_be_http2 = false;
         let mut exchange = match self.begin(&mut head) {
             Ok(exchange) => exchange,
             Err(error) => return self.refuse(service, Refusal::Head(error), Some(&head)).await,
@@ -100,7 +132,7 @@ impl Connection {
         }
         exchange.keep_alive &= !drain.is_started() && !encode::asks_to_close(response.headers()) && self.is_readable();
         if self.send(&exchange, response).await.is_err() {
-            return Turn::Over;
+            return Turn::Broken;
         }
         self.end(exchange.keep_alive).await
     }
@@ -114,7 +146,7 @@ impl Connection {
                 () = drain.started() => return Err(NoHead::Closed),
             }
         }
-        let bytes = timeout(self.limits.request_head, self.head_bytes()).await.map_err(|_| NoHead::Closed)??;
+        let bytes = timeout(self.limits.request_head, self.head_bytes()).await.map_err(|_| NoHead::Bad(TOO_SLOW))??;
         head::parse(&bytes).map_err(NoHead::Bad)
     }
 
@@ -128,6 +160,9 @@ impl Connection {
                     scan = Scan::default();
                 }
                 if let Some(length) = scan.end(buffer, self.limits.header_bytes).map_err(NoHead::Bad)? {
+                    if self.may_be_http2 && buffer.get(..length) == Some(HTTP2_PREFACE_HEAD) {
+                        return Err(NoHead::Http2);
+                    }
                     return Ok(buffer.split_to(length).freeze());
                 }
             }
@@ -195,7 +230,7 @@ impl Connection {
             return Turn::Again;
         }
         if !body_is_done || !keep_alive {
-            self.linger().await;
+            self.transport.stream.linger().await;
         }
         Turn::Over
     }
@@ -204,7 +239,7 @@ impl Connection {
     async fn discard_body(&mut self) -> bool {
         // Whoever still holds the body must not read on.
         self.transport.inbound.borrow_mut().generation += 1;
-        let mut body = Body::new(Rc::clone(&self.transport), self.interim.clone(), LINGER);
+        let mut body = Body::new(Rc::clone(&self.transport), self.interim.clone(), DISCARD);
         let mut left = DISCARD_BYTES_MAX;
         let discard = async {
             loop {
@@ -219,38 +254,18 @@ impl Connection {
                 }
             }
         };
-        timeout(LINGER, discard).await.unwrap_or(false)
+        timeout(DISCARD, discard).await.unwrap_or(false)
     }
 
     async fn refuse<S: Service>(&mut self, service: &S, refusal: Refusal, head: Option<&Head>) -> Turn<S::Body> {
         self.transport.inbound.borrow_mut().body = Remaining::Broken;
         let is_head = head.is_some_and(|head| head.method == Method::HEAD);
         let exchange = Exchange { is_head, version: Version::HTTP_11, keep_alive: false };
-        if self.send(&exchange, service.refuse(refusal, head)).await.is_ok() {
-            self.linger().await;
+        if self.send(&exchange, service.refuse(refusal, head)).await.is_err() {
+            return Turn::Broken;
         }
+        self.transport.stream.linger().await;
         Turn::Over
-    }
-
-    /// Closes our side and reads on for a while: closing a socket with unread bytes in it resets the connection, and
-    /// the reset can overtake the answer.
-    async fn linger(&self) {
-        let stream = &self.transport.stream;
-        if socket2::SockRef::from(stream).shutdown(std::net::Shutdown::Write).is_err() {
-            return;
-        }
-        let mut left = DISCARD_BYTES_MAX;
-        let discard = async {
-            let mut scratch = [0; 2048];
-            while stream.readable().await.is_ok() {
-                match stream.try_read(&mut scratch) {
-                    Ok(bytes) if bytes > 0 && bytes < left => left -= bytes,
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                    _ => return,
-                }
-            }
-        };
-        let _ = timeout(LINGER, discard).await;
     }
 }
 

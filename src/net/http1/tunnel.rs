@@ -21,7 +21,7 @@ impl Connection {
         }
         // The request has no body that anybody could still hold the transport for.
         if let (Some(tunnel), Some(transport)) = (body.take_tunnel(), Rc::into_inner(self.transport)) {
-            tunnel::run(transport.into_bytes(), tunnel, self.limits.idle, drain).await;
+            tunnel::run(transport.into_stream(), tunnel, self.limits.idle, drain).await;
         }
     }
 }

@@ -1,6 +1,6 @@
 //! A connection after `101 Switching Protocols`: bytes, and WebSocket frames (RFC 6455) for those who speak it.
 
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
@@ -19,9 +19,9 @@ pub(crate) const PING: u8 = 0x9;
 pub(crate) const PONG: u8 = 0xa;
 
 /// One end of a connection that is no longer HTTP.
-pub(crate) struct Tunnel {
-    stream: TcpStream,
-    reader: Reader<TcpStream>,
+pub(crate) struct Tunnel<S = TcpStream> {
+    stream: S,
+    reader: Reader<S>,
 }
 
 /// A WebSocket frame that is not fragmented.
@@ -33,8 +33,20 @@ pub(crate) struct Frame {
 }
 
 impl Tunnel {
+    /// Sends a FIN.
+    pub(crate) fn finish(&mut self) {
+        self.stream.shutdown(Shutdown::Write).unwrap();
+    }
+
+    /// The stream itself, for another thread to write to.
+    pub(crate) fn writer(&self) -> TcpStream {
+        self.stream.try_clone().unwrap()
+    }
+}
+
+impl<S: Read + Write> Tunnel<S> {
     /// What `reader` has read of `stream` already comes first.
-    pub(crate) fn new(stream: TcpStream, reader: Reader<TcpStream>) -> Self {
+    pub(crate) fn new(stream: S, reader: Reader<S>) -> Self {
         Self { stream, reader }
     }
 
@@ -44,16 +56,6 @@ impl Tunnel {
 
     pub(crate) fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
         self.stream.write_all(bytes.as_ref())
-    }
-
-    /// Sends a FIN.
-    pub(crate) fn finish(&mut self) {
-        self.stream.shutdown(Shutdown::Write).unwrap();
-    }
-
-    /// The stream itself, for another thread to write to.
-    pub(crate) fn writer(&self) -> TcpStream {
-        self.stream.try_clone().unwrap()
     }
 
     /// The next so many bytes.

@@ -9,10 +9,12 @@
 //! the response's body (`response_body`) gives the connection back when it has been read, unless the backend has agreed to
 //! make something else of it (`upgrade`).
 
+mod attempt;
 mod balance;
 mod check;
 mod client;
 mod connection;
+mod dial;
 mod echo;
 mod endpoint;
 mod error;
@@ -20,7 +22,9 @@ mod exchange;
 mod framing;
 pub mod headers;
 mod health;
+mod http2;
 mod informational;
+mod link;
 mod plan;
 mod pool;
 mod replay;
@@ -29,6 +33,7 @@ mod resolve;
 mod response_body;
 #[cfg(test)]
 mod tests;
+mod transport;
 mod upgrade;
 
 use std::rc::Rc;

@@ -10,7 +10,6 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Response, Version};
-use hyper::body::Incoming;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use tokio::time::timeout;
@@ -20,6 +19,7 @@ use super::endpoint::Lease;
 use super::error::{UpstreamError, UpstreamErrorKind};
 use super::framing::claims_content;
 use super::headers::{clean_response, connection_names};
+use super::link::Incoming;
 use super::plan::Plan;
 use super::response_body::ResponseBody;
 

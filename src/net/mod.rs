@@ -8,6 +8,7 @@ pub mod interim;
 pub mod listen;
 pub mod service;
 pub mod stream;
+pub mod stream_io;
 pub mod tls;
 pub mod tunnel;
 pub mod websocket;

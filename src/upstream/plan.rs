@@ -52,7 +52,7 @@ impl Plan {
         let (method, empty) = (request.method().clone(), request.body().upload().is_none());
         frame_request(request.headers_mut(), &method, length);
         let upgrade = request.extensions_mut().remove::<Upgrade>();
-        let upgrade = upgrade.map(|upgrade| upgrade.ask(request.headers_mut())).transpose()?;
+        let upgrade = upgrade.map(|upgrade| upgrade.ask(&method, request.headers_mut())).transpose()?;
         let sink = request.extensions_mut().remove::<InformationalSink>();
         if let Some(sink) = sink.clone() {
             sink.attach(&mut request);

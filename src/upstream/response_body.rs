@@ -33,7 +33,7 @@ enum Inner<B: 'static> {
     Streamed(Streamed<B>),
     Full(Option<Bytes>),
     /// None: the connection is no longer one of HTTP. It counts as an outstanding request while the body is kept.
-    Switched(Option<Switched>, #[expect(dead_code, reason = "held")] Lease<B>),
+    Switched(Option<Switched>, #[expect(dead_code, reason = "held")] (Link<B>, Lease<B>)),
 }
 
 #[derive(Debug)]
@@ -78,8 +78,8 @@ impl<B> ResponseBody<B> {
     }
 
     /// No body, but what the backend's connection has become.
-    pub(super) fn switched(connection: Switched, lease: Lease<B>) -> Self {
-        Self(Inner::Switched(Some(connection), lease))
+    pub(super) fn switched(connection: Switched, link: Link<B>, lease: Lease<B>) -> Self {
+        Self(Inner::Switched(Some(connection), (link, lease)))
     }
 
     /// The connection to the backend, if that has switched protocols. Keep the body while it is used.

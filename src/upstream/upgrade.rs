@@ -5,23 +5,27 @@
 //! and whatever else it answers is an ordinary answer on an ordinary connection. So a client cannot make a tunnel out of a
 //! refusal, and send through it what nobody has decided about.
 
+use std::fmt;
+
 use aws_lc_rs::{digest, rand};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderValue};
-use http::{Response, Version};
-use hyper::upgrade::Upgraded;
+use http::{Method, Request, Response, Version};
+use http_body::Body;
 use hyper_util::rt::TokioIo;
 use tokio::time::timeout;
 
 use super::client::Refused;
 use super::endpoint::Lease;
-use super::error::{UpstreamError, UpstreamErrorKind};
+use super::error::{BoxError, UpstreamError, UpstreamErrorKind};
 use super::framing::claims_content;
 use super::headers::{clean_response, connection_names};
-use super::link::Incoming;
+use super::link::{Incoming, Link};
 use super::plan::Plan;
 use super::response_body::ResponseBody;
+use crate::net::tunnel::{Io, Protocol};
 
 /// What RFC 6455 section 1.3 has a server append to a key.
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
@@ -31,15 +35,22 @@ const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 #[derive(Debug, Clone)]
 pub struct Upgrade(pub HeaderValue);
 
-/// What the connection to a backend has become: the protocol, and the backend's side.
-pub type Switched = (HeaderValue, TokioIo<Upgraded>);
+/// What the connection to a backend has become.
+pub struct Switched {
+    /// What is spoken on it.
+    pub protocol: Protocol,
+    /// The backend's side.
+    pub backend: Box<dyn Io>,
+}
 
-/// What a backend was asked, and how its agreement has to look.
+/// What a backend is asked, and how its agreement has to look.
 #[derive(Debug)]
 pub(super) struct Asked {
     protocol: HeaderValue,
     /// Of a WebSocket.
     proof: Option<Proof>,
+    /// Whether the method is the one that extended CONNECT stands for.
+    is_get: bool,
 }
 
 /// What `Sec-WebSocket-Accept` has to be.
@@ -55,13 +66,17 @@ impl Upgrade {
     ///
     /// # Errors
     /// There is no randomness for a key.
-    pub(super) fn ask(self, headers: &mut HeaderMap) -> Result<Asked, UpstreamError> {
-        let proof = if self.0.as_bytes().eq_ignore_ascii_case(b"websocket") { Some(Proof::ask(headers)?) } else { None };
+    pub(super) fn ask(self, method: &Method, headers: &mut HeaderMap) -> Result<Asked, UpstreamError> {
+        let Self(protocol) = self;
+        let proof = match Protocol::named(&protocol) {
+            Protocol::WebSocket => Some(Proof::ask(headers)?),
+            Protocol::Other => None,
+        };
         // In the place of what it says of TE: backends compare the whole value.
         headers.remove(header::TE);
         headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
-        headers.insert(header::UPGRADE, self.0.clone());
-        Ok(Asked { protocol: self.0, proof })
+        headers.insert(header::UPGRADE, protocol.clone());
+        Ok(Asked { protocol, proof, is_get: method == Method::GET })
     }
 }
 
@@ -81,6 +96,20 @@ impl Proof {
 }
 
 impl Asked {
+    /// Asks in HTTP/2: by extended CONNECT (RFC 8441 section 4), which has no key and no proof.
+    ///
+    /// # Errors
+    /// The protocol is none that can be named there.
+    pub(super) fn over_http2(&self, head: &mut Request<()>) -> Result<(), UpstreamError> {
+        let name = self.protocol.to_str();
+        let name = name.map_err(|error| UpstreamError::because(UpstreamErrorKind::Protocol, NO_NAME, error))?;
+        head.extensions_mut().insert(h2::ext::Protocol::from(name));
+        *head.method_mut() = Method::CONNECT;
+        head.headers_mut().remove(header::SEC_WEBSOCKET_KEY);
+        head.headers_mut().remove(header::CONTENT_LENGTH);
+        Ok(())
+    }
+
     /// Whether this 101 agrees to what was asked, and to nothing else.
     ///
     /// # Errors
@@ -104,39 +133,87 @@ impl Asked {
         }
     }
 
+    /// The backend's side, once it has agreed.
+    ///
+    /// # Errors
+    /// What is wrong with its agreement.
+    async fn settle(&self, response: &mut Response<()>, body: Incoming) -> Result<Box<dyn Io>, &'static str> {
+        match body {
+            Incoming::Switched(stream) => Ok(Box::new(stream)),
+            // There is no 101 in HTTP/2 (RFC 9113 section 8.6).
+            Incoming::Http2(_) => Err(NOT_ASKED),
+            Incoming::Http1(_) => {
+                self.check(response)?;
+                let upgraded = hyper::upgrade::on(response).await.map_err(|_| BROKEN)?;
+                Ok(Box::new(TokioIo::new(upgraded)))
+            }
+        }
+    }
+
     /// Makes the agreement one that the client can be sent.
     fn clean(&self, headers: &mut HeaderMap) {
         clean_response(headers);
         headers.remove(header::CONTENT_LENGTH);
         headers.insert(header::UPGRADE, self.protocol.clone());
-        if self.proof.as_ref().is_some_and(|proof| !proof.clients) {
-            headers.remove(header::SEC_WEBSOCKET_ACCEPT);
+        headers.remove(header::SEC_WEBSOCKET_ACCEPT);
+        if let Some(proof) = self.proof.as_ref().filter(|proof| proof.clients) {
+            headers.insert(header::SEC_WEBSOCKET_ACCEPT, proof.accept.clone());
+        }
+    }
+}
+
+const NO_NAME: &str = "the protocol that is asked for has no name in HTTP/2";
+const NOT_ASKED: &str = "the backend switched protocols without having been asked to";
+const BROKEN: &str = "the connection broke when the backend switched protocols";
+const NOT_OFFERED: &str =
+    "the backend takes upgrades neither over HTTP/2 (extended CONNECT, RFC 8441) nor over HTTP/1.1";
+
+impl<B> Lease<B>
+where
+    B: Body<Data = Bytes> + Unpin + 'static,
+    B::Error: Into<BoxError>,
+{
+    /// A link on which what `plan` asks for can be had: `link`, if it is; otherwise one of HTTP/1.1, which `https` backends
+    /// of HTTP/2 may speak as well.
+    pub(super) async fn link_for(&self, plan: &Plan, link: Link<B>) -> Result<Link<B>, Refused<B>> {
+        match (&plan.upgrade, &link) {
+            (Some(asked), Link::Http2(place)) if !(asked.is_get && place.takes_upgrades()) => {
+                let connection = self.endpoint.connect_http1().await.map(Link::Http1);
+                let kind = UpstreamErrorKind::Protocol;
+                connection.map_err(|error| Refused::Failed(UpstreamError::because(kind, NOT_OFFERED, error)))
+            }
+            _ => Ok(link),
         }
     }
 }
 
 impl<B: 'static> Lease<B> {
-    /// Passes on that the backend has switched protocols (101), if it was asked to. The connection is not HTTP's any more.
+    /// Passes on that the backend has switched protocols (101), if it was asked to. `link` is not HTTP's any more.
     pub(super) async fn switch(
         self,
         plan: &Plan,
-        mut response: Response<Incoming>,
+        response: Response<Incoming>,
+        link: Link<B>,
     ) -> Result<Response<ResponseBody<B>>, Refused<B>> {
         let refused = |detail| UpstreamError::new(UpstreamErrorKind::Protocol, detail);
-        let checked = match &plan.upgrade {
-            Some(asked) => asked.check(&response).map(|()| asked),
-            None => Err("the backend switched protocols without having been asked to"),
-        };
-        let asked = match checked {
-            Ok(asked) => asked,
-            Err(detail) => return Err(self.failed(refused(detail))),
-        };
-        let Ok(Ok(upgraded)) = timeout(plan.limits.head, hyper::upgrade::on(&mut response)).await else {
-            return Err(self.failed(refused("the connection broke when the backend switched protocols")));
+        let Some(asked) = &plan.upgrade else { return Err(self.failed(plan, refused(NOT_ASKED))) };
+        let (parts, body) = response.into_parts();
+        let mut response = Response::from_parts(parts, ());
+        let backend = match timeout(plan.limits.head, asked.settle(&mut response, body)).await {
+            Ok(Ok(backend)) => backend,
+            Ok(Err(detail)) => return Err(self.failed(plan, refused(detail))),
+            Err(_) => return Err(self.failed(plan, refused(BROKEN))),
         };
         self.endpoint.health.answered();
         asked.clean(response.headers_mut());
-        Ok(response.map(|_| ResponseBody::switched((asked.protocol.clone(), TokioIo::new(upgraded)), self)))
+        let switched = Switched { protocol: Protocol::named(&asked.protocol), backend };
+        Ok(response.map(|()| ResponseBody::switched(switched, link, self)))
+    }
+}
+
+impl fmt::Debug for Switched {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Switched").field("protocol", &self.protocol).finish_non_exhaustive()
     }
 }
 
@@ -175,7 +252,7 @@ mod tests {
     }
 
     fn asked(protocol: &'static str, headers: &mut HeaderMap) -> Asked {
-        Upgrade(HeaderValue::from_static(protocol)).ask(headers).unwrap()
+        Upgrade(HeaderValue::from_static(protocol)).ask(&Method::GET, headers).unwrap()
     }
 
     #[test]

@@ -142,6 +142,11 @@ impl Place {
         self.connection.scheme.clone()
     }
 
+    /// Whether the backend takes upgrades: extended CONNECT (RFC 8441 section 3).
+    pub(in crate::upstream) fn takes_upgrades(&self) -> bool {
+        self.connection.sender.is_extended_connect_protocol_enabled()
+    }
+
     /// Sends a head. What h2 says that it cannot send, it has not sent.
     pub(super) fn send(
         &self,

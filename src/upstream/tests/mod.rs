@@ -6,3 +6,4 @@ mod connections;
 mod harness;
 mod responses;
 mod retries;
+mod upgrades;

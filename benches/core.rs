@@ -9,13 +9,15 @@
 )]
 
 use std::hint::black_box;
+use std::sync::Arc;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use http::{HeaderMap, Method};
 use sidegate::core::NoMemo;
+use sidegate::core::keyset::{KEYS_MAX, Keyset};
 use sidegate::core::path::CanonicalPath;
 use sidegate::core::route::RouteTable;
-use sidegate::core::snapshot::PathReading;
+use sidegate::core::snapshot::{IssuerId, PathReading, Snapshot};
 use sidegate::live::memo::TokenMemo;
 
 #[path = "../tests/it/support/decisions.rs"]
@@ -111,11 +113,32 @@ fn decide(c: &mut Criterion) {
     let memo = TokenMemo::new(1024 * 1024);
     let headers = decisions::headers(&decisions::token("RS256", "rsa"));
     group.bench_function("remembered token", |b| b.iter(|| decisions::decide(&snapshot, &memo, &headers, target)));
+    let snapshots = [1, 2].map(|number| Snapshot { number, ..Snapshot::clone(&snapshot) });
+    let mut turn = snapshots.iter().cycle();
+    group.bench_function("token remembered under another snapshot", |b| {
+        b.iter(|| decisions::decide(turn.next().expect("endless"), &memo, &headers, target));
+    });
     let none = HeaderMap::new();
     group.bench_function("no token", |b| b.iter(|| decisions::decide(&snapshot, &memo, &none, target)));
     group.bench_function("public", |b| b.iter(|| decisions::decide(&snapshot, &memo, &none, "/healthz")));
     group.finish();
 }
 
-criterion_group!(benches, match_any, match_one, canonical_path, decide);
+/// What it costs to find out that no key has the name which a token gives.
+fn unknown_key(c: &mut Criterion) {
+    let mut group = c.benchmark_group("decide/unknown key");
+    for size in [1, KEYS_MAX] {
+        let keys: Vec<String> = (0..size).map(|n| format!("2026-11-22-signing-{n:04}")).collect();
+        let keys: Vec<_> = keys.iter().map(|id| ("ed", id.as_str())).collect();
+        let keyset = Keyset::parse(mint::jwks_as(&keys).as_bytes()).expect("a key set");
+        let snapshot = decisions::snapshot().with_keys(IssuerId(0), Arc::new(keyset));
+        let headers = decisions::headers(&decisions::token_named("ES256", "p256", "2026-11-22-signing-9999"));
+        group.bench_function(BenchmarkId::from_parameter(size), |b| {
+            b.iter(|| decisions::decide(&snapshot, &NoMemo, &headers, "/v1/users/7"));
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, match_any, match_one, canonical_path, decide, unknown_key);
 criterion_main!(benches);

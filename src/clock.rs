@@ -23,3 +23,9 @@ pub fn now_ms() -> u64 {
 pub fn monotonic() -> Instant {
     Instant::now()
 }
+
+/// The same clock as timers read it, which tests can stop and put forward.
+#[must_use]
+pub fn timer() -> tokio::time::Instant {
+    tokio::time::Instant::now()
+}

@@ -13,7 +13,7 @@ use crate::core::head::RequestHead;
 use crate::core::rejection::{Reason, Rejection};
 use crate::core::scope::ADMIN_SCOPE;
 use crate::core::snapshot::{Snapshot, TokenRequirement};
-use crate::core::{self, Facts, NoMemo};
+use crate::core::{self, Facts, KeysAsked, NoMemo};
 use crate::fronts::render::{self, Refusal};
 
 /// Whether a `Host` can only have been meant for this listener. A page that a browser loaded from a name of its own, and
@@ -52,13 +52,16 @@ pub(super) fn without_leave(snapshot: &Snapshot, call: &Call<'_>) -> Option<Resp
         ..TokenRequirement::default()
     };
     let mut trace = Trace::default();
-    let admitted = core::admit(snapshot, &requirement, &head, &Facts { memo: &NoMemo }, clock::now(), &mut trace);
+    // It does not wait: operators' calls are few and can be made again, and whoever can reach the admin listener cannot
+    // make it fetch anything.
+    let facts = Facts { memo: &NoMemo, keys: KeysAsked::Already };
+    let admitted = core::admit(snapshot, &requirement, &head, &facts, clock::now(), &mut trace);
     let rejection = match admitted {
         Ok(()) if !requirement.scopes.is_empty() => return None,
         Ok(()) => {
             Rejection::new(Reason::ScopeMissing, "no token can have the admin scope: the snapshot has no such name")
         }
-        Err(rejection) => rejection,
+        Err(not_admitted) => not_admitted.rejection(),
     };
     tracing::warn!(peer = %call.peer, reason = %rejection.reason, detail = %rejection.detail, "an admin request was refused");
     Some(render::rejection(

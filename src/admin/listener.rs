@@ -74,7 +74,7 @@ pub struct AdminConnection {
 impl AdminConnection {
     async fn reload(&self) -> Result<Reloaded, String> {
         let (reply, outcome) = oneshot::channel();
-        let asked = self.reload.try_send(Some(reply));
+        let asked = self.reload.try_send(reload::Request::Reload(Some(reply)));
         asked.map_err(|_| "too many reloads are waiting already, or the gateway is about to end".to_owned())?;
         outcome.await.unwrap_or_else(|_| Err("the gateway is about to end".to_owned()))
     }

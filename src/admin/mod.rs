@@ -19,6 +19,7 @@ use http::header::CACHE_CONTROL;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use serde_json::{Value, json};
 
+use self::readiness::Standing;
 pub use self::readiness::{Phase, Readiness};
 use crate::clock;
 use crate::core::decision::Trace;
@@ -26,8 +27,9 @@ use crate::core::head::RequestHead;
 use crate::core::rejection::{Reason, Rejection};
 use crate::core::snapshot::Snapshot;
 use crate::fronts::render::{self, Asked, Refusal, X_REQUEST_ID};
+use crate::live::keys::KeyOrigin;
 use crate::live::reload::Reloaded;
-use crate::live::state::Live;
+use crate::live::state::{Generation, Live};
 use crate::telemetry::metrics::{self, Metrics};
 
 /// What the answers are made from.
@@ -57,8 +59,6 @@ pub struct Loaded {
     pub config_hash: String,
     /// When it was read, by the wall clock, in milliseconds since 1970-01-01T00:00:00Z.
     pub at_ms: u64,
-    /// When it, and the key files that it names, were read.
-    pub at: Instant,
 }
 
 /// Which listener a request came in by.
@@ -153,8 +153,8 @@ pub fn answer(state: &AdminState, call: &Call<'_>) -> Reply {
         }
         Some(Endpoint::Reload) => return Reply::Reload,
         Some(Endpoint::Healthz) => finish(json_answer(StatusCode::OK, &json!({"status": "alive"}), call), call),
-        Some(Endpoint::Readyz) => finish(readyz(state.readiness.phase(), call), call),
-        Some(Endpoint::Metrics) => finish(metrics_text(state, snapshot, call), call),
+        Some(Endpoint::Readyz) => finish(readyz(Standing::of(state.readiness.phase(), &live), call), call),
+        Some(Endpoint::Metrics) => finish(metrics_text(state, &live, call), call),
         Some(Endpoint::Status) => finish(json_answer(StatusCode::OK, &status::document(state, &live), call), call),
     })
 }
@@ -196,18 +196,20 @@ fn refusal(
     if open { None } else { guard::without_leave(snapshot, call) }
 }
 
-fn readyz(phase: Phase, call: &Call<'_>) -> Response<Bytes> {
-    match phase.cause() {
-        None => json_answer(StatusCode::OK, &json!({"status": "ready"}), call),
-        Some(cause) => {
-            json_answer(StatusCode::SERVICE_UNAVAILABLE, &json!({"status": "unready", "cause": cause}), call)
-        }
-    }
+fn readyz(standing: Standing, call: &Call<'_>) -> Response<Bytes> {
+    let (status, body) = match standing {
+        Standing::Ready => (StatusCode::OK, json!({"status": "ready"})),
+        Standing::Degraded(cause) => (StatusCode::OK, json!({"status": "degraded", "cause": cause})),
+        Standing::Unready(cause) => (StatusCode::SERVICE_UNAVAILABLE, json!({"status": "unready", "cause": cause})),
+    };
+    json_answer(status, &body, call)
 }
 
-fn metrics_text(state: &AdminState, snapshot: &Snapshot, call: &Call<'_>) -> Response<Bytes> {
-    let age = clock::monotonic().saturating_duration_since(state.loaded.load().at);
-    state.metrics.keys_ages(snapshot.issuers.iter().map(|issuer| (&*issuer.name, age)));
+fn metrics_text(state: &AdminState, live: &Generation, call: &Call<'_>) -> Response<Bytes> {
+    let now = clock::timer();
+    let age = |origin: &KeyOrigin| origin.state.known().good.map(|good| good.age(now));
+    let issuers = live.snapshot.issuers.iter().zip(&*live.key_origins);
+    state.metrics.keys_ages(issuers.filter_map(|(issuer, origin)| Some((&*issuer.name, age(origin)?))));
     match state.metrics.text() {
         Ok(text) => {
             let content_type = HeaderValue::from_static(metrics::CONTENT_TYPE);

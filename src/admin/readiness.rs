@@ -1,6 +1,13 @@
-//! Whether requests may be sent here.
+//! Whether requests may be sent here, and what is wrong if they may all the same.
 
 use std::sync::atomic::{AtomicU8, Ordering};
+
+use crate::core::snapshot::Issuer;
+use crate::live::keys::KeyOrigin;
+use crate::live::state::Generation;
+
+/// Most issuers that are named in a cause.
+const NAMES_SHOWN: usize = 8;
 
 /// How far the process has come. It only ever goes on: once ready, only draining makes it unready.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -8,22 +15,12 @@ use std::sync::atomic::{AtomicU8, Ordering};
 pub enum Phase {
     /// Not every listener is bound yet.
     Starting = 0,
-    /// Every listener is bound.
-    Ready = 1,
+    /// Every listener is bound, and the keys of some issuer have yet to be fetched.
+    AwaitingKeys = 1,
+    /// Requests may come.
+    Ready = 2,
     /// The process was told to end.
-    Draining = 2,
-}
-
-impl Phase {
-    /// Why not ready, for people; `None` if ready.
-    #[must_use]
-    pub const fn cause(self) -> Option<&'static str> {
-        match self {
-            Self::Starting => Some("starting: not every listener is bound yet"),
-            Self::Ready => None,
-            Self::Draining => Some("draining: the process is about to end"),
-        }
-    }
+    Draining = 3,
 }
 
 /// The phase, shared by all who have to know.
@@ -36,7 +33,8 @@ impl Readiness {
     pub fn phase(&self) -> Phase {
         match self.0.load(Ordering::Acquire) {
             0 => Phase::Starting,
-            1 => Phase::Ready,
+            1 => Phase::AwaitingKeys,
+            2 => Phase::Ready,
             _ => Phase::Draining,
         }
     }
@@ -44,6 +42,59 @@ impl Readiness {
     /// Goes on to `phase`; there is no way back.
     pub fn advance(&self, phase: Phase) {
         self.0.fetch_max(phase as u8, Ordering::AcqRel);
+    }
+}
+
+/// What whoever asks is told. The causes are for people, and for anybody: they hold names of issuers and no more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Standing {
+    Ready,
+    /// Requests may come, and some of them will be refused, or soon.
+    Degraded(String),
+    Unready(String),
+}
+
+impl Standing {
+    pub(super) fn of(phase: Phase, generation: &Generation) -> Self {
+        match phase {
+            Phase::Starting => Self::Unready("starting: not every listener is bound yet".to_owned()),
+            Phase::AwaitingKeys => {
+                let without = without_keys(generation).unwrap_or_else(|| "almost there".to_owned());
+                Self::Unready(format!("starting: {without}"))
+            }
+            Phase::Ready => degradation(generation).map_or(Self::Ready, Self::Degraded),
+            Phase::Draining => Self::Unready("draining: the process is about to end".to_owned()),
+        }
+    }
+}
+
+fn degradation(generation: &Generation) -> Option<String> {
+    let causes: Vec<String> = [without_keys(generation), not_refreshed(generation)].into_iter().flatten().collect();
+    (!causes.is_empty()).then(|| causes.join("; "))
+}
+
+fn without_keys(generation: &Generation) -> Option<String> {
+    names(generation, |issuer, _| issuer.keys.iter().len() == 0).map(|names| format!("no keys of {names}"))
+}
+
+fn not_refreshed(generation: &Generation) -> Option<String> {
+    let failing = |issuer: &Issuer, origin: &KeyOrigin| {
+        let last = origin.state.known().last_refresh;
+        issuer.keys.iter().len() > 0 && last.is_some_and(|last| last.error.is_some())
+    };
+    names(generation, failing).map(|names| format!("the last attempt to refresh the keys of {names} failed"))
+}
+
+/// The names of the issuers that `wanted` holds for, if there are any.
+fn names(generation: &Generation, wanted: impl Fn(&Issuer, &KeyOrigin) -> bool) -> Option<String> {
+    let all = generation.snapshot.issuers.iter().zip(&*generation.key_origins);
+    let names: Vec<&str> =
+        all.filter(|(issuer, origin)| wanted(issuer, origin)).map(|(issuer, _)| &*issuer.name).collect();
+    let shown = names.iter().take(NAMES_SHOWN).copied().collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(NAMES_SHOWN) {
+        _ if names.is_empty() => None,
+        0 => Some(shown),
+        more => Some(format!("{shown} and {more} more")),
     }
 }
 
@@ -56,7 +107,7 @@ mod tests {
         let readiness = Readiness::default();
         assert_eq!(readiness.phase(), Phase::Starting);
         readiness.advance(Phase::Ready);
-        readiness.advance(Phase::Starting);
+        readiness.advance(Phase::AwaitingKeys);
         assert_eq!(readiness.phase(), Phase::Ready);
         readiness.advance(Phase::Draining);
         readiness.advance(Phase::Ready);

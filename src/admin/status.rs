@@ -4,9 +4,12 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::AdminState;
+use super::readiness::Standing;
 use crate::clock;
+use crate::config::{KeyFetch, KeySource};
 use crate::core::scope::{NameId, Vocabulary};
 use crate::core::snapshot::{Issuer, Mode, Requirement, Route, Snapshot};
+use crate::live::keys::{KeyOrigin, Known};
 use crate::live::state::Generation;
 use crate::upstream::{EndpointStatus, UpstreamHealth};
 
@@ -15,12 +18,18 @@ pub(super) fn document(state: &AdminState, live: &Generation) -> Value {
     let snapshot = &live.snapshot;
     let loaded = state.loaded.load();
     let now = clock::monotonic();
-    let keys_age_seconds = now.saturating_duration_since(loaded.at).as_secs();
-    let phase = state.readiness.phase();
+    let standing = Standing::of(state.readiness.phase(), live);
+    let (is_ready, cause) = match &standing {
+        Standing::Ready => (true, None),
+        Standing::Degraded(cause) => (true, Some(cause)),
+        Standing::Unready(cause) => (false, Some(cause)),
+    };
+    let issuers = snapshot.issuers.iter().zip(&*live.key_origins);
     json!({
         "version": env!("CARGO_PKG_VERSION"),
-        "ready": phase.cause().is_none(),
-        "cause": phase.cause(),
+        "ready": is_ready,
+        "degraded": matches!(standing, Standing::Degraded(_)),
+        "cause": cause,
         "uptime_seconds": now.saturating_duration_since(state.started).as_secs(),
         "workers": state.workers,
         "config": {
@@ -30,7 +39,7 @@ pub(super) fn document(state: &AdminState, live: &Generation) -> Value {
             "mode": mode(snapshot.mode),
             "last_reload_error": state.last_reload_error.load().as_deref(),
         },
-        "issuers": snapshot.issuers.iter().map(|found| issuer(found, keys_age_seconds)).collect::<Vec<_>>(),
+        "issuers": issuers.map(|(found, origin)| issuer(found, origin)).collect::<Vec<_>>(),
         "routes": snapshot.routes.iter().map(|(_, _, found)| route(snapshot, found)).collect::<Vec<_>>(),
         "upstreams": live.health.upstreams().map(upstream).collect::<Vec<_>>(),
     })
@@ -51,15 +60,32 @@ fn endpoint(endpoint: EndpointStatus) -> Value {
     })
 }
 
-fn issuer(issuer: &Issuer, keys_age_seconds: u64) -> Value {
+fn issuer(issuer: &Issuer, origin: &KeyOrigin) -> Value {
     let keys: Vec<Option<&str>> = issuer.keys.iter().map(|key| key.id()).collect();
+    let now = clock::timer();
+    let Known { good, last_refresh, next_refresh } = origin.state.known();
     json!({
         "name": issuer.name,
         "issuer": issuer.iss,
         "mode": mode(issuer.mode),
         "keys": keys,
-        "keys_age_seconds": keys_age_seconds,
+        "keys_source": key_source(&origin.source),
+        "keys_age_seconds": good.map(|good| good.age(now).as_secs()),
+        "last_refresh": last_refresh.map(|last| json!({ "at": rfc3339(last.at_ms), "error": last.error })),
+        "next_refresh_seconds": next_refresh.map(|at| at.saturating_duration_since(now).as_secs()),
     })
+}
+
+/// Without the query of a `jwks_uri`: some have a secret in it.
+fn key_source(source: &KeySource) -> String {
+    match source {
+        KeySource::File => "file".to_owned(),
+        KeySource::Fetched(KeyFetch { jwks_uri: None, .. }) => "discovery".to_owned(),
+        KeySource::Fetched(KeyFetch { jwks_uri: Some(uri), .. }) => {
+            let uri = uri.to_string();
+            uri.split('?').next().unwrap_or_default().to_owned()
+        }
+    }
 }
 
 fn route(snapshot: &Snapshot, route: &Route) -> Value {

@@ -6,14 +6,14 @@ use std::time::Duration;
 use http::header::{self, AsHeaderName, HOST};
 
 use super::*;
-use crate::config::{Endpoint as Address, HostHeader, HttpUpstream, Limits, Scheme, Upstream, UpstreamKind};
+use crate::config::{Endpoint as Address, HostHeader, HttpUpstream, KeySource, Limits, Scheme, Upstream, UpstreamKind};
 use crate::core::snapshot::{ErrorFormat, PathReading};
 use crate::fronts::fixture::snapshot;
-use crate::live::state::Generation;
+use crate::live::keys::KeyState;
 use crate::upstream::Health;
 
 fn state(admin_address: &str) -> AdminState {
-    let loaded = Loaded { config_hash: "abc".into(), at_ms: 1_795_305_600_042, at: clock::monotonic() };
+    let loaded = Loaded { config_hash: "abc".into(), at_ms: 1_795_305_600_042 };
     let upstreams = vec![upstream()];
     let generation = Generation {
         snapshot: Arc::new(snapshot(ErrorFormat::Envelope)),
@@ -21,6 +21,8 @@ fn state(admin_address: &str) -> AdminState {
         upstreams,
         limits: Limits::default(),
         listeners_tls: Box::default(),
+        key_origins: [KeyOrigin { source: KeySource::File, state: Arc::new(KeyState::of_file(clock::timer())) }].into(),
+        state_dir: None,
     };
     AdminState {
         live: Arc::new(Live::new(generation)),
@@ -77,8 +79,10 @@ fn ready_from_the_first_listener_to_the_drain() {
     let starting = "starting: not every listener is bound yet";
     assert_eq!(readyz(), (503, json!({"status": "unready", "cause": starting})));
     assert_eq!(get(&state, "/healthz").status(), 200);
+    state.readiness.advance(Phase::AwaitingKeys);
+    assert_eq!(readyz(), (503, json!({"status": "unready", "cause": "starting: no keys of partner"})));
     state.readiness.advance(Phase::Ready);
-    assert_eq!(readyz(), (200, json!({"status": "ready"})));
+    assert_eq!(readyz(), (200, json!({"status": "degraded", "cause": "no keys of partner"})));
     state.readiness.advance(Phase::Draining);
     assert_eq!(readyz().0, 503);
     assert_eq!(get(&state, "/healthz").status(), 200);

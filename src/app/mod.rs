@@ -27,6 +27,7 @@ use crate::admin::{AdminState, Loaded, Phase as ReadyPhase, Readiness, Surface};
 use crate::clock;
 use crate::config::{Config, Limits};
 use crate::fronts::proxy::{Proxy, Worker};
+use crate::live::keys::{self, Keeper, KeyRefresh};
 use crate::live::reload::{self, Fixed, Reloaded, Reloader};
 use crate::live::state::{Generation, Live};
 use crate::live::watch::Watcher;
@@ -39,6 +40,8 @@ use crate::worker::{self, ConnectionCount, Phase};
 const TOKEN_MEMORY_BYTES: u64 = 64 * 1024 * 1024;
 /// Connections to the admin and to the health listener.
 const ADMIN_CONNECTIONS_MAX: usize = 256;
+/// How long the keys of issuers are waited for before it is ready without them.
+const KEYS_WAIT: Duration = Duration::from_secs(30);
 /// How long the access log may take to write its last lines.
 const LOG_CLOSE: Duration = Duration::from_secs(2);
 
@@ -59,6 +62,7 @@ pub fn run(path: PathBuf, config: Config) -> anyhow::Result<ExitCode> {
         workers,
         count: Arc::new(ConnectionCount::new(config.limits.connections)),
         live: Arc::new(Live::new(Generation::first(config))),
+        keys: KeyRefresh::default(),
         metrics,
         access_log,
     };
@@ -78,10 +82,11 @@ pub fn run(path: PathBuf, config: Config) -> anyhow::Result<ExitCode> {
             }
         }
         gateway.metrics.config_loaded(true);
-        state.readiness.advance(ReadyPhase::Ready);
-        tracing::info!(workers, "ready");
-
-        end.next().await;
+        state.readiness.advance(ReadyPhase::AwaitingKeys);
+        tokio::select! {
+            () = be_ready(&gateway, &state) => {}
+            () = end.next() => {}
+        }
         state.readiness.advance(ReadyPhase::Draining);
         tracing::info!("draining");
         let limits = gateway.live.load().limits.clone();
@@ -94,6 +99,17 @@ pub fn run(path: PathBuf, config: Config) -> anyhow::Result<ExitCode> {
     gateway.access_log.close(LOG_CLOSE);
     tracing::info!("ended");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Waits for the issuers' keys, and is ready from then on.
+async fn be_ready(gateway: &Gateway, state: &AdminState) {
+    let keys = gateway.live.wait_for(|generation| keys::all_have_keys(&generation.snapshot.issuers));
+    if tokio::time::timeout(KEYS_WAIT, keys).await.is_err() {
+        tracing::warn!("ready without the keys of some issuers: their tokens are refused");
+    }
+    state.readiness.advance(ReadyPhase::Ready);
+    tracing::info!(workers = gateway.workers, "ready");
+    std::future::pending().await
 }
 
 /// Goes on accepting for `drain_delay`, then finishes what is in flight. `alive` closes when the last worker has ended.
@@ -124,6 +140,8 @@ struct Gateway {
     workers: NonZeroUsize,
     count: Arc<ConnectionCount>,
     live: Arc<Live>,
+    /// Where workers ask for keys.
+    keys: KeyRefresh,
     metrics: Arc<Metrics>,
     access_log: AccessLog,
 }
@@ -153,9 +171,10 @@ impl Gateway {
         for (number, listeners) in sockets.into_iter().enumerate() {
             let (live, metrics, log) = (Arc::clone(&self.live), Arc::clone(&self.metrics), self.access_log.worker());
             let (count, phase, alive) = (Arc::clone(&self.count), phase.subscribe(), alive.clone());
+            let keys = self.keys.clone();
             let work = move || {
                 worker::runtime()?.block_on(async {
-                    let proxy = Proxy::new(Worker::new(live, metrics, log, memo_bytes_max));
+                    let proxy = Proxy::new(Worker::new(live, keys, metrics, log, memo_bytes_max));
                     worker::serve(listeners, proxy, count, phase).await.context("cannot serve")
                 })
             };
@@ -197,7 +216,11 @@ impl Gateway {
             }
         });
         tokio::task::spawn_local(reloader.run(asked));
-        tokio::task::spawn_local(check_upstreams(Arc::clone(&self.live), change));
+        tokio::task::spawn_local(check_upstreams(Arc::clone(&self.live), change.clone()));
+        let metrics = Arc::clone(&self.metrics);
+        let count = move |issuer: &str, result| metrics.keys_refreshed(issuer, result);
+        let keeper = Keeper::new(Arc::clone(&self.live), ask.clone(), self.keys.clone(), count);
+        tokio::task::spawn_local(keeper.run(change));
         tokio::task::spawn_local(reload_when_told(signals::hangup()?, touches, ask.clone()));
         Ok(ask)
     }
@@ -223,7 +246,7 @@ fn tell(state: &AdminState, outcome: &Result<Reloaded, String>) {
 }
 
 fn loaded_now(config_hash: String) -> Loaded {
-    Loaded { config_hash, at_ms: clock::now_ms(), at: clock::monotonic() }
+    Loaded { config_hash, at_ms: clock::now_ms() }
 }
 
 /// Checks and looks up the backends of the generation in force.
@@ -249,7 +272,7 @@ async fn reload_when_told(mut hangup: Signal, mut touches: mpsc::Receiver<()>, a
             _ = hangup.recv() => tracing::info!("SIGHUP: reloading"),
             Some(()) = touches.recv() => tracing::info!("the configuration or a file that it names has changed: reloading"),
         }
-        if ask.send(None).await.is_err() {
+        if ask.send(reload::Request::Reload(None)).await.is_err() {
             return;
         }
     }

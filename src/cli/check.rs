@@ -5,10 +5,10 @@ use std::process::ExitCode;
 
 use comfy_table::{Table, presets};
 
-use crate::config::Config;
+use crate::config::{Config, KeySource, Listener};
 use crate::core::route::Match;
 use crate::core::scope::{NameId, Vocabulary};
-use crate::core::snapshot::{Mode, Requirement, Route, Snapshot, TokenRequirement};
+use crate::core::snapshot::{Issuer, Mode, Requirement, Route, Snapshot, TokenRequirement};
 
 use super::{ConfigFile, output};
 
@@ -22,7 +22,8 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let config = args.config.load()?;
-    let mut text = route_table(&config.snapshot);
+    let tables = [Some(route_table(&config.snapshot)), issuer_table(&config), Some(listener_table(&config))];
+    let mut text = tables.into_iter().flatten().collect::<Vec<_>>().join("\n");
     if !config.warnings.is_empty() {
         text.push('\n');
     }
@@ -35,7 +36,6 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 fn summary(config: &Config) -> String {
-    let count = |count: usize, one: &str| format!("{count} {one}{}", if count == 1 { "" } else { "s" });
     let parts = [
         count(config.snapshot.routes.iter().count(), "route"),
         count(config.snapshot.issuers.iter().len(), "issuer"),
@@ -45,17 +45,47 @@ fn summary(config: &Config) -> String {
     format!("ok, {}", parts.join(", "))
 }
 
+fn count(count: usize, one: &str) -> String {
+    format!("{count} {one}{}", if count == 1 { "" } else { "s" })
+}
+
 fn route_table(snapshot: &Snapshot) -> String {
+    let header = ["METHODS", "HOST", "PATTERN", "WHO MAY CALL", "UPSTREAM", "MODE"];
+    table(header, snapshot.routes.iter().map(|(_, matched, route)| row(snapshot, matched, route)))
+}
+
+fn issuer_table(config: &Config) -> Option<String> {
+    let rows = config.snapshot.issuers.iter().zip(&config.key_sources);
+    let rows = rows.map(|(issuer, source)| [issuer.name.to_string(), keys(issuer, source)]);
+    (!config.key_sources.is_empty()).then(|| table(["ISSUER", "KEYS"], rows))
+}
+
+fn listener_table(config: &Config) -> String {
+    let tls = |listener: &Listener| if listener.tls.is_some() { "TLS" } else { "clear text" }.to_owned();
+    table(["LISTENER", "TRANSPORT"], config.listeners.iter().map(|it| [it.address.to_string(), tls(it)]))
+}
+
+fn table<const COLUMNS: usize>(header: [&str; COLUMNS], rows: impl IntoIterator<Item = [String; COLUMNS]>) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
-    table.set_header(["METHODS", "HOST", "PATTERN", "WHO MAY CALL", "UPSTREAM", "MODE"]);
-    for (_, matched, route) in snapshot.routes.iter() {
-        table.add_row(row(snapshot, matched, route));
-    }
+    table.set_header(header);
+    table.add_rows(rows);
     for column in table.column_iter_mut() {
         column.set_padding((0, 2));
     }
     table.lines().flat_map(|line| [line.trim_end().to_owned(), "\n".to_owned()]).collect()
+}
+
+/// Where an issuer's keys come from. A query is left out: it may be a secret.
+fn keys(issuer: &Issuer, source: &KeySource) -> String {
+    let fetch = match source {
+        KeySource::File => return format!("in a file, {}", count(issuer.keys.iter().count(), "key")),
+        KeySource::Fetched(fetch) => fetch,
+    };
+    match &fetch.jwks_uri {
+        None => format!("discovered at {}", issuer.iss),
+        Some(uri) => format!("fetched from {}", uri.to_string().split('?').next().unwrap_or_default()),
+    }
 }
 
 fn row(snapshot: &Snapshot, matched: &Match, route: &Route) -> [String; 6] {

@@ -13,6 +13,7 @@ mod told;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::bail;
 use http::Method;
 use jiff::Timestamp;
 
@@ -22,7 +23,7 @@ use super::{ConfigFile, output};
 use crate::clock;
 use crate::core::snapshot::Snapshot;
 use crate::core::time::UnixSeconds;
-use crate::core::{self, Facts, NoMemo};
+use crate::core::{self, Facts, KeysAsked, Need, NoMemo};
 
 const EXAMPLE: &str = "\
 Example:
@@ -99,7 +100,7 @@ fn explained(args: &Args) -> anyhow::Result<ExitCode> {
     let config = args.config.load()?;
     let asked = Asked::read(args)?;
     let now = args.at.map_or_else(clock::now, |at| UnixSeconds(at.as_second()));
-    let report = explain(&config.snapshot, &asked, now);
+    let report = explain(&config.snapshot, &asked, now)?;
     output::print(&match args.output {
         Output::Text => print::text(&report),
         Output::Json => print::json(&report)?,
@@ -107,8 +108,19 @@ fn explained(args: &Args) -> anyhow::Result<ExitCode> {
     Ok(if report.is_allowed() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn explain(snapshot: &Snapshot, asked: &Asked, now: UnixSeconds) -> Report {
+fn explain(snapshot: &Snapshot, asked: &Asked, now: UnixSeconds) -> anyhow::Result<Report> {
     let head = asked.head();
-    let Ok(decision) = core::decide(snapshot, &head, &Facts { memo: &NoMemo }, now);
-    Report::new(snapshot, &head, decision)
+    let facts = Facts { memo: &NoMemo, keys: KeysAsked::NotYet };
+    let issuer = match core::decide(snapshot, &head, &facts, now) {
+        Ok(decision) => match decision.trace.key_missing {
+            None => return Ok(Report::new(snapshot, &head, decision)),
+            // Shadow mode lets it through. What would have become of it is what is asked here, and nobody knows.
+            Some(issuer) => issuer,
+        },
+        Err(Need::Keys(issuer)) => issuer,
+    };
+    let issuer = snapshot.issuers.get(issuer).map_or("", |issuer| &issuer.name);
+    bail!(
+        "no decision could be made: the token's key is not known here; the gateway fetches the keys of issuer {issuer}"
+    )
 }

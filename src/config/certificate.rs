@@ -24,8 +24,15 @@ pub(super) fn position_of_key(identity: &Identity) -> Result<Option<usize>, &'st
     }))
 }
 
-/// Why clients will probably not take a server's certificate chain.
-pub(super) fn doubt(chain: &[CertificateDer<'_>]) -> Option<String> {
+/// Who shows a certificate.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    Server,
+    Client,
+}
+
+/// Why a certificate chain will probably not be taken, now that it is loaded.
+pub(super) fn doubt(chain: &[CertificateDer<'_>], role: Role) -> Option<String> {
     let (first, behind) = chain.split_first()?;
     let first = ParsedCertificate::try_from(first).ok()?;
     let mut signer = RootCertStore::empty();
@@ -42,7 +49,7 @@ pub(super) fn doubt(chain: &[CertificateDer<'_>]) -> Option<String> {
         CertificateError::NotValidYetContext { not_before, .. } => {
             Some(format!("the certificate is not valid before {}", date(not_before)))
         }
-        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
+        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } if role == Role::Server => {
             Some("the certificate is not for servers (extended key usage, RFC 5280 section 4.2.1.12)".to_owned())
         }
         // A certificate alone may be signed by a root that clients have.

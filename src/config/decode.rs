@@ -171,8 +171,7 @@ impl Report<'_> {
         let place = at.map_or(node.place, |part| self.source.part(node.place, text, part));
         let finding = self.error(place, message).expected(format!("expected {expected}"));
         // Hints repeat the text. What came out of the environment is not shown: it may be a secret in the wrong place.
-        let is_shown = !matches!(&node.value, Value::Scalar(Scalar { origin: Origin::Environment, .. }));
-        if let Some(hint) = hint.filter(|_| is_shown) {
+        if let Some(hint) = hint.filter(|_| !node.is_from_environment()) {
             finding.hint(hint);
         }
     }
@@ -202,7 +201,11 @@ impl Report<'_> {
     pub(super) fn word<T: Copy>(&mut self, node: &Node<'_>, words: &[(&'static str, T)]) -> Option<T> {
         let known = words.iter().map(|(word, _)| *word);
         let expected = words::or_list(known.clone());
-        let text = self.text(node, &expected)?;
+        let Value::Scalar(scalar) = &node.value else { return self.wrong_type(node, &expected) };
+        if !is_string(scalar) {
+            return self.wrong_type(node, &expected);
+        }
+        let text = &*scalar.text;
         let found = words.iter().find(|(word, _)| *word == text).map(|(_, value)| *value);
         if found.is_none() {
             self.unknown_word(node.place, "unknown word", text, known).expected(format!("expected {expected}"));

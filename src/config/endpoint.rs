@@ -13,8 +13,8 @@ const SCHEMES: [(&str, Scheme, u16); 3] =
 
 /// `SCHEME://HOST[:PORT]`: what comes behind it would have to be put before every path, which is not done.
 pub(super) fn parse(text: &str) -> Result<Endpoint, Flaw> {
-    let Some((scheme, rest)) = text.split_once("://") else {
-        return Err(Flaw::new("the URL has no scheme").hint(format!("write `http://{}`", words::shown(text))));
+    let Some((scheme, rest)) = text.split_once("://").filter(|(scheme, _)| !scheme.is_empty()) else {
+        return Err(without_scheme(text.trim_start_matches("://")));
     };
     let Some((_, kind, default_port)) = SCHEMES.iter().find(|(known, ..)| *known == scheme).copied() else {
         return Err(unknown(scheme));
@@ -33,6 +33,12 @@ pub(super) fn parse(text: &str) -> Result<Endpoint, Flaw> {
     }
     let port = port.map_or(Ok(default_port), parse_port)?;
     Ok(Endpoint { scheme: kind, host: host.to_ascii_lowercase().into(), port })
+}
+
+fn without_scheme(text: &str) -> Flaw {
+    let flaw = Flaw::new("the URL has no scheme");
+    let url = format!("http://{text}");
+    if parse(&url).is_ok() { flaw.hint(format!("write `{}`", words::shown(&url))) } else { flaw }
 }
 
 fn unknown(scheme: &str) -> Flaw {

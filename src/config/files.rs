@@ -4,7 +4,9 @@ use std::fs::{File, Metadata};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use super::report::Report;
 use super::scalar::Flaw;
+use super::yaml::Node;
 
 /// Longest file in bytes: some hundred keys or certificates.
 const BYTES_MAX: u64 = 1 << 20;
@@ -18,8 +20,8 @@ pub(super) struct Files<'b> {
 
 /// What a file holds.
 pub(super) struct Content {
-    /// Its path as it may stand in messages.
-    pub(super) shown: String,
+    /// What it is called in messages.
+    shown: String,
     pub(super) bytes: Vec<u8>,
     /// Whether every user of the machine can read it.
     pub(super) is_world_readable: bool,
@@ -33,19 +35,39 @@ impl<'b> Files<'b> {
 
     /// Where a name leads to.
     pub(super) fn path(&self, name: &str) -> Result<PathBuf, Flaw> {
-        if name.is_empty() { Err(Flaw::new("the path is empty")) } else { Ok(self.base.join(name)) }
+        if name.is_empty() {
+            return Err(Flaw::new("the path is empty"));
+        }
+        if name.contains(char::is_control) || name.contains("-----BEGIN") {
+            return Err(Flaw::new("this is no path; what a file holds does not belong into the configuration"));
+        }
+        Ok(self.base.join(name))
     }
 
-    /// Reads a file.
-    pub(super) fn read(&mut self, name: &str) -> Result<Content, Flaw> {
+    fn read(&mut self, name: &str, is_shown: bool) -> Result<Content, Flaw> {
         let path = self.path(name)?;
-        let shown = path.display().to_string();
+        let shown = if is_shown { path.display().to_string() } else { "the file".to_owned() };
         let read = read_bounded(&path).map_err(|error| Flaw::new(format!("cannot read {shown}: {error}")));
         if !self.paths.contains(&path) {
             self.paths.push(path);
         }
         let (bytes, is_world_readable) = read?;
         Ok(Content { shown, bytes, is_world_readable })
+    }
+}
+
+impl Report<'_> {
+    /// What a file holds that a key names, read by `parse`.
+    pub(super) fn file<T>(
+        &mut self,
+        node: &Node<'_>,
+        expected: &str,
+        files: &mut Files<'_>,
+        parse: impl FnOnce(&Content) -> Result<T, Flaw>,
+    ) -> Option<T> {
+        // What came out of the environment is not shown: it may be a secret in the wrong place.
+        let is_shown = !node.is_from_environment();
+        self.parsed(node, expected, |name| parse(&files.read(name, is_shown)?))
     }
 }
 

@@ -60,7 +60,9 @@ impl Spot {
             (offset..=line_text.len()).find(|offset| line_text.is_char_boundary(*offset)).unwrap_or(line_text.len())
         };
         let (start, end) = (within(bytes.start), within(bytes.end.max(bytes.start)));
-        let line_text = if line_text.len() > SHOWN_LINE_BYTES_MAX { "" } else { line_text };
+        // A private key that somebody put where its path belongs is not repeated.
+        let is_shown = line_text.len() <= SHOWN_LINE_BYTES_MAX && !line_text.contains("PRIVATE KEY-----");
+        let line_text = if is_shown { line_text } else { "" };
         Self { position: source.position(bytes.start), line_text: line_text.to_owned(), marked: start..end }
     }
 

@@ -65,8 +65,7 @@ fn refuse_beside_a_file(fields: &Fields<'_>, file: Place, report: &mut Report<'_
 }
 
 fn in_file(node: &Node<'_>, files: &mut Files<'_>, report: &mut Report<'_>) -> Option<Found> {
-    let keys = report.parsed(node, "the path of a JSON Web Key Set (RFC 7517)", |name| {
-        let content = files.read(name)?;
+    let keys = report.file(node, "the path of a JSON Web Key Set (RFC 7517)", files, |content| {
         Keyset::parse(&content.bytes).map_err(|error| content.flaw(error.to_string()))
     })?;
     for ignored in keys.ignored() {

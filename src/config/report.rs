@@ -90,7 +90,7 @@ impl<'s> Report<'s> {
         place: Place,
         message: impl Into<String>,
         word: &str,
-        known: impl IntoIterator<Item = &'w str>,
+        known: impl IntoIterator<Item = &'w str> + Clone,
     ) -> &mut Finding {
         // Comparing with every word is worth it only for a problem that will be shown.
         let nearest = if self.findings.len() < ISSUES_MAX { words::nearest(word, known) } else { None };

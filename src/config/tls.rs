@@ -2,6 +2,7 @@
 
 use rustls::RootCertStore;
 
+use super::certificate::Role;
 use super::decode::Fields;
 use super::files::Files;
 use super::report::Report;
@@ -10,22 +11,20 @@ use super::yaml::Node;
 use super::{Endpoint, Scheme, certificate, keys, pem};
 use crate::net::tls::{self, ClientAuth, ClientTls, Identity, ServerTls};
 
-const ROOTS: &str = "a PEM file with one certificate or more";
+const CHAIN: &str = "the path of a PEM file: a certificate, and behind it those that lead to a root";
+const PRIVATE_KEY: &str = "the path of a PEM file: one private key";
+const ROOTS: &str = "the path of a PEM file: certificates of those who sign others";
 
 /// Decodes `listeners[].tls`.
 pub(super) fn server(node: &Node<'_>, files: &mut Files<'_>, report: &mut Report<'_>) -> Option<ServerTls> {
     let fields = report.fields(node, &keys::LISTENER_TLS)?;
     let before = report.problems();
-    let identity = identity(&fields, files, report);
+    let identity = identity(&fields, Role::Server, files, report);
     let client_auth = client_auth(&fields, files, report);
     if report.problems() != before {
         return None;
     }
-    let identity = identity?;
-    if let (Some(place), Some(doubt)) = (fields.key_place("certificate"), certificate::doubt(&identity.chain)) {
-        report.warn(place, doubt);
-    }
-    ServerTls::new(identity, client_auth).map_err(|error| report.error(node.place, error.to_string())).ok()
+    ServerTls::new(identity?, client_auth).map_err(|error| report.error(node.place, error.to_string())).ok()
 }
 
 fn client_auth(fields: &Fields<'_>, files: &mut Files<'_>, report: &mut Report<'_>) -> Option<ClientAuth> {
@@ -39,20 +38,24 @@ fn client_auth(fields: &Fields<'_>, files: &mut Files<'_>, report: &mut Report<'
     Some(ClientAuth { roots, required: required.unwrap_or(true) })
 }
 
-/// What upstreams are shown, and what the operating system trusts.
-#[derive(Default)]
-pub(super) struct Clients {
+/// Makes what upstreams are shown.
+pub(super) struct Clients<'f, 'b> {
+    files: &'f mut Files<'b>,
+    /// Those of the operating system, once any upstream needs them.
     system_roots: Option<RootCertStore>,
 }
 
-impl Clients {
-    /// Decodes `upstreams.NAME.tls`, which only an upstream with an `https` URL can have, and which is made for each.
-    /// `endpoints` are `None` if its URLs have problems.
+impl<'f, 'b> Clients<'f, 'b> {
+    pub(super) fn new(files: &'f mut Files<'b>) -> Self {
+        Self { files, system_roots: None }
+    }
+
+    /// Decodes `upstreams.NAME.tls`, which is for upstreams with an `https` URL. These have a `ClientTls`, with the
+    /// section or without it. `endpoints` is `None` if the URLs have problems.
     pub(super) fn decode(
         &mut self,
         upstream: &Fields<'_>,
         endpoints: Option<&[Endpoint]>,
-        files: &mut Files<'_>,
         report: &mut Report<'_>,
     ) -> Option<ClientTls> {
         let is_https = endpoints.map(|all| all.iter().any(|endpoint| endpoint.scheme == Scheme::Https));
@@ -60,7 +63,7 @@ impl Clients {
             report.error(place, "none of this upstream's `urls` is https://");
         }
         let before = report.problems();
-        let settings = report.field(upstream, "tls", |report, node| settings(node, files, report));
+        let settings = report.field(upstream, "tls", |report, node| settings(node, self.files, report));
         if is_https != Some(true) || report.problems() != before {
             return None;
         }
@@ -80,34 +83,34 @@ fn settings(node: &Node<'_>, files: &mut Files<'_>, report: &mut Report<'_>) -> 
     let fields = report.fields(node, &keys::UPSTREAM_TLS)?;
     let roots = report.field(&fields, "ca_file", |report, node| roots(node, files, report));
     let has_identity = fields.get("certificate").is_some() || fields.get("private_key").is_some();
-    let identity = if has_identity { identity(&fields, files, report) } else { None };
+    let identity = if has_identity { identity(&fields, Role::Client, files, report) } else { None };
     Some(Settings { roots, identity })
 }
 
 fn roots(node: &Node<'_>, files: &mut Files<'_>, report: &mut Report<'_>) -> Option<RootCertStore> {
-    report.parsed(node, ROOTS, |name| pem::roots(&files.read(name)?))
+    report.file(node, ROOTS, files, pem::roots)
 }
 
 /// `certificate` and `private_key`, which belong together.
-fn identity(fields: &Fields<'_>, files: &mut Files<'_>, report: &mut Report<'_>) -> Option<Identity> {
+fn identity(fields: &Fields<'_>, role: Role, files: &mut Files<'_>, report: &mut Report<'_>) -> Option<Identity> {
     let chain = report.required(fields, "certificate", |report, node| {
-        report.parsed(node, "a PEM file with a certificate and those that lead to its root", |name| {
-            pem::chain(&files.read(name)?)
-        })
+        let chain = report.file(node, CHAIN, files, pem::chain)?;
+        if let Some(doubt) = certificate::doubt(&chain, role) {
+            report.warn(node.place, doubt);
+        }
+        Some((chain, node.place))
     });
     let key = report.required(fields, "private_key", |report, node| {
-        let (key, is_world_readable) = report.parsed(node, "a PEM file with a private key", |name| {
-            let content = files.read(name)?;
-            Ok((pem::private_key(&content)?, content.is_world_readable))
-        })?;
+        let (key, is_world_readable) = report
+            .file(node, PRIVATE_KEY, files, |content| Ok((pem::private_key(content)?, content.is_world_readable)))?;
         if is_world_readable {
             report.warn(node.place, "every user of this machine can read the private key");
         }
-        Some(key)
+        Some((key, node.place))
     });
-    let identity = Identity { chain: chain?, key: key? };
-    let place = |key| fields.get(key).map(|node| node.place);
-    check_pair(&identity, place("certificate")?, place("private_key")?, report);
+    let ((chain, chain_place), (key, key_place)) = (chain?, key?);
+    let identity = Identity { chain, key };
+    check_pair(&identity, chain_place, key_place, report);
     Some(identity)
 }
 

@@ -60,7 +60,7 @@ impl Upstreams<'_> {
 }
 
 pub(super) fn decode<'t>(file: &Fields<'t>, files: &mut Files<'_>, report: &mut Report<'_>) -> Upstreams<'t> {
-    let (mut upstreams, mut clients) = (Upstreams::default(), Clients::default());
+    let (mut upstreams, mut clients) = (Upstreams::default(), Clients::new(files));
     let entries = report
         .required(file, "upstreams", |report, node| report.entries(node, "a mapping of upstreams by their names"));
     upstreams.is_readable = entries.is_some();
@@ -73,12 +73,12 @@ pub(super) fn decode<'t>(file: &Fields<'t>, files: &mut Files<'_>, report: &mut 
         upstreams.ids.insert(&entry.key.text, UpstreamId(id));
         upstreams.places.push(entry.key.place);
         upstreams.used.push(false);
-        upstreams.all.push(upstream(entry, &mut clients, files, report));
+        upstreams.all.push(upstream(entry, &mut clients, report));
     }
     upstreams
 }
 
-fn upstream(entry: &Entry<'_>, clients: &mut Clients, files: &mut Files<'_>, report: &mut Report<'_>) -> Upstream {
+fn upstream(entry: &Entry<'_>, clients: &mut Clients<'_, '_>, report: &mut Report<'_>) -> Upstream {
     if let Err(flaw) = scalar::name(&entry.key.text) {
         report.error(entry.key.place, flaw.message);
     }
@@ -92,18 +92,13 @@ fn upstream(entry: &Entry<'_>, clients: &mut Clients, files: &mut Files<'_>, rep
             "`paths: exact`: if this backend ignores case or a trailing slash, a narrower route can be slipped past",
         );
     }
-    let kind = fields.and_then(|fields| kind(&fields, clients, files, report)).unwrap_or(UpstreamKind::Echo);
+    let kind = fields.and_then(|fields| kind(&fields, clients, report)).unwrap_or(UpstreamKind::Echo);
     Upstream { name: Box::from(&*entry.key.text), kind, paths: paths.unwrap_or_default() }
 }
 
-fn kind(
-    fields: &Fields<'_>,
-    clients: &mut Clients,
-    files: &mut Files<'_>,
-    report: &mut Report<'_>,
-) -> Option<UpstreamKind> {
+fn kind(fields: &Fields<'_>, clients: &mut Clients<'_, '_>, report: &mut Report<'_>) -> Option<UpstreamKind> {
     let Some(builtin) = fields.get("builtin") else {
-        return http(fields, clients, files, report).map(UpstreamKind::Http);
+        return http(fields, clients, report).map(UpstreamKind::Http);
     };
     for key in ["urls", "connect_timeout", "timeout", "host", "tls", "health_check"] {
         if let Some(place) = fields.key_place(key) {
@@ -113,17 +108,13 @@ fn kind(
     report.word(builtin, &[("echo", ())]).map(|()| UpstreamKind::Echo)
 }
 
-fn http(
-    fields: &Fields<'_>,
-    clients: &mut Clients,
-    files: &mut Files<'_>,
-    report: &mut Report<'_>,
-) -> Option<HttpUpstream> {
+fn http(fields: &Fields<'_>, clients: &mut Clients<'_, '_>, report: &mut Report<'_>) -> Option<HttpUpstream> {
     if fields.get("urls").is_none() {
         report.missing(fields, "urls", "expected `urls: [http://…]` or `builtin: echo`");
     }
-    let endpoints = report.field(fields, "urls", endpoints);
-    let tls = clients.decode(fields, endpoints.as_deref(), files, report);
+    let before = report.problems();
+    let endpoints = report.field(fields, "urls", endpoints).filter(|_| report.problems() == before);
+    let tls = clients.decode(fields, endpoints.as_deref(), report);
     let connect_timeout = report.field(fields, "connect_timeout", positive_duration);
     let timeout = report.field(fields, "timeout", positive_duration);
     let hosts = [("preserve", HostHeader::Preserve), ("upstream", HostHeader::Upstream)];

@@ -5,13 +5,27 @@ use std::borrow::Cow;
 /// Longest word that is compared or shown, in characters.
 const CHARACTERS_MAX: usize = 60;
 
-/// The known word nearest to `word`, if one is near: a third of its characters may differ, and at least one.
-pub(super) fn nearest<'w>(word: &str, known: impl IntoIterator<Item = &'w str>) -> Option<&'w str> {
+/// The known word nearest to `word`, if one is near: a third of its characters may differ, and at least one; or one is
+/// a part of the other.
+pub(super) fn nearest<'w>(word: &str, known: impl IntoIterator<Item = &'w str> + Clone) -> Option<&'w str> {
     let lower = word.to_lowercase();
-    let near = |candidate: &&'w str| distance(&lower, &candidate.to_lowercase());
-    let (best, distance) = known.into_iter().map(|candidate| (candidate, near(&candidate))).min_by_key(|(_, d)| *d)?;
+    let candidates = known.clone().into_iter();
+    let (distance, best) = candidates.map(|it| (distance(&lower, &it.to_lowercase()), it)).min_by_key(|(d, _)| *d)?;
     let longest = word.chars().count().max(best.chars().count());
-    (distance <= (longest / 3).max(1) && distance < longest).then_some(best)
+    let is_near = distance <= (longest / 3).max(1) && distance < longest;
+    if is_near { Some(best) } else { akin(&lower, known) }
+}
+
+/// The one word that begins as this one does, as `certificate` and `cert`, or has it between underscores, as
+/// `private_key` and `key`.
+fn akin<'w>(word: &str, known: impl IntoIterator<Item = &'w str>) -> Option<&'w str> {
+    let is_akin = |known: &&str| {
+        known.split('_').any(|part| part == word)
+            || (word.len() >= 3 && known.starts_with(word))
+            || (known.len() >= 3 && word.starts_with(known))
+    };
+    let mut akin = known.into_iter().filter(is_akin);
+    akin.next().filter(|_| akin.next().is_none())
 }
 
 /// How many characters have to be added, taken away, replaced, or swapped with their neighbour (optimal string
@@ -85,6 +99,22 @@ mod tests {
             assert_eq!(nearest(word, known), found, "{word}");
         }
         assert_eq!(nearest("x", []), None);
+    }
+
+    #[test]
+    fn a_part_of_one_word_stands_for_it() {
+        let known = ["certificate", "private_key", "client_ca", "client_certificate"];
+        for (word, found) in [
+            ("cert", Some("certificate")),
+            ("key", Some("private_key")),
+            ("ca", Some("client_ca")),
+            ("client_ca_file", Some("client_ca")),
+            ("c", None),
+            ("", None),
+        ] {
+            assert_eq!(nearest(word, known), found, "{word}");
+        }
+        assert_eq!(nearest("timeout", ["connect_timeout", "request_timeout"]), None, "it may be either");
     }
 
     #[test]

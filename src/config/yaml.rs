@@ -26,6 +26,13 @@ pub(super) struct Node<'t> {
     pub(super) value: Value<'t>,
 }
 
+impl Node<'_> {
+    /// Whether any of it came out of the environment, and is not to be shown.
+    pub(super) fn is_from_environment(&self) -> bool {
+        matches!(&self.value, Value::Scalar(Scalar { origin: Origin::Environment, .. }))
+    }
+}
+
 pub(super) enum Value<'t> {
     Scalar(Scalar<'t>),
     List(Vec<Node<'t>>),

@@ -1,17 +1,96 @@
-//! What a principal may do on a route, at a moment: steps 6 and 7 of a request.
+//! What the bearer of a request's token may do on a route, at a moment: steps 5 to 7 of a request.
 //!
-//! A request that passes allocates nothing here.
+//! A request that passes with a token that is remembered allocates nothing here.
 
-use super::claims::{Principal, gone};
+use std::sync::Arc;
+
+use super::bearer::{self, BearerToken};
+use super::claims::{self, Principal, gone};
+use super::decision::Trace;
+use super::facts::{Facts, KeysAsked, Need, NotAdmitted};
 use super::foreign::Quoted;
+use super::head::RequestHead;
 use super::rejection::{Reason, Rejection};
 use super::scope::{Granted, NameId, Vocabulary};
 use super::snapshot::{Issuer, Snapshot, TokenRequirement};
+use super::tenant;
 use super::time::UnixSeconds;
+use super::token::{AttributedToken, SignatureCheck, UnverifiedToken};
+
+/// Whether the bearer of the request's token may do what `requirement` guards. Writes into `trace` how far it came.
+///
+/// # Errors
+/// The first step that fails, or a [`Need`] if a fact is missing.
+pub fn admit(
+    snapshot: &Snapshot,
+    requirement: &TokenRequirement,
+    head: &RequestHead<'_>,
+    facts: &Facts<'_>,
+    now: UnixSeconds,
+    trace: &mut Trace,
+) -> Result<(), NotAdmitted> {
+    let bearer = bearer::extract(head.headers, snapshot.token_bytes_max)?;
+    let principal = principal(snapshot, requirement, &bearer, facts, now, trace)?;
+    trace.principal = Some(Arc::clone(&principal));
+    principal.authenticate(snapshot, requirement, now)?;
+    trace.authenticated = true;
+    principal.authorize(snapshot, requirement)?;
+    trace.tenant = tenant::settle(snapshot, requirement, &principal, head.headers)?;
+    Ok(())
+}
+
+/// The principal of a token whose signature is good: remembered, or worked out now.
+fn principal(
+    snapshot: &Snapshot,
+    requirement: &TokenRequirement,
+    bearer: &BearerToken<'_>,
+    facts: &Facts<'_>,
+    now: UnixSeconds,
+    trace: &mut Trace,
+) -> Result<Arc<Principal>, NotAdmitted> {
+    let known = facts.memo.recall(bearer.digest()).filter(|known| known.token() == bearer.digest());
+    if let Some(known) = known.as_ref().filter(|known| known.snapshot == snapshot.number) {
+        trace.signature = Some(SignatureCheck::Remembered);
+        return Ok(Arc::clone(known));
+    }
+    let token = UnverifiedToken::parse(bearer)?.attribute(&snapshot.issuers)?;
+    settle_keys(snapshot, requirement, &token, facts, now, trace)?;
+    let (verified, check) = token.verify(known.as_deref().map(|known| &known.vouched))?;
+    let principal = Arc::new(Principal::new(snapshot, verified)?);
+    facts.memo.remember(&principal);
+    trace.signature = Some(check);
+    Ok(principal)
+}
+
+/// Sees to it that a token is not refused for the lack of a key that its issuer has by now.
+fn settle_keys(
+    snapshot: &Snapshot,
+    requirement: &TokenRequirement,
+    token: &AttributedToken<'_, '_>,
+    facts: &Facts<'_>,
+    now: UnixSeconds,
+    trace: &mut Trace,
+) -> Result<(), NotAdmitted> {
+    let (id, issuer) = token.issuer();
+    // A 401 either way: clients that go on with expired tokens of a key that is gone must not use up the fetches that a new
+    // key needs. Where there are no keys at all the answer is a 503, and any key changes it.
+    let is_the_same = || !issuer.keys.is_empty() && claims::is_refused_anyway(snapshot, requirement, token, now);
+    if !token.lacks_key() || is_the_same() {
+        return Ok(());
+    }
+    trace.key_missing = Some(id);
+    match facts.keys {
+        KeysAsked::NotYet => Err(NotAdmitted::Undecided(Need::Keys(id))),
+        KeysAsked::Already => Ok(()),
+        KeysAsked::TooMany => {
+            let detail = format!("too many requests wait for the keys of issuer {}", issuer.name);
+            Err(Rejection::new(Reason::Overloaded, detail).into())
+        }
+    }
+}
 
 impl Principal {
-    /// Whether the token is valid, here and now. In this order: `typ`, issuer of the route, `aud`, `exp`, `nbf`, `iat`,
-    /// age, access token, client or user, binding, client.
+    /// Whether the token is valid, here and now: `typ`, issuer of the route, `aud`, times, kind, binding, client.
     ///
     /// # Errors
     /// The first check that fails; each is a 401.
@@ -21,15 +100,7 @@ impl Principal {
         requirement: &TokenRequirement,
         now: UnixSeconds,
     ) -> Result<(), Rejection> {
-        let issuer = self.issuer_in(snapshot)?;
-        self.standing.token_type.clone()?;
-        self.check_route_issuer(requirement, issuer)?;
-        self.standing.audience.clone()?;
-        self.validity.check(issuer, now)?;
-        self.standing.access.clone()?;
-        self.check_kind(requirement, issuer)?;
-        self.standing.binding.clone()?;
-        self.standing.client.clone()
+        self.standing.check(self.issuer_in(snapshot)?, requirement, now)
     }
 
     /// Whether the bearer of the token may do what the route guards. In this order: client, all scopes, one of the scopes,
@@ -52,22 +123,6 @@ impl Principal {
     fn issuer_in<'a>(&self, snapshot: &'a Snapshot) -> Result<&'a Issuer, Rejection> {
         let issuer = snapshot.issuers.get(self.issuer).filter(|_| self.snapshot == snapshot.number);
         issuer.ok_or_else(gone)
-    }
-
-    fn check_route_issuer(&self, requirement: &TokenRequirement, issuer: &Issuer) -> Result<(), Rejection> {
-        match &requirement.issuers {
-            Some(issuers) if !issuers.contains(&self.issuer) => {
-                Err(Rejection::new(Reason::TokenIssuer, format!("the route does not take tokens of {}", issuer.name)))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn check_kind(&self, requirement: &TokenRequirement, issuer: &Issuer) -> Result<(), Rejection> {
-        match requirement.token_kinds.unwrap_or(issuer.token_kinds).contains(self.kind) {
-            true => Ok(()),
-            false => Err(Rejection::new(Reason::TokenKind, format!("the token is a {}'s", self.kind.name()))),
-        }
     }
 
     fn check_route_client(&self, requirement: &TokenRequirement) -> Result<(), Rejection> {

@@ -5,17 +5,41 @@ use std::fmt;
 use http::{HeaderMap, HeaderValue, header};
 
 use super::rejection::{Reason, Rejection};
+use super::sha256::sha256;
 
 /// A token as it stands in the header: nothing is known of it but its alphabet and its length.
 #[derive(Clone, Copy)]
-pub struct BearerToken<'a>(&'a str);
+pub struct BearerToken<'a> {
+    text: &'a str,
+    digest: TokenDigest,
+}
 
 impl<'a> BearerToken<'a> {
-    /// The token. Whoever calls this sees to it that it goes nowhere but into a parser or a hash.
+    fn new(text: &'a str) -> Self {
+        Self { text, digest: TokenDigest(sha256([text.as_bytes()])) }
+    }
+
+    /// The token. Whoever calls this sees to it that it goes nowhere but into a parser.
     #[must_use]
     pub fn reveal(&self) -> &'a str {
-        self.0
+        self.text
     }
+
+    /// What it is remembered by.
+    #[must_use]
+    pub fn digest(&self) -> &TokenDigest {
+        &self.digest
+    }
+}
+
+/// SHA-256 of a token: says which token it was, and opens nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct TokenDigest([u8; 32]);
+
+#[cfg(test)]
+impl TokenDigest {
+    /// No token's.
+    pub(super) const NONE: Self = Self([0; 32]);
 }
 
 /// Hides the token.
@@ -40,7 +64,7 @@ pub fn extract(headers: &HeaderMap, bytes_max: usize) -> Result<BearerToken<'_>,
         return Err(Rejection::new(Reason::TokenTooLarge, detail));
     }
     match std::str::from_utf8(token) {
-        Ok(token) if spaces > 0 && is_b64token(token.as_bytes()) => Ok(BearerToken(token)),
+        Ok(token) if spaces > 0 && is_b64token(token.as_bytes()) => Ok(BearerToken::new(token)),
         _ => Err(Rejection::new(Reason::TokenSyntax, "what follows the scheme Bearer is not one token of RFC 6750")),
     }
 }
@@ -144,6 +168,6 @@ mod tests {
 
     #[test]
     fn debug_hides_the_token() {
-        assert!(!format!("{:?}", BearerToken("hunter2")).contains("hunter2"));
+        assert!(!format!("{:?}", BearerToken::new("hunter2")).contains("hunter2"));
     }
 }

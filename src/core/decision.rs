@@ -8,7 +8,8 @@ use http::HeaderValue;
 use super::claims::Principal;
 use super::rejection::Rejection;
 use super::route::RouteId;
-use super::snapshot::UpstreamId;
+use super::snapshot::{IssuerId, UpstreamId};
+use super::token::SignatureCheck;
 
 /// The decision about one request.
 #[derive(Debug)]
@@ -102,8 +103,10 @@ pub struct Trace {
     pub route: Option<RouteId>,
     /// The bearer, once the token's signature was found good.
     pub principal: Option<Arc<Principal>>,
-    /// Whether the signature had been verified before and was not verified again.
-    pub remembered: bool,
+    /// How it was found good.
+    pub signature: Option<SignatureCheck>,
+    /// The issuer that has no key for the token, where its keys are fetched and one that came since could change the answer.
+    pub key_missing: Option<IssuerId>,
     /// Whether the token was found valid in all: what follows is only about what it may do.
     pub authenticated: bool,
     /// The tenant, once it was settled.

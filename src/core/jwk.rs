@@ -1,8 +1,9 @@
 //! One public key (RFC 7517 section 4, RFC 7518 section 6, RFC 8037 section 2), made ready to verify with.
 
 use std::borrow::Cow;
-use std::fmt;
+use std::{fmt, iter};
 
+use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
 use aws_lc_rs::error::{KeyRejected, Unspecified};
 use aws_lc_rs::signature::{self, ParsedPublicKey, RsaParameters, RsaPublicKeyComponents};
 
@@ -10,6 +11,7 @@ use super::algorithm::{Algorithm, AlgorithmSet};
 use super::base64url;
 use super::foreign::Quoted;
 use super::json::{Json, Object};
+use super::sha256::sha256;
 
 /// Longest `kid` in bytes, in a key and in a token.
 pub const KEY_ID_BYTES_MAX: usize = 256;
@@ -28,9 +30,15 @@ const RSA_ALGORITHMS: [(Algorithm, &RsaParameters); 6] = [
 /// A public key and the algorithms that it may serve.
 pub struct Key {
     id: Option<Box<str>>,
+    thumbprint: Thumbprint,
     // Parsed once for each algorithm: a look-up at a request finds key and algorithm joined, and cannot join them anew.
     verifiers: Box<[(Algorithm, ParsedPublicKey)]>,
 }
+
+/// Which key it is, whatever it is called: SHA-256 over the public key and the algorithms that it may serve. A key that
+/// comes in the place of another under the same `kid` has another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Thumbprint([u8; 32]);
 
 /// Why a key cannot be used.
 pub(super) type Unusable = Cow<'static, str>;
@@ -46,6 +54,11 @@ impl Key {
     #[must_use]
     pub fn algorithms(&self) -> AlgorithmSet {
         self.verifiers.iter().map(|(algorithm, _)| *algorithm).collect()
+    }
+
+    /// Which key it is.
+    pub(super) fn thumbprint(&self) -> Thumbprint {
+        self.thumbprint
     }
 
     /// Whether it may serve `algorithm`.
@@ -80,11 +93,24 @@ impl Key {
         if let Some(pinned) = pinned(jwk)? {
             verifiers.retain(|(algorithm, _)| *algorithm == pinned);
         }
-        match verifiers.is_empty() {
-            true => Err("its alg does not fit its kty and crv".into()),
-            false => Ok(Self { id, verifiers: verifiers.into() }),
-        }
+        Ok(Self { id, thumbprint: Thumbprint::of(&verifiers)?, verifiers: verifiers.into() })
     }
+}
+
+impl Thumbprint {
+    fn of(verifiers: &[(Algorithm, ParsedPublicKey)]) -> Result<Self, Unusable> {
+        let (_, key) = verifiers.first().ok_or("its alg does not fit its kty and crv")?;
+        let key = AsDer::<PublicKeyX509Der<'_>>::as_der(key).map_err(|_| "it cannot be written as DER")?;
+        // The DER says where it ends, and no name of the closed list begins with another.
+        let names = verifiers.iter().map(|(algorithm, _)| algorithm.name().as_bytes());
+        Ok(Self(sha256(iter::once(key.as_ref()).chain(names))))
+    }
+}
+
+#[cfg(test)]
+impl Thumbprint {
+    /// No key's.
+    pub(super) const NONE: Self = Self([0; 32]);
 }
 
 /// The key's id and what it serves.

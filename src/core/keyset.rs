@@ -1,10 +1,13 @@
 //! An issuer's public keys (RFC 7517 section 5): read once, looked up at every token that is not remembered.
 
+use std::array;
+
 use thiserror::Error;
 
 pub use super::algorithm::{Algorithm, AlgorithmSet};
 use super::foreign::Quoted;
 use super::json::{Json, JsonError};
+use super::jwk::Thumbprint;
 pub use super::jwk::{KEY_ID_BYTES_MAX, Key};
 
 /// Longest key set in bytes.
@@ -55,17 +58,15 @@ pub enum KeysetError {
     },
 }
 
-/// Why no key of a set vouches for a signature.
+/// Why no key of a set can have made a signature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum NotVerified {
+pub(super) enum NoCandidate {
     /// There are no keys.
     NoKeys,
     /// No key has this `kid`, or, without one, none serves the algorithm.
     KeyUnknown,
     /// The key of this `kid` does not serve the algorithm.
     Algorithm,
-    /// The signature is not theirs.
-    Signature,
 }
 
 impl Keyset {
@@ -106,44 +107,64 @@ impl Keyset {
         self.keys.iter()
     }
 
+    /// Whether there is no usable key, as before they were first fetched.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
     /// Which keys were left out, and why: one sentence each.
     pub fn ignored(&self) -> impl ExactSizeIterator<Item = &str> {
         self.ignored.iter().map(String::as_str)
     }
 
-    /// Verifies a signature with the keys that a token's header names. The `kid` chooses the keys, the algorithm is the
-    /// keys' own: the header has to agree with them and cannot choose.
-    pub(super) fn verify(
-        &self,
-        key_id: Option<&str>,
-        algorithm: Algorithm,
-        message: &[u8],
-        signature: &[u8],
-    ) -> Result<(), NotVerified> {
-        let serves = |key: &&Key| key.serves(algorithm);
-        let mut candidates = self.named(key_id).filter(serves).take(TRIES_MAX).peekable();
-        if candidates.peek().is_none() {
-            return Err(self.why_none(key_id));
-        }
-        match candidates.any(|key| key.verify(algorithm, message, signature).is_ok()) {
-            true => Ok(()),
-            false => Err(NotVerified::Signature),
+    /// The keys that a token's header names. The `kid` chooses the keys, the algorithm is the keys' own: the header has to
+    /// agree with them and cannot choose.
+    pub(super) fn candidates(&self, key_id: Option<&str>, algorithm: Algorithm) -> Result<Candidates<'_>, NoCandidate> {
+        let mut keys = self.named(key_id).filter(|key| key.serves(algorithm));
+        let candidates = Candidates { algorithm, keys: array::from_fn(|_| keys.next()) };
+        match candidates.iter().next() {
+            Some(_) => Ok(candidates),
+            None => Err(self.why_none(key_id)),
         }
     }
 
     /// The keys of this `kid` (two may share one, RFC 7517 section 4.5); all, for a token without `kid`.
-    fn named<'a>(&'a self, key_id: Option<&'a str>) -> impl Iterator<Item = &'a Key> {
+    fn named<'k>(&'k self, key_id: Option<&str>) -> impl Iterator<Item = &'k Key> {
         self.keys.iter().filter(move |key| key_id.is_none() || key.id() == key_id)
     }
 
-    fn why_none(&self, key_id: Option<&str>) -> NotVerified {
+    fn why_none(&self, key_id: Option<&str>) -> NoCandidate {
         if self.keys.is_empty() {
-            NotVerified::NoKeys
+            NoCandidate::NoKeys
         } else if key_id.is_some() && self.named(key_id).next().is_some() {
-            NotVerified::Algorithm
+            NoCandidate::Algorithm
         } else {
-            NotVerified::KeyUnknown
+            NoCandidate::KeyUnknown
         }
+    }
+}
+
+/// The keys one of which can have made a token's signature: at least one, at most [`TRIES_MAX`].
+#[derive(Clone, Copy)]
+pub(super) struct Candidates<'a> {
+    algorithm: Algorithm,
+    keys: [Option<&'a Key>; TRIES_MAX],
+}
+
+impl<'a> Candidates<'a> {
+    /// The one that made this signature, if any of them did.
+    pub(super) fn signer(&self, message: &[u8], signature: &[u8]) -> Option<&'a Key> {
+        self.iter().find(|key| key.verify(self.algorithm, message, signature).is_ok())
+    }
+
+    /// Whether this key is one of them.
+    pub(super) fn contain(&self, key: Thumbprint) -> bool {
+        self.iter().any(|candidate| candidate.thumbprint() == key)
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &'a Key> {
+        self.keys.iter().copied().flatten()
     }
 }
 

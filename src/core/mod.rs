@@ -9,6 +9,7 @@ pub mod bearer;
 pub mod claim_ref;
 pub mod claims;
 pub mod decision;
+mod facts;
 mod fold;
 mod folded;
 mod foreign;
@@ -18,6 +19,7 @@ mod host;
 mod identity;
 pub mod json;
 mod jwk;
+mod jws;
 pub mod keyset;
 pub mod kind;
 mod leaf;
@@ -27,58 +29,24 @@ mod pattern;
 pub mod rejection;
 pub mod route;
 pub mod scope;
+mod sha256;
 pub mod snapshot;
+mod standing;
 pub mod tenant;
 pub mod time;
 pub mod token;
 mod trie;
 mod validity;
 
-use std::sync::Arc;
-
-use self::bearer::BearerToken;
-use self::claims::Principal;
+pub use self::admission::admit;
 use self::decision::{Decision, Outcome, OwnAnswer, Permit, Trace};
+pub use self::facts::{Facts, KeysAsked, Memo, Need, NoMemo, NotAdmitted};
 use self::head::RequestHead;
 use self::path::CanonicalPath;
 use self::rejection::{Reason, Rejection};
 use self::route::Miss;
-use self::snapshot::{Mode, Requirement, Route, Snapshot, TokenRequirement};
+use self::snapshot::{Mode, Requirement, Route, Snapshot};
 use self::time::UnixSeconds;
-use self::token::UnverifiedToken;
-
-/// Remembers tokens whose signature was found good. It changes what a decision costs and never what it says: times,
-/// audience, fences and scopes are checked on every request.
-pub trait Memo {
-    /// The principal of exactly this token, if it is remembered.
-    fn recall(&self, token: &BearerToken<'_>) -> Option<Arc<Principal>>;
-    /// Keeps the principal of this token.
-    fn remember(&self, token: &BearerToken<'_>, principal: &Arc<Principal>);
-}
-
-/// A memo that remembers nothing.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct NoMemo;
-
-impl Memo for NoMemo {
-    fn recall(&self, _: &BearerToken<'_>) -> Option<Arc<Principal>> {
-        None
-    }
-    fn remember(&self, _: &BearerToken<'_>, _: &Arc<Principal>) {}
-}
-
-/// What the front knows and the request does not say.
-#[derive(Clone, Copy)]
-pub struct Facts<'a> {
-    /// Tokens whose signature was verified before.
-    pub memo: &'a dyn Memo,
-}
-
-/// A fact without which no decision can be made: the front finds it out and asks again. Nothing is needed yet: all keys
-/// come from files. The type has no value, so that `let Ok(decision) = decide(…)` is all a front writes, and the first
-/// need that there will be breaks the build of every front that does not see to it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Need {}
 
 /// Decides about one request. The steps are those of the documentation, in its order; the first that fails is the
 /// rejection.
@@ -92,8 +60,11 @@ pub fn decide(
     now: UnixSeconds,
 ) -> Result<Decision, Need> {
     let mut trace = Trace::default();
-    let outcome = outcome(snapshot, head, facts, now, &mut trace).unwrap_or_else(Outcome::Reject);
-    Ok(Decision { outcome, trace })
+    match outcome(snapshot, head, facts, now, &mut trace) {
+        Ok(outcome) => Ok(Decision { outcome, trace }),
+        Err(NotAdmitted::Rejected(rejection)) => Ok(Decision { outcome: Outcome::Reject(rejection), trace }),
+        Err(NotAdmitted::Undecided(need)) => Err(need),
+    }
 }
 
 fn outcome(
@@ -102,7 +73,7 @@ fn outcome(
     facts: &Facts<'_>,
     now: UnixSeconds,
     trace: &mut Trace,
-) -> Result<Outcome, Rejection> {
+) -> Result<Outcome, NotAdmitted> {
     let target = head.target()?;
     let path = CanonicalPath::parse(target.raw_path)?;
     if let Some(answer) = own_answer(snapshot, head, &path) {
@@ -117,13 +88,16 @@ fn outcome(
 
     let admitted = match &route.requirement {
         Requirement::Public => Ok(()),
-        Requirement::Token(requirement) => admit(snapshot, requirement, head, facts, now, trace),
-    };
-    if let Err(rejection) = admitted {
-        if !is_shadowed(snapshot, route, &rejection, trace) {
-            return Err(rejection);
+        Requirement::Token(requirement) => {
+            let facts = facts_for(snapshot.mode_of(route), facts);
+            admit(snapshot, requirement, head, &facts, now, trace)
         }
-        trace.shadowed = Some(rejection);
+    };
+    match admitted {
+        Err(NotAdmitted::Rejected(rejection)) if is_shadowed(snapshot, route, &rejection, trace) => {
+            trace.shadowed = Some(rejection);
+        }
+        other => other?,
     }
     let principal = if trace.authenticated { trace.principal.clone() } else { None };
     Ok(Outcome::Forward(Permit {
@@ -144,46 +118,15 @@ pub fn ends(snapshot: &Snapshot, trace: &Trace) -> Option<UnixSeconds> {
     let route = snapshot.routes.get(trace.route?)?;
     let shadow = snapshot.mode_of(route) == Mode::Shadow || issuer_is_shadowed(snapshot, route, trace);
     let issuer = snapshot.issuers.get(principal.issuer)?;
-    (!shadow).then(|| principal.ends(issuer))
+    (!shadow).then(|| principal.standing.validity.ends(issuer))
 }
 
-/// Whether the bearer of the request's token may do what `requirement` guards. Writes into `trace` how far it came.
-///
-/// # Errors
-/// The first step that fails.
-pub fn admit(
-    snapshot: &Snapshot,
-    requirement: &TokenRequirement,
-    head: &RequestHead<'_>,
-    facts: &Facts<'_>,
-    now: UnixSeconds,
-    trace: &mut Trace,
-) -> Result<(), Rejection> {
-    let bearer = bearer::extract(head.headers, snapshot.token_bytes_max)?;
-    let principal = principal(snapshot, &bearer, facts, trace)?;
-    trace.principal = Some(Arc::clone(&principal));
-    principal.authenticate(snapshot, requirement, now)?;
-    trace.authenticated = true;
-    principal.authorize(snapshot, requirement)?;
-    trace.tenant = tenant::settle(snapshot, requirement, &principal, head.headers)?;
-    Ok(())
-}
-
-/// The principal of a token whose signature is good: remembered, or worked out now.
-fn principal(
-    snapshot: &Snapshot,
-    bearer: &BearerToken<'_>,
-    facts: &Facts<'_>,
-    trace: &mut Trace,
-) -> Result<Arc<Principal>, Rejection> {
-    if let Some(known) = facts.memo.recall(bearer).filter(|known| known.snapshot == snapshot.number) {
-        trace.remembered = true;
-        return Ok(known);
+/// Nobody waits for a refusal that is not carried out.
+fn facts_for<'a>(mode: Mode, facts: &Facts<'a>) -> Facts<'a> {
+    match mode {
+        Mode::Enforce => *facts,
+        Mode::Shadow => Facts { keys: KeysAsked::Already, ..*facts },
     }
-    let verified = UnverifiedToken::parse(bearer)?.verify(&snapshot.issuers)?;
-    let principal = Arc::new(Principal::new(snapshot, verified)?);
-    facts.memo.remember(bearer, &principal);
-    Ok(principal)
 }
 
 fn own_answer(snapshot: &Snapshot, head: &RequestHead<'_>, path: &CanonicalPath<'_>) -> Option<OwnAnswer> {

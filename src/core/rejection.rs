@@ -143,10 +143,11 @@ impl Reason {
     }
 
     /// Whether `mode: shadow` lets a request through in spite of this reason: what a token may not do is let through
-    /// and counted, what no backend should see (malformed requests, exceeded limits) is refused in every mode.
+    /// and counted, and so is a token of which nobody can tell; what no backend should see (malformed requests, exceeded
+    /// limits) is refused in every mode.
     #[must_use]
     pub const fn is_shadowable(self) -> bool {
-        matches!(self.answer().status, 401 | 403)
+        matches!(self.answer().status, 401 | 403) || matches!(self, Self::KeysUnavailable)
     }
 }
 

@@ -3,6 +3,7 @@
 pub mod body;
 #[cfg(test)]
 pub(crate) mod fixture;
+mod keys;
 pub mod proxy;
 mod record;
 pub mod render;

@@ -11,6 +11,7 @@ use http_body::Body;
 use rustls::ServerConfig;
 
 use super::body::{AnswerBody, UploadBody, UploadError};
+use super::keys::Keys;
 use super::record::Record;
 use super::render::{self, Asked};
 use super::request_id::RequestIds;
@@ -20,7 +21,8 @@ use crate::clock;
 use crate::core::decision::{Decision, Outcome, Permit};
 use crate::core::head::{RequestHead, split_authority};
 use crate::core::rejection::{Reason, Rejection};
-use crate::core::{Facts, decide};
+use crate::core::{Facts, KeysAsked, Need, decide};
+use crate::live::keys::KeyRefresh;
 use crate::live::memo::TokenMemo;
 use crate::live::state::Live;
 use crate::net::handshake::HandshakeError;
@@ -37,6 +39,7 @@ use crate::worker::{Accepted, Connect};
 pub struct Worker {
     current: Current,
     memo: TokenMemo,
+    keys: Keys,
     ids: RequestIds,
     metrics: WorkerMetrics,
     shared_metrics: Arc<Metrics>,
@@ -46,10 +49,11 @@ pub struct Worker {
 impl Worker {
     /// A worker's part of the proxy. `memo_bytes_max` bounds its memory of verified tokens.
     #[must_use]
-    pub fn new(live: Arc<Live>, metrics: Arc<Metrics>, log: WorkerLog, memo_bytes_max: u64) -> Self {
+    pub fn new(live: Arc<Live>, keys: KeyRefresh, metrics: Arc<Metrics>, log: WorkerLog, memo_bytes_max: u64) -> Self {
         Self {
             current: Current::new(live),
             memo: TokenMemo::new(memo_bytes_max),
+            keys: Keys::new(keys),
             ids: RequestIds::new(),
             metrics: WorkerMetrics::new(Arc::clone(&metrics)),
             shared_metrics: metrics,
@@ -137,7 +141,7 @@ impl Service for ProxyConnection {
         let mut record = Record::new(&self.worker, self.peer, &head);
         let shown = shown_in_answers(&head.headers);
 
-        let Decision { outcome, trace } = self.decide(&head, &record);
+        let Decision { outcome, trace } = self.decide(&head, &mut record).await;
         record.trace = trace;
         let outcome = match outcome {
             Outcome::Forward(permit) => self.forward(permit, head, body, interim, &mut record).await,
@@ -168,10 +172,30 @@ impl Service for ProxyConnection {
 }
 
 impl ProxyConnection {
-    fn decide(&self, head: &Head, record: &Record) -> Decision {
+    /// Decides. Where that depends on keys which an issuer may have published since, it waits for them, once, and goes on
+    /// under the generation that has them.
+    async fn decide(&self, head: &Head, record: &mut Record) -> Decision {
         let head = RequestHead { method: &head.method, target: head.target(), headers: &head.headers };
-        let facts = Facts { memo: &self.worker.memo };
-        let Ok(decision) = decide(record.snapshot(), &head, &facts, record.arrived_at());
+        let mut facts = Facts { memo: &self.worker.memo, keys: KeysAsked::NotYet };
+        loop {
+            match decide(record.snapshot(), &head, &facts, record.arrived_at()) {
+                Ok(decision) => return self.decided(decision, record),
+                Err(Need::Keys(issuer)) => {
+                    let serving = record.serving();
+                    let issuer = serving.snapshot().issuers.get(issuer).map_or("", |issuer| &issuer.name);
+                    facts.keys = self.worker.keys.ask(issuer).await;
+                    record.catch_up();
+                }
+            }
+        }
+    }
+
+    /// A request that was let through all the same has not waited; the next may find the key there.
+    fn decided(&self, decision: Decision, record: &Record) -> Decision {
+        let missing = decision.trace.key_missing.filter(|_| decision.trace.shadowed.is_some());
+        if let Some(issuer) = missing.and_then(|id| record.snapshot().issuers.get(id)) {
+            self.worker.keys.ask_in_background(&issuer.name);
+        }
         decision
     }
 

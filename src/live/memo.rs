@@ -5,19 +5,15 @@ use std::cell::RefCell;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
-use aws_lc_rs::digest::{SHA256, digest};
 use quick_cache::Weighter;
 use quick_cache::unsync::Cache;
 
 use crate::core::Memo;
-use crate::core::bearer::BearerToken;
+use crate::core::bearer::TokenDigest;
 use crate::core::claims::Principal;
 
-/// SHA-256 of a token: the memory holds no token, and nobody can make two tokens share a place.
-type Key = [u8; 32];
-
-/// Remembers principals by their token.
-pub struct TokenMemo(RefCell<Cache<Key, Arc<Principal>, ByMemory, BuildHasherDefault<FirstBytes>>>);
+/// Remembers principals by the digest of their token: it holds no token, and nobody can make two tokens share a place.
+pub struct TokenMemo(RefCell<Cache<TokenDigest, Arc<Principal>, ByMemory, BuildHasherDefault<FirstBytes>>>);
 
 impl TokenMemo {
     /// A memory of at most `bytes_max` bytes, by estimate.
@@ -30,29 +26,25 @@ impl TokenMemo {
 }
 
 impl Memo for TokenMemo {
-    fn recall(&self, token: &BearerToken<'_>) -> Option<Arc<Principal>> {
-        self.0.borrow().get(&key(token)).cloned()
+    fn recall(&self, token: &TokenDigest) -> Option<Arc<Principal>> {
+        self.0.borrow().get(token).cloned()
     }
 
-    fn remember(&self, token: &BearerToken<'_>, principal: &Arc<Principal>) {
-        self.0.borrow_mut().insert(key(token), Arc::clone(principal));
+    fn remember(&self, principal: &Arc<Principal>) {
+        self.0.borrow_mut().insert(*principal.token(), Arc::clone(principal));
     }
-}
-
-fn key(token: &BearerToken<'_>) -> Key {
-    digest(&SHA256, token.reveal().as_bytes()).as_ref().try_into().unwrap_or_default()
 }
 
 #[derive(Debug, Clone)]
 struct ByMemory;
 
-impl Weighter<Key, Arc<Principal>> for ByMemory {
-    fn weight(&self, key: &Key, principal: &Arc<Principal>) -> u64 {
-        (size_of_val(key) + principal.memory_bytes()) as u64
+impl Weighter<TokenDigest, Arc<Principal>> for ByMemory {
+    fn weight(&self, token: &TokenDigest, principal: &Arc<Principal>) -> u64 {
+        (size_of_val(token) + principal.memory_bytes()) as u64
     }
 }
 
-/// The first bytes of a key are as good a hash as any.
+/// The first bytes of a digest are as good a hash as any.
 #[derive(Default)]
 struct FirstBytes(u64);
 

@@ -1,5 +1,6 @@
 //! State that lives longer than a request: what is in force, what changes it, and what workers remember.
 
+pub mod keys;
 pub mod memo;
 pub mod reload;
 pub mod state;

@@ -10,15 +10,35 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 
+use super::keys::{KeyOrigin, KeyState};
 use super::state::{Generation, Live};
 use super::watch::Watcher;
 use crate::config::{self, Config, Telemetry};
+use crate::core::keyset::Keyset;
+use crate::core::snapshot::IssuerId;
 
-/// Reloads that may wait. They are all the same, so one would do; more only keep their callers' answers apart.
+/// Changes that may wait. Reloads are all the same, so one would do; more only keep their callers' answers apart.
 pub const WAITING_MAX: usize = 16;
 
-/// Asks for a reload. Whoever wants to know how it went leaves a channel.
-pub type Request = Option<oneshot::Sender<Result<Reloaded, String>>>;
+/// Asks for a change of what is in force.
+#[derive(Debug)]
+pub enum Request {
+    /// A reload. Whoever wants to know how it went leaves a channel.
+    Reload(Option<oneshot::Sender<Result<Reloaded, String>>>),
+    /// Other keys for an issuer.
+    Keys(NewKeys),
+}
+
+/// Keys that were fetched.
+#[derive(Debug)]
+pub struct NewKeys {
+    /// Whose they are: the origin of the generation that was in force when the fetch began.
+    pub origin: Arc<KeyState>,
+    /// The keys; none, if the last good ones have become too old.
+    pub keys: Arc<Keyset>,
+    /// Told whether they are in force: not if the configuration has another origin by now.
+    pub done: oneshot::Sender<bool>,
+}
 
 /// What a reload brought.
 #[derive(Debug, Clone)]
@@ -103,7 +123,14 @@ impl Reloader {
     /// Serves requests, one at a time, until nobody is left to ask.
     pub async fn run(self, mut requests: mpsc::Receiver<Request>) {
         let reloader = Arc::new(self);
-        while let Some(reply) = requests.recv().await {
+        while let Some(request) = requests.recv().await {
+            let reply = match request {
+                Request::Reload(reply) => reply,
+                Request::Keys(new) => {
+                    reloader.live.put_in_force(new);
+                    continue;
+                }
+            };
             let working = Arc::clone(&reloader);
             // Keys are parsed and files are read: not on the thread that answers health checks.
             let outcome = tokio::task::spawn_blocking(move || working.reload()).await;
@@ -137,5 +164,19 @@ impl Reloader {
         let snapshot = next.snapshot.number;
         self.live.swap(next);
         Ok(Reloaded { snapshot, config_hash, warnings })
+    }
+}
+
+impl Live {
+    /// Puts keys in force that were fetched for an issuer, if it still takes them from there.
+    pub(super) fn put_in_force(&self, new: NewKeys) {
+        let NewKeys { origin, keys, done } = new;
+        let generation = self.load();
+        let is_origin = |of: &KeyOrigin| Arc::ptr_eq(&of.state, &origin);
+        let position = generation.key_origins.iter().position(is_origin).and_then(|at| u16::try_from(at).ok());
+        if let Some(position) = position {
+            self.swap(generation.with_keys(IssuerId(position), keys));
+        }
+        let _ = done.send(position.is_some());
     }
 }

@@ -1,9 +1,12 @@
 //! What a reload swaps: everything that came from the configuration, in one value.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use arc_swap::{ArcSwap, Guard};
+use tokio::sync::watch;
 
+use super::keys::{self, Before, KeyOrigin};
 use crate::config::{Config, Limits, Listener, Upstream};
 use crate::core::keyset::Keyset;
 use crate::core::snapshot::{IssuerId, Snapshot};
@@ -23,17 +26,25 @@ pub struct Generation {
     pub limits: Limits,
     /// What each listener shows its clients, in the order of the configuration; `None` is no TLS.
     pub listeners_tls: Box<[Option<ServerTls>]>,
+    /// Where the keys come from and what is known of them, in the order of the snapshot's issuers.
+    pub key_origins: Arc<[KeyOrigin]>,
+    /// Where the last good keys are kept.
+    pub state_dir: Option<PathBuf>,
 }
 
 impl Generation {
     /// The first one.
     #[must_use]
-    pub fn first(config: Config) -> Self {
+    pub fn first(mut config: Config) -> Self {
+        let key_origins = keys::complete(&mut config, None);
+        let health = Health::new(&config.upstreams);
         Self {
-            health: Health::new(&config.upstreams),
             snapshot: Arc::new(config.snapshot),
             upstreams: config.upstreams,
+            health,
             limits: config.limits,
+            key_origins,
+            state_dir: config.state_dir,
             listeners_tls: config.listeners.into_iter().map(|listener| listener.tls).collect(),
         }
     }
@@ -47,20 +58,26 @@ impl Generation {
             health: Arc::clone(&self.health),
             limits: self.limits.clone(),
             listeners_tls: self.listeners_tls.clone(),
+            key_origins: Arc::clone(&self.key_origins),
+            state_dir: self.state_dir.clone(),
         }
     }
 
-    /// The one after this. What is known of backends that are still the same is kept, and so is what lets clients resume
-    /// their TLS sessions.
+    /// The one after this. What is known of backends that are still the same is kept, so are keys whose source is, and
+    /// what lets clients resume their TLS sessions.
     #[must_use]
-    pub fn next(&self, config: Config) -> Self {
+    pub fn next(&self, mut config: Config) -> Self {
+        let before = Before { snapshot: &self.snapshot, origins: &self.key_origins };
+        let key_origins = keys::complete(&mut config, Some(before));
         let health = Health::succeeding(&config.upstreams, &self.upstreams, &self.health);
         let snapshot = Snapshot { number: self.snapshot.number + 1, ..config.snapshot };
         Self {
-            health,
             snapshot: Arc::new(snapshot),
             upstreams: config.upstreams,
+            health,
             limits: config.limits,
+            key_origins,
+            state_dir: config.state_dir,
             listeners_tls: succeeding(config.listeners, &self.listeners_tls),
         }
     }
@@ -76,22 +93,33 @@ fn succeeding(listeners: Vec<Listener>, before: &[Option<ServerTls>]) -> Box<[Op
 
 /// The generation in force. Swapped by one writer ([`super::reload`]), read by every worker.
 #[derive(Debug)]
-pub struct Live(ArcSwap<Generation>);
+pub struct Live {
+    current: ArcSwap<Generation>,
+    /// Told of each swap.
+    swapped: watch::Sender<()>,
+}
 
 impl Live {
     /// Starts with `first`.
     #[must_use]
     pub fn new(first: Generation) -> Self {
-        Self(ArcSwap::from_pointee(first))
+        Self { current: ArcSwap::from_pointee(first), swapped: watch::Sender::new(()) }
     }
 
     /// The generation in force, to look at.
     #[must_use]
     pub fn load(&self) -> Guard<Arc<Generation>> {
-        self.0.load()
+        self.current.load()
+    }
+
+    /// Waits until a generation is in force for which `wanted` holds.
+    pub async fn wait_for(&self, wanted: impl Fn(&Generation) -> bool) {
+        // The sender is ours, so that there is no end to wait for but this one.
+        let _ = self.swapped.subscribe().wait_for(|()| wanted(&self.load())).await;
     }
 
     pub(super) fn swap(&self, next: Generation) {
-        self.0.store(Arc::new(next));
+        self.current.store(Arc::new(next));
+        self.swapped.send_replace(());
     }
 }

@@ -1,6 +1,7 @@
 //! Sockets and protocols: what turns bytes into requests and answers into bytes.
 
 pub mod drain;
+pub mod fetch;
 pub mod handshake;
 pub mod head;
 pub mod http1;

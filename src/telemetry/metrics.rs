@@ -37,6 +37,7 @@ pub struct Metrics {
     connections: IntGauge,
     tls_handshakes: IntCounterVec,
     keys_age: GaugeVec,
+    keys_refresh: IntCounterVec,
     config_reload: IntCounterVec,
     token_cache: IntCounterVec,
     access_log_dropped: IntCounter,
@@ -73,8 +74,16 @@ impl Metrics {
                 &["result"],
             )?,
             keys_age: GaugeVec::new(
-                Opts::new("sidegate_keys_age_seconds", "Time since the issuer's keys were last read."),
+                Opts::new(
+                    "sidegate_keys_age_seconds",
+                    "Time since the issuer's keys were last fetched, or read from their file.",
+                ),
                 &["issuer"],
+            )?,
+            keys_refresh: counters(
+                "sidegate_keys_refresh_total",
+                "Fetches of an issuer's keys.",
+                &["issuer", "result"],
             )?,
             config_reload: counters(
                 "sidegate_config_reload_total",
@@ -117,6 +126,7 @@ impl Metrics {
         self.registry.register(Box::new(self.connections.clone()))?;
         self.registry.register(Box::new(self.tls_handshakes.clone()))?;
         self.registry.register(Box::new(self.keys_age.clone()))?;
+        self.registry.register(Box::new(self.keys_refresh.clone()))?;
         self.registry.register(Box::new(self.config_reload.clone()))?;
         self.registry.register(Box::new(self.token_cache.clone()))?;
         self.registry.register(Box::new(self.access_log_dropped.clone()))
@@ -139,7 +149,12 @@ impl Metrics {
         self.config_reload.with_label_values(&[if success { "success" } else { "failure" }]).inc();
     }
 
-    /// Sets the ages of the issuers' keys. An issuer that is not named is gone.
+    /// Counts a fetch of an issuer's keys. `result` is one word of a few.
+    pub fn keys_refreshed(&self, issuer: &str, result: &'static str) {
+        self.keys_refresh.with_label_values(&[issuer, result]).inc();
+    }
+
+    /// Sets the ages of the issuers' keys. An issuer that is not named is gone, or has none yet.
     pub fn keys_ages<'a>(&self, ages: impl Iterator<Item = (&'a str, Duration)>) {
         self.keys_age.reset();
         for (issuer, age) in ages {
@@ -206,12 +221,15 @@ mod tests {
         let (one, two) = (metrics.connection(), metrics.connection());
         drop(one);
         metrics.config_loaded(true);
+        metrics.keys_refreshed("partner", "timeout");
         metrics.keys_ages([("gone", Duration::ZERO)].into_iter());
         metrics.keys_ages([("partner", Duration::from_millis(12_500))].into_iter());
         let text = metrics.text().unwrap();
         assert!(text.contains("sidegate_connections 1\n"), "{text}");
         assert!(text.contains("sidegate_config_reload_total{result=\"success\"} 1\n"), "{text}");
         assert!(text.contains("sidegate_keys_age_seconds{issuer=\"partner\"} 12.5\n"), "{text}");
+        let refreshes = "sidegate_keys_refresh_total{issuer=\"partner\",result=\"timeout\"} 1\n";
+        assert!(text.contains(refreshes), "{text}");
         assert!(!text.contains("gone"), "{text}");
         drop(two);
         assert!(metrics.text().unwrap().contains("sidegate_connections 0\n"));

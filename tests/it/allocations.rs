@@ -2,6 +2,7 @@
 
 use allocation_counter::measure;
 use sidegate::core::decision::Outcome;
+use sidegate::core::token::SignatureCheck;
 use sidegate::live::memo::TokenMemo;
 
 use crate::support::decisions::{decide, headers, snapshot, token};
@@ -15,7 +16,7 @@ fn a_decision_on_a_remembered_token_allocates_nothing() {
         let ask = || {
             let decision = decide(&snapshot, &memo, &headers, target);
             assert!(matches!(decision.outcome, Outcome::Forward(_)), "{target}: {decision:?}");
-            decision.trace.remembered
+            decision.trace.signature == Some(SignatureCheck::Remembered)
         };
         ask();
         let mut remembered = false;

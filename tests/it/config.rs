@@ -2,9 +2,13 @@
 //!
 //! Each `tests/cases/config/NAME.yaml` has beside it what `check` prints about it: `NAME.stderr` if it is to be refused,
 //! `NAME.stdout` if it is good. To add a case, write the YAML file and run the tests with `SIDEGATE_BLESS=1`, which
-//! writes what is printed now; then read what it wrote.
+//! writes what is printed now; then read what it wrote. Certificates and keys that cases name are in `tls/`, where
+//! [`pem`] puts them for each run.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+mod pem;
+mod values;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -15,6 +19,7 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 use sidegate::config;
 use sidegate::core::snapshot::{Authorization, ClaimRef, Kinds, Requirement, TokenTypes};
+use tempfile::TempDir;
 
 fn cases() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases/config")
@@ -27,9 +32,29 @@ fn names(extension: &str) -> BTreeSet<String> {
     of_kind.map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned()).collect()
 }
 
-fn check(file: &str) -> Output {
+/// A copy of the cases, with certificates and keys.
+fn cases_with_certificates() -> TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    for entry in fs::read_dir(cases()).unwrap().map(|entry| entry.unwrap()) {
+        fs::copy(entry.path(), directory.path().join(entry.file_name())).unwrap();
+    }
+    let tls = directory.path().join("tls");
+    fs::create_dir(&tls).unwrap();
+    pem::write(&tls);
+    directory
+}
+
+/// The lines of all private keys that there are.
+fn secret_lines(directory: &Path) -> Vec<String> {
+    let keys = fs::read_dir(directory.join("tls")).unwrap().map(|entry| entry.unwrap().path());
+    let keys = keys.filter(|path| path.extension().is_some_and(|extension| extension == "key"));
+    let text: String = keys.map(|path| fs::read_to_string(path).unwrap()).collect();
+    text.lines().filter(|line| line.len() > 16 && !line.starts_with('-')).map(str::to_owned).collect()
+}
+
+fn check(directory: &Path, file: &str) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sidegate"));
-    command.args(["check", "--config", file]).current_dir(cases()).env_clear();
+    command.args(["check", "--config", file]).current_dir(directory).env_clear();
     command.envs([("CASE_PORT", "0"), ("CASE_WORKERS", "4"), ("CASE_SCOPE", "users:read"), ("CASE_SECRET", "hunter2")]);
     command.output().unwrap()
 }
@@ -41,8 +66,11 @@ fn is_blessing() -> bool {
 #[test]
 fn check_says_what_it_is_expected_to_say() {
     let mut wrong = Vec::new();
+    let directory = cases_with_certificates();
+    let secrets = secret_lines(directory.path());
+    assert!(secrets.len() > 20);
     for name in names("yaml") {
-        let output = check(&format!("{name}.yaml"));
+        let output = check(directory.path(), &format!("{name}.yaml"));
         let (stream, printed, silent) = match output.status.code() {
             Some(0) => ("stdout", output.stdout, output.stderr),
             Some(1) => ("stderr", output.stderr, output.stdout),
@@ -51,6 +79,7 @@ fn check_says_what_it_is_expected_to_say() {
         assert!(silent.is_empty(), "{name}: printed to both streams");
         let printed = String::from_utf8(printed).unwrap();
         assert!(!printed.contains("hunter2"), "{name}: a value from the environment is shown");
+        assert!(!secrets.iter().any(|line| printed.contains(line)), "{name}: a part of a private key is shown");
         let expectation = cases().join(format!("{name}.{stream}"));
         if is_blessing() {
             fs::write(&expectation, &printed).unwrap();
@@ -67,7 +96,7 @@ fn check_says_what_it_is_expected_to_say() {
 #[test]
 fn every_expectation_belongs_to_a_case() {
     let (refused, good) = (names("stderr"), names("stdout"));
-    assert!(refused.len() >= 40, "only {} broken configurations", refused.len());
+    assert!(refused.len() >= 80, "only {} broken configurations", refused.len());
     assert_eq!(refused.intersection(&good).collect::<Vec<_>>(), Vec::<&String>::new());
     assert_eq!(refused.union(&good).cloned().collect::<BTreeSet<_>>(), names("yaml"));
 }
@@ -126,7 +155,7 @@ fn the_reference_has_every_key_and_no_other() {
 /// An example shows one section; the others that a file needs are put behind it.
 #[test]
 fn every_example_of_the_reference_is_a_good_configuration() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = cases_with_certificates();
     fs::copy(cases().join("keys.jwks.json"), directory.path().join("jwks.json")).unwrap();
     let text = reference();
     let examples: Vec<&str> = text.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();

@@ -16,7 +16,7 @@ use sidegate::core::decision::{Outcome, OwnAnswer};
 use sidegate::core::head::RequestHead;
 use sidegate::core::snapshot::Snapshot;
 use sidegate::core::time::UnixSeconds;
-use sidegate::core::{Facts, NoMemo, decide};
+use sidegate::core::{Facts, KeysAsked, NoMemo, decide};
 use tempfile::TempDir;
 
 use crate::harness::gateway::Gateway;
@@ -91,7 +91,8 @@ impl Asked {
         let method: Method = self.method.parse().unwrap();
         let headers: HeaderMap = self.fields.iter().map(|(name, value)| field(name, value)).collect();
         let head = RequestHead { method: &method, target: &self.target, headers: &headers };
-        let Ok(decision) = decide(snapshot, &head, &Facts { memo: &NoMemo }, UnixSeconds(moment.as_second()));
+        let facts = Facts { memo: &NoMemo, keys: KeysAsked::NotYet };
+        let decision = decide(snapshot, &head, &facts, UnixSeconds(moment.as_second())).unwrap();
         let (status, reason) = match &decision.outcome {
             Outcome::Forward(_) => (200, decision.trace.shadowed.as_ref()),
             Outcome::Answer(OwnAnswer::ResourceMetadata) => (200, None),

@@ -10,7 +10,7 @@ use sidegate::core::path::CanonicalPath;
 use sidegate::core::route::{Match, RouteTable};
 use sidegate::core::snapshot::{PathReading, Route, Snapshot};
 use sidegate::core::time::UnixSeconds;
-use sidegate::core::{Facts, NoMemo, decide};
+use sidegate::core::{Facts, KeysAsked, NoMemo, decide};
 
 use crate::support::model::{ALL_READINGS, Model, NOTHING};
 use crate::support::path_attacks::{self, Case, Expect, Paths, RouteRow};
@@ -57,7 +57,8 @@ fn answer(case: &Case, snapshot: &Snapshot) -> Expect {
     let headers = HeaderMap::from_iter([(header::HOST, host)]);
     let method: Method = case.method().parse().expect("a method");
     let head = RequestHead { method: &method, target: &case.path, headers: &headers };
-    let Ok(decision) = decide(snapshot, &head, &Facts { memo: &NoMemo }, UnixSeconds(0));
+    let facts = Facts { memo: &NoMemo, keys: KeysAsked::NotYet };
+    let decision = decide(snapshot, &head, &facts, UnixSeconds(0)).unwrap();
     match decision.outcome {
         Outcome::Forward(permit) => {
             Expect::Route(snapshot.routes.get(permit.route()).expect("a route").label.to_string())

@@ -1,22 +1,23 @@
 //! Properties of the token path: it agrees with another implementation, no bit of a token can be changed, and what is
 //! remembered changes no answer.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::OnceLock;
 
 use http::{HeaderMap, HeaderValue, header};
 use jsonwebtoken::DecodingKey;
 use jsonwebtoken::jwk::Jwk;
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use sidegate::core::bearer::{self, BearerToken};
-use sidegate::core::claims::Principal;
-use sidegate::core::snapshot::{Issuers, Snapshot, TokenRequirement};
+use sidegate::core::bearer;
+use sidegate::core::keyset::{Algorithm, Keyset};
+use sidegate::core::snapshot::{Issuer, IssuerId, Issuers, Snapshot, TokenRequirement};
 use sidegate::core::token::UnverifiedToken;
-use sidegate::core::{Memo, NoMemo};
+use sidegate::core::{Facts, KeysAsked, Memo, NoMemo};
+use sidegate::live::memo::TokenMemo;
 
-use crate::support::mint::{encode, jwks, key, mint};
-use crate::support::policy::{self, admit, issuer};
+use crate::support::memo::{Confused, Everything};
+use crate::support::mint::{encode, jwks, jwks_as, key, mint};
+use crate::support::policy::{self, issuer};
 
 const NOW: i64 = 1_790_000_000;
 
@@ -44,7 +45,8 @@ fn we_verify(token: &[u8]) -> bool {
     let headers = HeaderMap::from_iter([(header::AUTHORIZATION, field)]);
     let verified = bearer::extract(&headers, usize::MAX)
         .and_then(|bearer| UnverifiedToken::parse(&bearer))
-        .and_then(|token| token.verify(issuers()));
+        .and_then(|token| token.attribute(issuers()))
+        .and_then(|token| token.verify(None));
     verified.is_ok()
 }
 
@@ -125,35 +127,65 @@ proptest! {
     }
 }
 
-/// A memo that forgets nothing.
-#[derive(Default)]
-struct Everything(Mutex<HashMap<String, Arc<Principal>>>);
+/// A gateway's configuration, as far as trust in tokens depends on it.
+#[derive(Debug, Clone)]
+struct Trust {
+    /// Names of keys, each under its `kid`.
+    keys: Vec<(&'static str, &'static str)>,
+    algorithms: Vec<Algorithm>,
+    fenced: bool,
+    fetched: bool,
+    place: Place,
+}
 
-impl Memo for Everything {
-    fn recall(&self, token: &BearerToken<'_>) -> Option<Arc<Principal>> {
-        self.0.lock().unwrap().get(token.reveal()).cloned()
-    }
-    fn remember(&self, token: &BearerToken<'_>, principal: &Arc<Principal>) {
-        self.0.lock().unwrap().insert(token.reveal().to_owned(), Arc::clone(principal));
+/// Where the issuer stands among the others.
+#[derive(Debug, Clone, Copy)]
+enum Place {
+    First,
+    Second,
+    Nowhere,
+}
+
+impl Trust {
+    fn snapshot(&self, number: u64) -> Snapshot {
+        let keys = Keyset::parse(jwks_as(&self.keys).as_bytes()).unwrap_or_default();
+        let issuer = Issuer {
+            keys: keys.into(),
+            keys_are_fetched: self.fetched,
+            algorithms: self.algorithms.iter().copied().collect(),
+            clients: self.fenced.then(|| ["acme".into()].into()),
+            ..issuer("issuer", "https://issuer.test", &jwks(&["ed"]))
+        };
+        let other = policy::issuer("other", "https://other.test", &jwks(&["ed", "p256"]));
+        let issuers = match self.place {
+            Place::First => vec![issuer, other],
+            Place::Second => vec![other, issuer],
+            Place::Nowhere => vec![other],
+        };
+        Snapshot { number, ..policy::snapshot(issuers) }
     }
 }
 
-/// A gateway before and after a reload that takes trust away, and the routes of both.
-fn gateways() -> [(Snapshot, Vec<TokenRequirement>); 2] {
-    [1, 2].map(|number| {
-        let mut issuer =
-            issuer("issuer", "https://issuer.test", &jwks(if number == 1 { &["ed", "p256"] } else { &["ed"] }));
-        issuer.clients = (number == 2).then(|| ["acme".into()].into());
-        let mut snapshot = policy::snapshot(vec![issuer]);
-        snapshot.number = number;
-        let requirements = vec![
-            TokenRequirement::default(),
-            TokenRequirement { tenant_required: Some(true), ..TokenRequirement::default() },
-            policy::scopes(&mut snapshot, &["a"]),
-            policy::scopes(&mut snapshot, &["b"]),
-        ];
-        (snapshot, requirements)
-    })
+fn trust() -> impl Strategy<Value = Trust> {
+    // Two keys share the name `ed`, and one key has two names.
+    let keys = [("ed", "ed"), ("stranger-ed", "ed"), ("p256", "p256"), ("p256", "ed"), ("p256-2", "p256")];
+    let keys = prop::sample::subsequence(keys.to_vec(), 0..=3);
+    let algorithms = prop::sample::subsequence(&[Algorithm::EdDsa, Algorithm::Es256][..], 1..=2);
+    let place = prop::sample::select(&[Place::First, Place::First, Place::Second, Place::Nowhere][..]);
+    (keys, algorithms, any::<bool>(), any::<bool>(), place)
+        .prop_map(|(keys, algorithms, fenced, fetched, place)| Trust { keys, algorithms, fenced, fetched, place })
+}
+
+fn requirements(snapshot: &mut Snapshot) -> Vec<TokenRequirement> {
+    let tenant = TokenRequirement { tenant_required: Some(true), ..TokenRequirement::default() };
+    let of_first = TokenRequirement { issuers: Some([IssuerId(0)].into()), ..TokenRequirement::default() };
+    vec![
+        TokenRequirement::default(),
+        tenant,
+        of_first,
+        policy::scopes(snapshot, &["a"]),
+        policy::scopes(snapshot, &["b"]),
+    ]
 }
 
 fn tokens() -> Vec<String> {
@@ -163,33 +195,68 @@ fn tokens() -> Vec<String> {
             "scope": scope, "exp": NOW + exp, "tenant_id": tenant,
         })
     };
+    let kid = |kid: &str| Some(kid.to_owned());
     let all = [
-        ("ed", claims("acme", "a b", 60, json!("t1"))),
-        ("ed", claims("acme", "a", -60, json!(["t1", "t2"]))),
-        ("p256", claims("acme", "b", 3600, json!(["t1", "t2"]))),
-        ("ed", claims("globex", "a", 3600, Value::Null)),
-        ("stranger-ed", claims("acme", "a b", 3600, json!("t1"))),
+        ("ed", kid("ed"), claims("acme", "a b", 60, json!("t1"))),
+        ("ed", None, claims("acme", "a", -60, json!(["t1", "t2"]))),
+        ("p256", kid("p256"), claims("acme", "b", 3600, json!(["t1", "t2"]))),
+        ("p256", kid("ed"), claims("acme", "a b", 3600, json!("t1"))),
+        ("p256-2", None, claims("acme", "a b", 3600, json!("t1"))),
+        ("ed", None, claims("globex", "a", 3600, Value::Null)),
+        ("stranger-ed", kid("ed"), claims("acme", "a b", 3600, json!("t1"))),
     ];
-    let mint = |(name, claims): &(&str, Value)| mint(&json!({ "alg": key(name).algorithm() }), claims, key(name));
+    let mint = |(name, kid, claims): &(&str, Option<String>, Value)| {
+        let mut header = json!({ "alg": key(name).algorithm() });
+        header.as_object_mut().unwrap().extend(kid.iter().map(|kid| ("kid".to_owned(), json!(kid))));
+        mint(&header, claims, key(name))
+    };
     all.iter().map(mint).collect()
 }
 
+/// All that anybody gets to know of a decision, but for what it cost.
+fn answer(
+    snapshot: &Snapshot,
+    requirement: &TokenRequirement,
+    headers: &[(&str, &str)],
+    facts: &Facts<'_>,
+    now: i64,
+) -> impl PartialEq + std::fmt::Debug + use<> {
+    let (outcome, trace) = policy::admit_with(snapshot, requirement, headers, facts, now);
+    let principal = trace.principal.map(|principal| {
+        (principal.snapshot, principal.issuer, principal.client_id.clone(), principal.scope_names.clone())
+    });
+    (outcome, principal, trace.tenant, trace.authenticated, trace.key_missing)
+}
+
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
     #[test]
     fn a_memo_changes_no_answer(
-        requests in prop::collection::vec((0..5_usize, 0..4_usize, 0..2_usize, -100..4000_i64, prop::option::of("t[123]")), 1..40),
+        first in trust(),
+        requests in prop::collection::vec(
+            (prop::option::weighted(0.4, trust()), 0..7_usize, 0..5_usize, -100..4000_i64, prop::option::of("t[123]"), 0..3_usize),
+            1..40,
+        ),
     ) {
-        let (gateways, tokens, memo) = (gateways(), tokens(), Everything::default());
-        for (token, route, gateway, elapsed, tenant) in requests {
-            let (snapshot, requirements) = &gateways[gateway];
+        let (mut number, tokens) = (1, tokens());
+        let memos: [&dyn Memo; 3] = [&Everything::default(), &TokenMemo::new(1 << 20), &Confused::default()];
+        let mut snapshot = first.snapshot(number);
+        for (changed, token, route, elapsed, tenant, keys) in requests {
+            if let Some(trust) = changed {
+                number += 1;
+                snapshot = trust.snapshot(number);
+            }
+            let requirements = requirements(&mut snapshot);
             let authorization = format!("Bearer {}", tokens[token]);
             let mut headers = vec![("authorization", &*authorization)];
             headers.extend(tenant.as_deref().map(|tenant| ("x-tenant-id", tenant)));
-            let ask = |memo| {
-                let (outcome, trace) = admit(snapshot, &requirements[route], &headers, memo, NOW + elapsed);
-                (outcome, trace.tenant, trace.authenticated)
-            };
-            prop_assert_eq!(ask(&memo as &dyn Memo), ask(&NoMemo));
+            let keys = [KeysAsked::NotYet, KeysAsked::Already, KeysAsked::TooMany][keys];
+            let ask = |memo| answer(&snapshot, &requirements[route], &headers, &Facts { memo, keys }, NOW + elapsed);
+            let expected = ask(&NoMemo);
+            for memo in memos {
+                prop_assert_eq!(&ask(memo), &expected);
+            }
         }
     }
 }

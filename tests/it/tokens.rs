@@ -80,7 +80,7 @@ fn taken_for(trace: &Trace) -> Expected {
     let owned = |names: &[Box<str>]| names.iter().map(|name| name.to_string()).collect();
     Expected {
         refused: None,
-        kind: Some(principal.kind.name().to_owned()),
+        kind: Some(principal.kind().name().to_owned()),
         client: principal.client_id.as_deref().map(str::to_owned),
         subject: principal.subject.as_deref().map(str::to_owned),
         scopes: owned(&principal.scope_names),

@@ -1,5 +1,7 @@
 //! Explanations of real decisions: a configuration as a user writes it, tokens signed with its keys.
 
+use std::sync::Arc;
+
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -8,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::config;
+use crate::core::snapshot::{Issuer, Issuers};
 
 const NOW: i64 = 1_795_305_600;
 
@@ -67,6 +70,10 @@ impl World {
     }
 
     fn explain(&self, arguments: &[&str]) -> Report {
+        self.try_explain(arguments).unwrap()
+    }
+
+    fn try_explain(&self, arguments: &[&str]) -> anyhow::Result<Report> {
         explain(&self.snapshot, &Asked::read(&parse(arguments).unwrap()).unwrap(), UnixSeconds(NOW))
     }
 }
@@ -214,6 +221,25 @@ fn json_has_the_promised_fields_and_no_token() {
         assert!(!json.contains(part) && !text.contains(part));
     }
     assert!(!text.contains('\u{1b}'));
+}
+
+/// Nobody fetches keys here, so nobody can say what would come of a token whose key may have to be fetched.
+#[test]
+fn a_token_of_an_issuer_whose_keys_are_fetched_is_not_decided_about() {
+    let mut world = World::new();
+    let (issuers, token) = (world.snapshot.issuers.clone(), world.token(json!({})));
+    let fetched = |issuer: &Issuer| Issuer { keys_are_fetched: true, keys: Arc::default(), ..issuer.clone() };
+    world.snapshot.issuers = Issuers::new(issuers.iter().map(fetched).collect());
+    let expired = world.token(json!({"exp": NOW - 600}));
+    for (method, target, token) in
+        [("GET", "/v1/users/7", &token), ("GET", "/v1/users/7", &expired), ("POST", "/v1/users", &token)]
+    {
+        let error = world.try_explain(&[method, target, "--token", token]).unwrap_err().to_string();
+        assert!(error.starts_with("no decision could be made") && error.contains("issuer partner"), "{error}");
+    }
+    // What does not depend on them is decided.
+    assert!(world.explain(&["GET", "/healthz", "--token", &token]).is_allowed());
+    assert_eq!(world.explain(&["GET", "/v1/users/7"]).reason, Some("token_missing"));
 }
 
 #[test]

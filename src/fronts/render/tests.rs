@@ -16,7 +16,7 @@ use crate::core::rejection::Reason;
 use crate::core::route::RouteId;
 use crate::core::snapshot::ErrorFormat;
 use crate::core::time::UnixSeconds;
-use crate::core::{Facts, NoMemo, decide};
+use crate::core::{Facts, KeysAsked, NoMemo, decide};
 use crate::fronts::fixture::{authenticated, cors, requirement, snapshot, with_route};
 
 const FORMATS: [ErrorFormat; 3] = [ErrorFormat::Envelope, ErrorFormat::Problem, ErrorFormat::Oauth];
@@ -98,7 +98,8 @@ fn refusals_of_the_core_are_answered() {
     let answer = |method: Method, target| {
         let headers = HeaderMap::new();
         let head = RequestHead { method: &method, target, headers: &headers };
-        let Ok(decision) = decide(&snapshot, &head, &Facts { memo: &NoMemo }, UnixSeconds(0));
+        let facts = Facts { memo: &NoMemo, keys: KeysAsked::NotYet };
+        let decision = decide(&snapshot, &head, &facts, UnixSeconds(0)).unwrap();
         let Outcome::Reject(rejected) = &decision.outcome else { panic!("{decision:?}") };
         let asked = Asked { method: &method, headers: &headers, request_id: "r" };
         rejection(&snapshot, &Refusal::new(&snapshot, rejected, &decision.trace), &asked)

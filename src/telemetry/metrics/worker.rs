@@ -9,6 +9,7 @@ use http::Method;
 use prometheus::{Histogram, IntCounter};
 
 use super::{Metrics, NONE};
+use crate::core::token::SignatureCheck;
 
 /// The metrics of one worker; not to be shared between threads.
 #[derive(Debug)]
@@ -16,6 +17,7 @@ pub struct WorkerMetrics {
     shared: Arc<Metrics>,
     cache: RefCell<Cache>,
     token_hit: IntCounter,
+    token_revalidated: IntCounter,
     token_miss: IntCounter,
 }
 
@@ -75,14 +77,18 @@ impl WorkerMetrics {
     /// The metrics of one worker.
     #[must_use]
     pub fn new(shared: Arc<Metrics>) -> Self {
-        let token_hit = shared.token_cache.with_label_values(&["hit"]);
-        let token_miss = shared.token_cache.with_label_values(&["miss"]);
-        Self { shared, cache: RefCell::default(), token_hit, token_miss }
+        let tokens = |result| shared.token_cache.with_label_values(&[result]);
+        let (token_hit, token_revalidated, token_miss) = (tokens("hit"), tokens("revalidated"), tokens("miss"));
+        Self { shared, cache: RefCell::default(), token_hit, token_revalidated, token_miss }
     }
 
     /// Counts a token that was looked for among those verified before.
-    pub fn token_cache(&self, hit: bool) {
-        if hit { self.token_hit.inc() } else { self.token_miss.inc() }
+    pub fn token_cache(&self, check: SignatureCheck) {
+        match check {
+            SignatureCheck::Remembered => self.token_hit.inc(),
+            SignatureCheck::Revalidated => self.token_revalidated.inc(),
+            SignatureCheck::Verified => self.token_miss.inc(),
+        }
     }
 
     /// Counts a request, once, when it is over.
@@ -240,7 +246,8 @@ mod tests {
         worker.finish(&Finished { verdict: Some(Verdict::Denied("scope_missing")), ..finished(&Method::GET, 403) });
         worker.finish(&Finished { verdict: Some(Verdict::Shadowed("token_expired")), ..finished(&Method::GET, 200) });
         worker.finish(&Finished { route: None, verdict: None, ..finished(&Method::OPTIONS, 204) });
-        worker.token_cache(true);
+        worker.token_cache(SignatureCheck::Remembered);
+        worker.token_cache(SignatureCheck::Revalidated);
         has(&metrics, r#"sidegate_requests_total{method="GET",route="GET /v1/users",status="200"} 3"#);
         has(&metrics, r#"sidegate_requests_total{method="GET",route="GET /v1/users",status="403"} 1"#);
         has(&metrics, r#"sidegate_requests_total{method="OPTIONS",route="none",status="204"} 1"#);
@@ -257,6 +264,8 @@ mod tests {
         has(&metrics, r#"sidegate_request_duration_seconds_bucket{route="GET /v1/users",le="0.00025"} 0"#);
         has(&metrics, r#"sidegate_upstream_duration_seconds_count{upstream="users"} 2"#);
         has(&metrics, r#"sidegate_token_cache_total{result="hit"} 1"#);
+        has(&metrics, r#"sidegate_token_cache_total{result="revalidated"} 1"#);
+        has(&metrics, r#"sidegate_token_cache_total{result="miss"} 0"#);
         assert!(!metrics.text().unwrap().contains(r#"route="none",decision"#));
     }
 

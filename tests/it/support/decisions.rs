@@ -9,7 +9,7 @@ use sidegate::core::decision::Decision;
 use sidegate::core::head::RequestHead;
 use sidegate::core::snapshot::Snapshot;
 use sidegate::core::time::UnixSeconds;
-use sidegate::core::{self, Facts, Memo};
+use sidegate::core::{self, Facts, KeysAsked, Memo};
 
 use super::mint::{jwks, key, mint};
 
@@ -26,7 +26,12 @@ pub(crate) fn snapshot() -> Arc<Snapshot> {
 
 /// A token of the issuer in `gateway.yaml` that all of its routes let through, signed by the named key.
 pub(crate) fn token(algorithm: &str, key_name: &str) -> String {
-    let header = json!({ "alg": algorithm, "kid": key_name, "typ": "at+jwt" });
+    token_named(algorithm, key_name, key_name)
+}
+
+/// The same, with this `kid`.
+pub(crate) fn token_named(algorithm: &str, key_name: &str, kid: &str) -> String {
+    let header = json!({ "alg": algorithm, "kid": kid, "typ": "at+jwt" });
     let claims = json!({
         "iss": "https://issuer.test", "aud": "https://api.test", "sub": "acme", "client_id": "acme", "jti": "1",
         "iat": NOW.0 - 60, "exp": NOW.0 + 3600, "tenant_id": ["t1", "t2"], "roles": ["clerk"],
@@ -53,6 +58,5 @@ pub(crate) fn headers(token: &str) -> HeaderMap {
 /// The decision about a GET of `target`.
 pub(crate) fn decide(snapshot: &Snapshot, memo: &dyn Memo, headers: &HeaderMap, target: &str) -> Decision {
     let head = RequestHead { method: &Method::GET, target, headers };
-    let Ok(decision) = core::decide(snapshot, &head, &Facts { memo }, NOW);
-    decision
+    core::decide(snapshot, &head, &Facts { memo, keys: KeysAsked::NotYet }, NOW).expect("a decision")
 }

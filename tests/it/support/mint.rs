@@ -44,6 +44,16 @@ pub(crate) fn jwks(names: &[&str]) -> String {
     json!({ "keys": keys }).to_string()
 }
 
+/// A key set of the public halves of these keys, each under the `kid` beside it.
+pub(crate) fn jwks_as(keys: &[(&str, &str)]) -> String {
+    let renamed = |(name, id): &(&str, &str)| {
+        let mut jwk = key(name).jwk();
+        jwk["kid"] = json!(id);
+        jwk
+    };
+    json!({ "keys": keys.iter().map(renamed).collect::<Vec<_>>() }).to_string()
+}
+
 /// A token of this header and these claims, signed by the header's `alg` with `key`.
 pub(crate) fn mint(header: &Value, claims: &Value, key: &TestKey) -> String {
     let algorithm = header["alg"].as_str().expect("a header with alg");

@@ -2,6 +2,7 @@
 
 pub(crate) mod attacks;
 pub(crate) mod decisions;
+pub(crate) mod memo;
 pub(crate) mod mint;
 pub(crate) mod model;
 pub(crate) mod path_attacks;

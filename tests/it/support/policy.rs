@@ -14,7 +14,7 @@ use sidegate::core::snapshot::{
     Kinds, Mode, Snapshot, TenantHeader, TokenRequirement, TokenTypes,
 };
 use sidegate::core::time::UnixSeconds;
-use sidegate::core::{self, Facts, Memo};
+use sidegate::core::{self, Facts, KeysAsked, Memo, NotAdmitted};
 
 /// An issuer with the defaults of the configuration and these keys.
 pub(crate) fn issuer(name: &str, iss: &str, jwks: &str) -> Issuer {
@@ -106,7 +106,7 @@ pub(crate) fn refs(texts: &[&str]) -> Box<[ClaimRef]> {
     texts.iter().map(|text| reference(text)).collect()
 }
 
-/// Asks the core whether a request with these header fields may pass, at `now`.
+/// Asks the core whether a request with these header fields may pass, at `now`, with the keys that are there.
 pub(crate) fn admit(
     snapshot: &Snapshot,
     requirement: &TokenRequirement,
@@ -114,6 +114,19 @@ pub(crate) fn admit(
     memo: &dyn Memo,
     now: i64,
 ) -> (Result<(), Rejection>, Trace) {
+    let facts = Facts { memo, keys: KeysAsked::Already };
+    let (outcome, trace) = admit_with(snapshot, requirement, headers, &facts, now);
+    (outcome.map_err(NotAdmitted::rejection), trace)
+}
+
+/// The same, with these facts.
+pub(crate) fn admit_with(
+    snapshot: &Snapshot,
+    requirement: &TokenRequirement,
+    headers: &[(&str, &str)],
+    facts: &Facts<'_>,
+    now: i64,
+) -> (Result<(), NotAdmitted>, Trace) {
     let mut fields = http::HeaderMap::new();
     for (name, value) in headers {
         let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
@@ -121,7 +134,7 @@ pub(crate) fn admit(
     }
     let head = RequestHead { method: &Method::GET, target: "/", headers: &fields };
     let mut trace = Trace::default();
-    let outcome = core::admit(snapshot, requirement, &head, &Facts { memo }, UnixSeconds(now), &mut trace);
+    let outcome = core::admit(snapshot, requirement, &head, facts, UnixSeconds(now), &mut trace);
     (outcome, trace)
 }
 

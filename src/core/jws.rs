@@ -1,0 +1,124 @@
+//! The compact serialization of a JWS whose payload is a claims set, taken apart (RFC 7515 section 7.1, RFC 7519).
+
+use std::borrow::Cow;
+
+use super::algorithm::Algorithm;
+use super::base64url;
+use super::foreign::Quoted;
+use super::json::{Json, Object};
+use super::jwk::KEY_ID_BYTES_MAX;
+use super::rejection::{Reason, Rejection};
+
+/// The parts, decoded.
+pub(super) struct Jws<'a> {
+    /// What the signature is over: header, dot, payload, as they came.
+    pub(super) signed: &'a str,
+    pub(super) signature: Vec<u8>,
+    pub(super) content: Content,
+}
+
+/// What a token says. Whether any of it is true is for the type to say that holds it. In the header, `jwk`, `jku`, `x5c`
+/// and `x5u` are not read at all: a token does not bring its own key.
+pub(super) struct Content {
+    /// `alg` of the header.
+    pub(super) algorithm: Algorithm,
+    /// `kid` of the header.
+    pub(super) key_id: Option<Box<str>>,
+    /// `typ` of the header, as it stands there.
+    pub(super) token_type: Option<Box<str>>,
+    /// The claims set.
+    pub(super) claims: Object,
+}
+
+impl<'a> Jws<'a> {
+    /// Takes a token apart.
+    ///
+    /// # Errors
+    /// `token_malformed`, and `token_algorithm` for an `alg` that is none of ours.
+    pub(super) fn parse(token: &'a str) -> Result<Self, Rejection> {
+        let parts = Parts::split(token)?;
+        let Header { algorithm, key_id, token_type } = Header::parse(parts.header)?;
+        let claims = object(parts.payload, "the claims set")?;
+        let signature = base64url::decode(parts.signature);
+        let signature = signature.ok_or_else(|| malformed("the signature is not canonical base64url"))?;
+        Ok(Self { signed: parts.signed, signature, content: Content { algorithm, key_id, token_type, claims } })
+    }
+}
+
+/// The parts of the compact serialization, still encoded.
+struct Parts<'a> {
+    signed: &'a str,
+    header: &'a str,
+    payload: &'a str,
+    signature: &'a str,
+}
+
+impl<'a> Parts<'a> {
+    fn split(token: &'a str) -> Result<Self, Rejection> {
+        let dots = token.bytes().filter(|byte| *byte == b'.').count();
+        match dots {
+            2 => {}
+            4 => return Err(malformed("the token has five parts: encrypted tokens are not taken")),
+            _ => return Err(malformed("the token is no JWT: it has not three parts")),
+        }
+        let split = || {
+            let (signed, signature) = token.rsplit_once('.')?;
+            let (header, payload) = signed.split_once('.')?;
+            Some(Self { signed, header, payload, signature })
+        };
+        split().ok_or_else(|| malformed("the token is no JWT"))
+    }
+}
+
+/// What we read of a JOSE header (RFC 7515 section 4).
+struct Header {
+    algorithm: Algorithm,
+    key_id: Option<Box<str>>,
+    token_type: Option<Box<str>>,
+}
+
+impl Header {
+    fn parse(encoded: &str) -> Result<Self, Rejection> {
+        let header = object(encoded, "the header")?;
+        let algorithm = header.str("alg").ok_or_else(|| malformed("the header has no string alg"))?;
+        let algorithm = Algorithm::from_name(algorithm).ok_or_else(|| {
+            Rejection::new(Reason::TokenAlgorithm, format!("alg {} is not accepted", Quoted(algorithm)))
+        })?;
+        refuse_extensions(&header)?;
+        let key_id = optional_string(&header, "kid")?;
+        if key_id.as_ref().is_some_and(|id| id.len() > KEY_ID_BYTES_MAX) {
+            return Err(malformed(format!("kid is longer than {KEY_ID_BYTES_MAX} bytes")));
+        }
+        Ok(Self { algorithm, key_id, token_type: optional_string(&header, "typ")? })
+    }
+}
+
+/// Refuses header parameters that change what the token means and that we do not carry out. Everything that `crit` can
+/// name is one of them (RFC 7515 section 4.1.11). `enc` is no parameter of a JWS, and `zip` is not either.
+fn refuse_extensions(header: &Object) -> Result<(), Rejection> {
+    if header.get("b64").is_some_and(|b64| *b64 != Json::Bool(true)) {
+        return Err(malformed("an unencoded payload (b64) is not taken"));
+    }
+    match ["crit", "zip", "enc"].into_iter().find(|name| header.has(name)) {
+        Some(name) => Err(malformed(format!("the header has {name}"))),
+        None => Ok(()),
+    }
+}
+
+fn optional_string(header: &Object, name: &'static str) -> Result<Option<Box<str>>, Rejection> {
+    match header.get(name) {
+        None => Ok(None),
+        Some(Json::String(value)) => Ok(Some(value.clone())),
+        Some(_) => Err(malformed(format!("{name} is not a string"))),
+    }
+}
+
+fn object(encoded: &str, what: &'static str) -> Result<Object, Rejection> {
+    let text = base64url::decode(encoded).ok_or_else(|| malformed(format!("{what} is not canonical base64url")))?;
+    let value = Json::parse(&text).map_err(|error| malformed(format!("{what} is not valid JSON: {error}")))?;
+    value.into_object().ok_or_else(|| malformed(format!("{what} is not a JSON object")))
+}
+
+pub(super) fn malformed(detail: impl Into<Cow<'static, str>>) -> Rejection {
+    Rejection::new(Reason::TokenMalformed, detail)
+}

@@ -1,0 +1,155 @@
+//! Whether a token is valid, but for its signature: what its claims and its header say, held against its issuer's
+//! configuration, a route's and the clock.
+
+use super::foreign::{Quoted, QuotedList};
+use super::grant::Grant;
+use super::json::{Json, Object};
+use super::jws::{Content, malformed};
+use super::kind::{self, Kind};
+use super::rejection::{Reason, Rejection};
+use super::snapshot::{Audiences, Issuer, IssuerId, TokenRequirement, TokenTypes};
+use super::time::UnixSeconds;
+use super::validity::Validity;
+
+/// What the checks say that depend on nothing but token and configuration, and what the others are made from.
+#[derive(Debug)]
+pub(super) struct Standing {
+    issuer: IssuerId,
+    /// On whose behalf the token speaks.
+    pub(super) kind: Kind,
+    pub(super) validity: Validity,
+    /// `typ` of the header is accepted.
+    token_type: Result<(), Rejection>,
+    /// One of the audiences is ours.
+    audience: Result<(), Rejection>,
+    /// It is an access token.
+    access: Result<(), Rejection>,
+    /// It is bound to nothing that a request would have to prove.
+    binding: Result<(), Rejection>,
+    /// The issuer may speak for the client.
+    client: Result<(), Rejection>,
+}
+
+impl Standing {
+    /// Reads what is checked of a token. `grant` and `client_id` are what it says of scopes and client.
+    ///
+    /// # Errors
+    /// `token_malformed` without `exp`, and for a registered claim (RFC 7519 section 4.1) of the wrong type.
+    pub(super) fn read(
+        (id, issuer): (IssuerId, &Issuer),
+        content: &Content,
+        grant: &Grant,
+        client_id: Option<&str>,
+    ) -> Result<Self, Rejection> {
+        let claims = &content.claims;
+        Ok(Self {
+            issuer: id,
+            kind: Kind::of(claims, client_id, issuer.client_when.as_ref()),
+            token_type: check_type(&issuer.token_types, content.token_type.as_deref()),
+            audience: check_audience(&issuer.audiences, &audiences(claims)?),
+            access: check_access(claims, grant),
+            binding: check_binding(claims),
+            client: check_fence(issuer, client_id),
+            validity: Validity::read(claims)?,
+        })
+    }
+
+    /// Whether the token is valid, here and now, for an issuer of this snapshot. In this order: `typ`, issuer of the route,
+    /// `aud`, `exp`, `nbf`, `iat`, age, access token, client or user, binding, client.
+    ///
+    /// # Errors
+    /// The first check that fails; each is a 401.
+    pub(super) fn check(
+        &self,
+        issuer: &Issuer,
+        requirement: &TokenRequirement,
+        now: UnixSeconds,
+    ) -> Result<(), Rejection> {
+        self.token_type.clone()?;
+        self.check_route_issuer(requirement, issuer)?;
+        self.audience.clone()?;
+        self.validity.check(issuer, now)?;
+        self.access.clone()?;
+        self.check_kind(requirement, issuer)?;
+        self.binding.clone()?;
+        self.client.clone()
+    }
+
+    fn check_route_issuer(&self, requirement: &TokenRequirement, issuer: &Issuer) -> Result<(), Rejection> {
+        match &requirement.issuers {
+            Some(issuers) if !issuers.contains(&self.issuer) => {
+                Err(Rejection::new(Reason::TokenIssuer, format!("the route does not take tokens of {}", issuer.name)))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn check_kind(&self, requirement: &TokenRequirement, issuer: &Issuer) -> Result<(), Rejection> {
+        match requirement.token_kinds.unwrap_or(issuer.token_kinds).contains(self.kind) {
+            true => Ok(()),
+            false => Err(Rejection::new(Reason::TokenKind, format!("the token is a {}'s", self.kind.name()))),
+        }
+    }
+}
+
+/// `aud` (RFC 7519 section 4.1.3).
+fn audiences(claims: &Object) -> Result<Vec<&str>, Rejection> {
+    let strings: Option<Vec<&str>> = match claims.get("aud") {
+        None => Some(Vec::new()),
+        Some(Json::Array(elements)) => elements.iter().map(Json::as_str).collect(),
+        Some(single) => single.as_str().map(|audience| vec![audience]),
+    };
+    strings.ok_or_else(|| malformed("aud is neither a string nor an array of strings"))
+}
+
+/// Compares `typ` as a media type: whatever its case, with and without `application/` (RFC 7515 section 4.1.9).
+fn check_type(accepted: &TokenTypes, token_type: Option<&str>) -> Result<(), Rejection> {
+    let lower = token_type.map(str::to_ascii_lowercase);
+    let short = lower.as_deref().map(|name| name.strip_prefix("application/").unwrap_or(name));
+    let ok = match (accepted, short) {
+        (TokenTypes::Default, short) => matches!(short, None | Some("at+jwt" | "jwt")),
+        (TokenTypes::OneOf(types), Some(short)) => types.iter().any(|known| **known == *short),
+        (TokenTypes::OneOf(_), None) => false,
+    };
+    let found =
+        || token_type.map_or("the token has no typ".into(), |found| format!("typ {} is not accepted", Quoted(found)));
+    if ok { Ok(()) } else { Err(Rejection::new(Reason::TokenType, found())) }
+}
+
+fn check_audience(accepted: &Audiences, found: &[&str]) -> Result<(), Rejection> {
+    let ours = match accepted {
+        Audiences::Any => return Ok(()),
+        Audiences::OneOf(ours) => ours,
+    };
+    if found.iter().any(|audience| ours.iter().any(|our| **our == **audience)) {
+        return Ok(());
+    }
+    let found = if found.is_empty() { "nobody".to_owned() } else { QuotedList(found).to_string() };
+    Err(Rejection::new(Reason::TokenAudience, format!("the token is for {found} and not for {}", QuotedList(ours))))
+}
+
+fn check_access(claims: &Object, grant: &Grant) -> Result<(), Rejection> {
+    match kind::no_access_token(claims, grant.names_scope) {
+        Some(what) => Err(Rejection::new(Reason::TokenKind, format!("the token is {what}"))),
+        None => Ok(()),
+    }
+}
+
+/// A token with `cnf` (RFC 7800) is worth nothing without a proof of the key in it, and none can be given yet.
+fn check_binding(claims: &Object) -> Result<(), Rejection> {
+    match claims.has("cnf") {
+        true => {
+            Err(Rejection::new(Reason::TokenBinding, "the token is bound to a key (cnf) and came as a bearer token"))
+        }
+        false => Ok(()),
+    }
+}
+
+fn check_fence(issuer: &Issuer, client_id: Option<&str>) -> Result<(), Rejection> {
+    let Some(fence) = &issuer.clients else { return Ok(()) };
+    if client_id.is_some_and(|id| fence.contains(id)) {
+        return Ok(());
+    }
+    let client = client_id.map_or("a token without client".into(), |id| format!("client {}", Quoted(id)));
+    Err(Rejection::new(Reason::ClientUnknown, format!("issuer {} may not speak for {client}", issuer.name)))
+}

@@ -1,0 +1,402 @@
+//! An issuer that comes and goes, in simulated time: what serves meanwhile, how often it is asked, and who is told.
+
+use std::cell::RefCell;
+use std::path::Path;
+use std::rc::Rc;
+use std::time::Duration;
+
+use http::{StatusCode, Uri};
+use serde_json::{Value, json};
+use tokio::sync::{mpsc, watch};
+use tokio::task::LocalSet;
+use tokio::time::{Instant, sleep};
+
+use super::keeper::{Shared, keep};
+use super::source::Get;
+use super::*;
+use crate::clock;
+use crate::config::{Config, from_text};
+use crate::live::reload::Request;
+use crate::live::state::{Generation, Live};
+use crate::net::fetch::{Document, FetchError};
+
+const JWKS: &str = include_str!("../../../examples/keys/jwks.json");
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// What the issuer does when it is asked.
+#[derive(Clone)]
+enum Answer {
+    Body(String),
+    Fresh(String, Duration),
+    Slow(Duration, String),
+    Status(u16),
+    Hang,
+}
+
+type Script = Box<dyn Fn(&str) -> Answer>;
+
+/// An issuer.
+struct Issuer {
+    script: RefCell<Script>,
+    /// When it was asked, and for which path.
+    asked: RefCell<Vec<(Instant, String)>>,
+}
+
+impl Get for Issuer {
+    async fn get(&self, uri: &Uri) -> Result<Document, FetchError> {
+        self.asked.borrow_mut().push((clock::timer(), uri.path().to_owned()));
+        let answer = (self.script.borrow())(uri.path());
+        let document = |body: String, max_age| Ok(Document { body: body.into(), max_age });
+        match answer {
+            Answer::Body(body) => document(body, None),
+            Answer::Fresh(body, max_age) => document(body, Some(max_age)),
+            Answer::Slow(time, body) => {
+                sleep(time).await;
+                document(body, None)
+            }
+            Answer::Status(status) => Err(FetchError::Status(StatusCode::from_u16(status).unwrap())),
+            Answer::Hang => std::future::pending().await,
+        }
+    }
+}
+
+/// A gateway as far as keys are concerned.
+struct World {
+    issuer: Rc<Issuer>,
+    live: Arc<Live>,
+    refresh: KeyRefresh,
+    changed: watch::Sender<()>,
+    counted: Rc<RefCell<Vec<(String, &'static str)>>>,
+}
+
+impl World {
+    /// With one issuer, `https://a.example`, whose `keys` are these.
+    fn new(keys: &str, script: impl Fn(&str) -> Answer + 'static) -> Self {
+        Self::with(config(keys, None), script)
+    }
+
+    fn with(config: Config, script: impl Fn(&str) -> Answer + 'static) -> Self {
+        let live = Arc::new(Live::new(Generation::first(config)));
+        let (writer, mut requests) = mpsc::channel(1);
+        let (changed, change) = watch::channel(());
+        let issuer = Rc::new(Issuer { script: RefCell::new(Box::new(script)), asked: RefCell::default() });
+        let (refresh, counted) = (KeyRefresh::default(), Rc::<RefCell<Vec<_>>>::default());
+        let count = Rc::clone(&counted);
+        let shared = Shared {
+            get: Rc::clone(&issuer),
+            count: Rc::new(move |issuer: &str, result| count.borrow_mut().push((issuer.to_owned(), result))),
+            live: Arc::clone(&live),
+            writer,
+            refresh: refresh.clone(),
+        };
+        tokio::task::spawn_local(keep(shared, change));
+        let written = Arc::clone(&live);
+        tokio::task::spawn_local(async move {
+            while let Some(Request::Keys(new)) = requests.recv().await {
+                written.put_in_force(new);
+            }
+        });
+        Self { issuer, live, refresh, changed, counted }
+    }
+
+    fn behave(&self, script: impl Fn(&str) -> Answer + 'static) {
+        *self.issuer.script.borrow_mut() = Box::new(script);
+    }
+
+    /// The ids of the keys in force.
+    fn ids(&self) -> Vec<String> {
+        let live = self.live.load();
+        let issuer = live.snapshot.issuers.iter().next().unwrap();
+        issuer.keys.iter().map(|key| key.id().unwrap().to_owned()).collect()
+    }
+
+    fn number(&self) -> u64 {
+        self.live.load().snapshot.number
+    }
+
+    fn known(&self) -> Known {
+        self.live.load().key_origins[0].state.known()
+    }
+
+    async fn has(&self, ids: &[&str]) {
+        let waited = tokio::time::timeout(2 * HOUR, self.live.wait_for(|_| self.ids() == ids)).await;
+        assert!(waited.is_ok(), "{:?} instead of {ids:?}", self.ids());
+    }
+
+    fn reload(&self, keys: &str) {
+        self.live.swap(self.live.load().next(config(keys, None)));
+        self.changed.send_replace(());
+    }
+
+    fn asked(&self) -> Vec<(Instant, String)> {
+        self.issuer.asked.borrow().clone()
+    }
+
+    /// Forgets how often the issuer was asked.
+    fn forget(&self) {
+        self.issuer.asked.borrow_mut().clear();
+    }
+}
+
+/// A configuration with an issuer whose `keys` are these, in flow style.
+fn config(keys: &str, state_dir: Option<&Path>) -> Config {
+    let state_dir = state_dir.map(|path| format!("state_dir: {}\n", path.display())).unwrap_or_default();
+    let text = format!(
+        "listeners: [{{address: 127.0.0.1:0}}]\n{state_dir}issuers:
+  - {{name: a, issuer: https://a.example, audiences: [x], keys: {{{keys}}}}}
+upstreams: {{echo: {{builtin: echo}}}}
+routes: [{{match: /, authenticated: true, upstream: echo}}]\n"
+    );
+    from_text("config.yaml", &text, Path::new("."), &|_| None)
+        .unwrap_or_else(|problems| panic!("{}", problems.render(false)))
+}
+
+/// A key set with keys of these ids.
+fn jwks(ids: &[&str]) -> String {
+    let key = serde_json::from_str::<Value>(JWKS).unwrap()["keys"][0].clone();
+    let with_id = |id: &&str| {
+        let mut key = key.clone();
+        key["kid"] = json!(id);
+        key
+    };
+    json!({ "keys": ids.iter().map(with_id).collect::<Vec<_>>() }).to_string()
+}
+
+fn serving(ids: &'static [&'static str]) -> impl Fn(&str) -> Answer {
+    let keys = jwks(ids);
+    move |_| Answer::Body(keys.clone())
+}
+
+const URI: &str = "jwks_uri: https://a.example/keys";
+
+/// Runs a test in which time passes when nothing else happens.
+fn simulated(test: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+    LocalSet::new().block_on(&runtime, test);
+}
+
+#[test]
+fn an_issuer_that_is_down_for_a_day_is_not_missed() {
+    simulated(async {
+        let world = World::new(&format!("{URI}, max_stale: 48h"), serving(&["one"]));
+        world.has(&["one"]).await;
+        world.behave(|_| Answer::Status(500));
+        world.forget();
+        let number = world.number();
+        for _ in 0..24 * 60 {
+            sleep(Duration::from_secs(60)).await;
+            assert_eq!((world.ids(), world.number()), (vec!["one".to_owned()], number));
+        }
+        let fetches = world.asked().len();
+        assert!((24 * 60..25 * 70).contains(&fetches), "{fetches} fetches in a day");
+        let known = world.known();
+        assert!(known.good.unwrap().age(clock::timer()) >= 24 * HOUR);
+        assert_eq!(known.last_refresh.unwrap().error.as_deref(), Some("the answer has status 500"));
+
+        world.behave(serving(&["two"]));
+        world.has(&["two"]).await;
+        assert!(world.known().good.unwrap().age(clock::timer()) < Duration::from_secs(1));
+        assert!(world.known().last_refresh.unwrap().error.is_none());
+    });
+}
+
+#[test]
+fn keys_that_are_too_old_serve_no_more_until_the_issuer_is_back() {
+    simulated(async {
+        let world = World::new(&format!("{URI}, max_stale: 1h"), serving(&["one"]));
+        world.has(&["one"]).await;
+        let began = clock::timer();
+        world.behave(|_| Answer::Hang);
+        world.has(&[]).await;
+        let served = clock::timer() - began;
+        assert!((HOUR - Duration::from_secs(1)..HOUR + Duration::from_secs(20)).contains(&served), "{served:?}");
+        world.reload(&format!("{URI}, max_stale: 1h"));
+        assert_eq!(world.ids(), [""; 0], "a reload does not bring them back");
+        world.behave(serving(&["one"]));
+        world.has(&["one"]).await;
+    });
+}
+
+#[test]
+fn ten_thousand_unknown_keys_are_one_fetch_in_ten_seconds() {
+    simulated(async {
+        let world = World::new(URI, serving(&["one"]));
+        world.has(&["one"]).await;
+        world.forget();
+        let (number, mut said) = (world.number(), [0; 3]);
+        for _ in 0..10_000 {
+            said[world.refresh.ask("a").await as usize] += 1;
+            sleep(Duration::from_millis(5)).await;
+        }
+        let asked: Vec<Instant> = world.asked().into_iter().map(|(at, _)| at).collect();
+        assert!((5..=6).contains(&asked.len()), "{} fetches in 50 s", asked.len());
+        assert!(asked.windows(2).all(|pair| pair[1] - pair[0] >= Duration::from_secs(10)), "{asked:?}");
+        assert!(said[Refreshed::Done as usize] >= asked.len() && said[Refreshed::Busy as usize] == 0, "{said:?}");
+        assert_eq!(world.number(), number, "the same keys are not put in force again");
+    });
+}
+
+#[test]
+fn all_who_ask_share_a_fetch_and_see_what_it_brought() {
+    simulated(async {
+        let world = Rc::new(World::new(URI, serving(&["one"])));
+        world.has(&["one"]).await;
+        world.forget();
+        let keys = jwks(&["one", "two"]);
+        world.behave(move |_| Answer::Slow(Duration::from_secs(2), keys.clone()));
+        let asking: Vec<_> = (0..1000)
+            .map(|number| {
+                let world = Rc::clone(&world);
+                tokio::task::spawn_local(async move {
+                    sleep(Duration::from_millis(number)).await;
+                    (world.refresh.ask("a").await, world.ids().len())
+                })
+            })
+            .collect();
+        for one in asking {
+            assert_eq!(one.await.unwrap(), (Refreshed::Done, 2));
+        }
+        assert_eq!(world.asked().len(), 1);
+        assert_eq!(world.refresh.ask("nobody").await, Refreshed::NotNow);
+    });
+}
+
+#[test]
+fn who_asks_during_a_fetch_that_was_due_gets_a_later_one() {
+    simulated(async {
+        let old = jwks(&["one"]);
+        let slow = Duration::from_secs(1);
+        let world = World::new(URI, move |_| Answer::Slow(slow, old.clone()));
+        world.has(&["one"]).await;
+        // The next one that is due begins some time between 270 and 300 seconds from now.
+        while world.asked().len() < 2 {
+            sleep(Duration::from_millis(100)).await;
+        }
+        // It reads the old keys; the new ones come into being behind its back.
+        world.behave(serving(&["one", "two"]));
+        assert_eq!((world.refresh.ask("a").await, world.ids().len()), (Refreshed::Done, 2));
+    });
+}
+
+#[test]
+fn bad_answers_replace_nothing() {
+    simulated(async {
+        let world = World::new(&format!("{URI}, refresh: 1s"), serving(&["one"]));
+        world.has(&["one"]).await;
+        let number = world.number();
+        for (answer, result) in [
+            (Answer::Status(404), "status"),
+            (Answer::Hang, "timeout"),
+            (Answer::Body("<html>".into()), "invalid"),
+            (Answer::Body(r#"{"keys":[]}"#.into()), "invalid"),
+            (Answer::Body(r#"{"keys":[{"kty":"oct","k":"c2VjcmV0"}]}"#.into()), "invalid"),
+        ] {
+            world.behave(move |_| answer.clone());
+            sleep(Duration::from_secs(60)).await;
+            assert_eq!((world.ids(), world.number()), (vec!["one".to_owned()], number));
+            assert_eq!(world.counted.borrow().last(), Some(&("a".to_owned(), result)));
+            assert!(world.known().last_refresh.unwrap().error.is_some_and(|error| !error.contains("c2VjcmV0")));
+        }
+        assert_eq!(world.counted.borrow().first().unwrap().1, "success");
+    });
+}
+
+#[test]
+fn keys_are_found_by_either_metadata_and_found_again() {
+    simulated(async {
+        let at = |issuer: &'static str, jwks_uri: &'static str| {
+            Answer::Body(json!({ "issuer": issuer, "jwks_uri": jwks_uri }).to_string())
+        };
+        let world = World::new("refresh: 1s", move |path| match path {
+            "/.well-known/openid-configuration" => Answer::Status(404),
+            "/.well-known/oauth-authorization-server" => at("https://a.example", "https://a.example/first"),
+            "/first" => Answer::Body(jwks(&["one"])),
+            _ => Answer::Status(404),
+        });
+        world.has(&["one"]).await;
+        let paths = |world: &World| world.asked().into_iter().map(|(_, path)| path).collect::<Vec<_>>();
+        assert_eq!(paths(&world).last().unwrap(), "/first");
+        world.forget();
+        sleep(Duration::from_secs(10)).await;
+        assert!(paths(&world).iter().all(|path| path == "/first"), "what was found is remembered");
+
+        world.behave(move |path| match path {
+            "/.well-known/openid-configuration" => at("https://a.example", "https://a.example/second"),
+            "/second" => Answer::Body(jwks(&["two"])),
+            _ => Answer::Status(404),
+        });
+        world.has(&["two"]).await;
+
+        world.behave(move |path| match path {
+            "/second" => Answer::Status(500),
+            "/.well-known/openid-configuration" => at("https://b.example", "https://b.example/keys"),
+            "/keys" => Answer::Body(jwks(&["three"])),
+            _ => Answer::Status(404),
+        });
+        sleep(Duration::from_secs(60)).await;
+        assert_eq!(world.ids(), ["two"], "another issuer's metadata leads nowhere");
+        let error = world.known().last_refresh.unwrap().error.unwrap();
+        assert!(error.contains("another issuer") && error.contains("status 404"), "{error}");
+        assert!(!paths(&world).contains(&"/keys".to_owned()));
+    });
+}
+
+#[test]
+fn max_age_shortens_the_time_to_the_next_fetch() {
+    simulated(async {
+        let keys = jwks(&["one"]);
+        let world = World::new(URI, move |_| Answer::Fresh(keys.clone(), Duration::from_secs(100)));
+        world.has(&["one"]).await;
+        sleep(Duration::from_secs(1000)).await;
+        let asked: Vec<Instant> = world.asked().into_iter().map(|(at, _)| at).collect();
+        let spans = asked.windows(2).map(|pair| (pair[1] - pair[0]).as_secs_f64());
+        assert!(spans.clone().count() >= 10 && spans.clone().all(|span| (90.0..=100.1).contains(&span)), "{asked:?}");
+    });
+}
+
+#[test]
+fn a_reload_keeps_keys_of_the_same_source_and_drops_those_of_another() {
+    simulated(async {
+        let world = World::new(URI, serving(&["one"]));
+        world.has(&["one"]).await;
+        let before = Arc::clone(&world.live.load());
+        let keys_of = |generation: &Generation| Arc::clone(&generation.snapshot.issuers.iter().next().unwrap().keys);
+        sleep(Duration::from_secs(100)).await;
+        world.reload(&format!("{URI}, refresh: 150s"));
+        let after = Arc::clone(&world.live.load());
+        assert!(Arc::ptr_eq(&keys_of(&before), &keys_of(&after)));
+        assert!(world.known().good.unwrap().age(clock::timer()) >= Duration::from_secs(100));
+        sleep(Duration::from_secs(60)).await;
+        assert_eq!(world.asked().len(), 2, "the new pace counts from the last fetch");
+
+        world.behave(|path| match path {
+            "/other" => Answer::Slow(Duration::from_secs(1), jwks(&["two"])),
+            _ => Answer::Body(jwks(&["three"])),
+        });
+        world.reload("jwks_uri: https://a.example/other");
+        assert_eq!(world.ids(), [""; 0]);
+        world.has(&["two"]).await;
+        sleep(HOUR).await;
+        assert_eq!(world.ids(), ["two"], "nobody follows the old source any more");
+    });
+}
+
+#[test]
+fn keys_on_disk_serve_at_once_and_age_goes_on() {
+    simulated(async {
+        let directory = tempfile::tempdir().unwrap();
+        let keys = format!("{URI}, max_stale: 1h");
+        {
+            let world = World::with(config(&keys, Some(directory.path())), serving(&["one"]));
+            world.has(&["one"]).await;
+            while std::fs::read_dir(directory.path()).unwrap().next().is_none() {
+                sleep(Duration::from_millis(1)).await;
+            }
+        }
+        let world = World::with(config(&keys, Some(directory.path())), |_| Answer::Status(503));
+        assert_eq!(world.ids(), ["one"], "before anything was fetched");
+        sleep(HOUR - Duration::from_secs(60)).await;
+        assert_eq!(world.ids(), ["one"]);
+        world.has(&[]).await;
+    });
+}

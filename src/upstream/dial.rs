@@ -103,8 +103,8 @@ async fn handshake(
 /// Says what is wrong in words that an operator can act on. What rustls says of a certificate quotes it; this does not.
 fn explain(error: io::Error) -> BoxError {
     use CertificateError::{
-        Expired, ExpiredContext, NotValidForName, NotValidForNameContext, NotValidYet, NotValidYetContext,
-        UnknownIssuer,
+        BadSignature, Expired, ExpiredContext, NotValidForName, NotValidForNameContext, NotValidYet,
+        NotValidYetContext, UnknownIssuer,
     };
     let meaning = match error.get_ref().and_then(|inner| inner.downcast_ref()) {
         Some(rustls::Error::InvalidCertificate(flaw)) => match flaw {
@@ -112,6 +112,7 @@ fn explain(error: io::Error) -> BoxError {
             NotValidYet | NotValidYetContext { .. } => "its certificate is not valid yet",
             NotValidForName | NotValidForNameContext { .. } => "its certificate is for other names than the URL's host",
             UnknownIssuer => "its certificate has an unknown issuer: neither `tls.ca_file` nor the system trusts it",
+            BadSignature => "its certificate is not signed by the key of the issuer that it names",
             _ => "its certificate cannot be trusted",
         },
         Some(rustls::Error::AlertReceived(AlertDescription::CertificateRequired)) => {

@@ -34,3 +34,4 @@ mod tls;
 mod token_properties;
 mod tokens;
 mod upgrades;
+mod upstreams_h2;

@@ -22,6 +22,8 @@ use crate::upstream::connection::Heard;
 use crate::upstream::error::BoxError;
 use crate::upstream::transport::Transport;
 
+const CLOSED: &str = "it closed the connection before it spoke HTTP/2";
+
 /// A connection. Once it is dropped it closes behind the last of its streams.
 #[derive(Debug)]
 pub(in crate::upstream) struct Shared {
@@ -110,12 +112,10 @@ impl Shared {
     }
 }
 
-const CLOSED: &str = "it closed the connection before it spoke HTTP/2";
-
 /// The text is ours: that of an error may quote the backend.
 fn no_http2(error: h2::Error) -> BoxError {
     match error.into_io() {
-        Some(error) => error.into(),
+        Some(error) => format!("{CLOSED}: {error}").into(),
         None => "it speaks no HTTP/2".into(),
     }
 }

@@ -3,7 +3,10 @@
 mod balancing;
 mod bodies;
 mod connections;
+mod h2_backend;
 mod harness;
+mod http2;
 mod responses;
 mod retries;
+mod tls;
 mod upgrades;

@@ -1,10 +1,12 @@
 //! Sockets and protocols: what turns bytes into requests and answers into bytes.
 
+mod date;
 pub mod drain;
 pub mod fetch;
 pub mod handshake;
 pub mod head;
 pub mod http1;
+pub mod http2;
 pub mod interim;
 pub mod listen;
 pub mod service;
@@ -12,4 +14,5 @@ pub mod stream;
 pub mod stream_io;
 pub mod tls;
 pub mod tunnel;
+pub mod upgrade;
 pub mod websocket;

@@ -18,6 +18,7 @@ mod examples;
 mod framing;
 mod harness;
 mod headers;
+mod http2;
 mod key_changes;
 mod keysets;
 mod layering;

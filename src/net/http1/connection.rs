@@ -8,7 +8,6 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::header::EXPECT;
 use http::{Method, Response, StatusCode, Version};
 use http_body::Body as _;
 use tokio::task::consume_budget;
@@ -20,12 +19,12 @@ use super::framing;
 use super::head::{self, Scan};
 use super::send::GATHER_BYTES_MAX;
 use super::transport::{Remaining, Transport};
-use super::upgrade;
 use crate::net::drain::Drain;
 use crate::net::head::{Head, HeadError};
 use crate::net::interim::Interim;
 use crate::net::service::{Limits, Refusal, Request, RequestBody, Service};
 use crate::net::stream::{ReadAhead, Stream};
+use crate::net::upgrade;
 
 /// How much of a body that nobody wants is read over to keep the connection.
 const DISCARD_BYTES_MAX: usize = 256 * 1024;
@@ -174,8 +173,8 @@ impl Connection {
     fn begin(&self, head: &mut Head) -> Result<Exchange, HeadError> {
         head.check_host()?;
         let length = framing::of_request(head.version, &head.headers)?;
-        head.upgrade = upgrade::of_request(head, length)?;
-        let expects_continue = expects_continue(head)?;
+        head.upgrade = upgrade::of_http1(head, length)?;
+        let expects_continue = head.expects_continue()?;
         let inbound = &mut *self.transport.inbound.borrow_mut();
         inbound.generation += 1;
         inbound.body = length.into();
@@ -275,17 +274,6 @@ fn filled_some(filled: Result<io::Result<usize>, tokio::time::error::Elapsed>) -
         Ok(Ok(bytes)) if bytes > 0 => Ok(()),
         _ => Err(NoHead::Closed),
     }
-}
-
-/// Whether the client waits for `100 Continue`. There is no other expectation that could be met (RFC 9110 section
-/// 10.1.1), and none that HTTP/1.0 could have.
-fn expects_continue(head: &Head) -> Result<bool, HeadError> {
-    let mut expectations = head.headers.get_all(EXPECT).iter().filter(|_| head.version == Version::HTTP_11).peekable();
-    let any = expectations.peek().is_some();
-    if expectations.all(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue")) {
-        return Ok(any);
-    }
-    Err(HeadError::Malformed("an expectation other than 100-continue"))
 }
 
 /// Whether the client wants to go on after this request (RFC 9112 section 9.3).

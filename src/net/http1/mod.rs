@@ -6,12 +6,11 @@
 //! request id, log line or metric; and it cannot send `103 Early Hints`. What is here is what a gateway needs of the
 //! protocol, and no more: no obsolete line folding and no bare line feeds by intent.
 //!
-//! [`head`], [`framing`], [`upgrade`] and [`chunked`] are pure and are fuzzed; [`connection`] moves the bytes.
+//! [`head`], [`framing`] and [`chunked`] are pure and are fuzzed; [`connection`] moves the bytes.
 
 pub(super) mod body;
 pub mod chunked;
 pub mod connection;
-mod date;
 pub mod encode;
 pub mod framing;
 pub mod head;
@@ -20,6 +19,5 @@ mod send;
 mod tests;
 mod transport;
 mod tunnel;
-pub mod upgrade;
 
 pub use self::connection::{refuse, serve};

@@ -71,9 +71,7 @@ where
     let mut awaited = Awaited { response, sink: plan.sink.as_ref(), is_heard: false };
     let head = poll_fn(|context| awaited.poll(context));
     match until_late(head, plan.upload.as_deref(), plan.limits).await {
-        Some(Ok(response)) => {
-            Ok(answered(place, response, sent.rest))
-        }
+        Some(Ok(response)) => Ok(answered(place, response, sent.rest)),
         Some(Err(error)) => {
             let fate = fate(&error, awaited.is_heard);
             Err(failure(fate, error, sent, plan, place.is_reused()))

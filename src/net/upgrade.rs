@@ -1,15 +1,15 @@
-//! Which protocol a client asks its connection to become (RFC 9110 section 7.8), if it asks for one that can be had. An
-//! upgrade is an offer: one that is not taken leaves an ordinary request. Pure.
+//! Which protocol a client asks its connection (RFC 9110 section 7.8) or its stream (RFC 8441) to become, if it asks for
+//! one that can be had. Pure.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use http::header::{CONNECTION, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE};
-use http::{HeaderName, HeaderValue, Method, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 
-use super::encode::has_token;
-use super::framing::BodyLength;
 use super::head::{Head, HeadError};
-use crate::net::tunnel::Protocol;
+use super::http1::encode::has_token;
+use super::http1::framing::BodyLength;
+use super::tunnel::Protocol;
 
 /// Protocols that carry requests. What passes through a tunnel is not looked at, and no request reaches a backend without
 /// a decision.
@@ -17,22 +17,36 @@ const CARRYING_REQUESTS: [&[u8]; 4] = [b"h2c", b"h2", b"http", b"tls"];
 /// Bytes of a nonce of WebSocket (RFC 6455 section 4.1).
 const NONCE_BYTES: usize = 16;
 
-/// The protocol that the request asks for: exactly one, in a request of HTTP/1.1 whose `Connection` names `Upgrade` and
-/// which has no body. Anything else is not taken up.
+/// The protocol that a request of HTTP/1.1 asks for: exactly one, if `Connection` names `Upgrade` and there is no body.
+/// An upgrade is an offer: one that is not taken up leaves an ordinary request.
 ///
 /// # Errors
 /// [`HeadError::Malformed`] for a WebSocket handshake that does not have what RFC 6455 section 4.2.1 asks of one.
-pub fn of_request(head: &Head, body: BodyLength) -> Result<Option<HeaderValue>, HeadError> {
+pub fn of_http1(head: &Head, body: BodyLength) -> Result<Option<HeaderValue>, HeadError> {
     // Nearly no request has the field.
-    let Some(protocol) = only(head, UPGRADE) else { return Ok(None) };
+    let Some(protocol) = only(&head.headers, UPGRADE) else { return Ok(None) };
     let is_named = head.headers.get_all(CONNECTION).iter().any(|value| has_token(value, "upgrade"));
     if !(is_named && head.version == Version::HTTP_11 && body == BodyLength::Empty && is_usable(protocol.as_bytes())) {
         return Ok(None);
     }
     if Protocol::named(protocol) == Protocol::WebSocket {
-        check_websocket(head)?;
+        check_handshake(head)?;
     }
     Ok(Some(protocol.clone()))
+}
+
+/// The protocol that an extended CONNECT asks for by `name`. It is no offer: without it there is no request.
+///
+/// # Errors
+/// [`HeadError::Malformed`] for what is no protocol's name or carries requests, and for WebSocket in a version that there
+/// is not.
+pub fn of_http2(name: &str, headers: &HeaderMap) -> Result<HeaderValue, HeadError> {
+    let protocol = HeaderValue::from_str(name).ok().filter(|_| is_usable(name.as_bytes()));
+    let protocol = protocol.ok_or(HeadError::Malformed("a :protocol that is none, or carries requests"))?;
+    if Protocol::named(&protocol) == Protocol::WebSocket {
+        check_version(headers)?;
+    }
+    Ok(protocol)
 }
 
 /// Whether this is one protocol, with or without a version, that carries no requests.
@@ -49,21 +63,28 @@ fn is_token(text: &[u8]) -> bool {
     !text.is_empty() && text.iter().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte))
 }
 
-fn check_websocket(head: &Head) -> Result<(), HeadError> {
-    let version = only(head, SEC_WEBSOCKET_VERSION).map(HeaderValue::as_bytes);
-    let nonce = only(head, SEC_WEBSOCKET_KEY).and_then(|key| BASE64.decode(key).ok());
-    let wrong = match (&head.method, version, nonce) {
-        (&Method::GET, Some(b"13"), Some(nonce)) if nonce.len() == NONCE_BYTES => return Ok(()),
-        (&Method::GET, Some(b"13"), _) => "a WebSocket handshake without Sec-WebSocket-Key, or with one that is no nonce",
-        (&Method::GET, ..) => "a WebSocket handshake of a version other than 13",
-        _ => "a WebSocket handshake with a method other than GET",
-    };
-    Err(HeadError::Malformed(wrong))
+fn check_handshake(head: &Head) -> Result<(), HeadError> {
+    if head.method != Method::GET {
+        return Err(HeadError::Malformed("a WebSocket handshake with a method other than GET"));
+    }
+    check_version(&head.headers)?;
+    let nonce = only(&head.headers, SEC_WEBSOCKET_KEY).and_then(|key| BASE64.decode(key).ok());
+    match nonce {
+        Some(nonce) if nonce.len() == NONCE_BYTES => Ok(()),
+        _ => Err(HeadError::Malformed("a WebSocket handshake without Sec-WebSocket-Key, or with one that is no nonce")),
+    }
+}
+
+fn check_version(headers: &HeaderMap) -> Result<(), HeadError> {
+    match only(headers, SEC_WEBSOCKET_VERSION).map(HeaderValue::as_bytes) {
+        Some(b"13") => Ok(()),
+        _ => Err(HeadError::Malformed("a WebSocket handshake of a version other than 13")),
+    }
 }
 
 /// The value of a field that is there once.
-fn only(head: &Head, name: HeaderName) -> Option<&HeaderValue> {
-    let mut values = head.headers.get_all(name).iter();
+fn only(headers: &HeaderMap, name: HeaderName) -> Option<&HeaderValue> {
+    let mut values = headers.get_all(name).iter();
     values.next().filter(|_| values.next().is_none())
 }
 
@@ -80,7 +101,7 @@ mod tests {
     fn asked(start: &str, fields: &str) -> Result<Option<String>, HeadError> {
         let head = head::parse(&Bytes::from(format!("{start}\r\nHost: h\r\n{fields}\r\n")))?;
         let body = framing::of_request(head.version, &head.headers)?;
-        let protocol = of_request(&head, body)?;
+        let protocol = of_http1(&head, body)?;
         Ok(protocol.map(|protocol| protocol.to_str().unwrap().to_owned()))
     }
 
@@ -137,6 +158,16 @@ mod tests {
             ("GET / HTTP/1.1", KEY.replace("dGhl", "!!!!")),
         ] {
             assert!(asked(start, &format!("{UPGRADE}{fields}")).is_err(), "{start} {fields}");
+        }
+    }
+
+    #[test]
+    fn an_extended_connect_has_no_choice() {
+        let version = |value| HeaderMap::from_iter([(SEC_WEBSOCKET_VERSION, HeaderValue::from_static(value))]);
+        assert!(of_http2("websocket", &version("13")).is_ok() && of_http2("foo/1", &HeaderMap::new()).is_ok());
+        assert!(of_http2("websocket", &version("8")).is_err() && of_http2("websocket", &HeaderMap::new()).is_err());
+        for name in ["", "a, b", "a\tb", "a/b/c", "h2c", "H2C", "HTTP/2.0", "tls/1.0"] {
+            assert!(of_http2(name, &HeaderMap::new()).is_err(), "{name}");
         }
     }
 }

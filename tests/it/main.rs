@@ -35,4 +35,5 @@ mod support;
 mod tls;
 mod token_properties;
 mod tokens;
+mod upgrades;
 mod upstreams_h2;

@@ -20,6 +20,7 @@ use crate::net::drain::Drain;
 use crate::net::handshake::{HandshakeError, Handshakes, Opened};
 use crate::net::head::HeadError;
 use crate::net::http1;
+use crate::net::http2;
 use crate::net::service::{Limits, Refusal, Service};
 use crate::net::stream::{ReadAhead, Stream};
 
@@ -31,6 +32,9 @@ const REFUSED_MAX: usize = 256;
 
 /// Why a request without TLS is refused where TLS is spoken.
 const PLAIN_HTTP: HeadError = HeadError::Malformed("HTTP without TLS on a listener that speaks TLS");
+
+/// How long a connection that is refused has to show which protocol it speaks.
+const FIRST_WORD: Duration = Duration::from_millis(500);
 
 /// Where the process stands, told to all workers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -204,21 +208,21 @@ impl<C: Connect + 'static> Worker<C> {
     async fn connection(&self, listener: usize, tcp: TcpStream, peer: SocketAddr) {
         let tls = self.connect.tls(listener);
         let local = tcp.local_addr().unwrap_or(peer);
-        let service = self.connect.connect(&Accepted { peer, local, is_tls: tls.is_some() });
+        let service = Rc::new(self.connect.connect(&Accepted { peer, local, is_tls: tls.is_some() }));
         let (_entered, place) = self.count.enter();
         match (place, tls) {
-            (Place::Served, None) => self.http1(tcp.into(), &service).await,
+            (Place::Served, None) => self.http1(tcp.into(), service).await,
             // On the heap, so that connections without TLS do not carry the room for it.
-            (Place::Served, Some(config)) => Box::pin(self.tls(tcp, config, peer, &service)).await,
-            (Place::Refused, None) => self.refuse(tcp.into(), &service, Refusal::TooManyConnections).await,
+            (Place::Served, Some(config)) => Box::pin(self.tls(tcp, config, peer, service)).await,
+            (Place::Refused, None) => self.refuse(tcp, &service).await,
             // To say so would take a handshake, which costs more than the requests that there is no room for.
             (Place::Refused, Some(_)) | (Place::Dropped, _) => {}
         }
     }
 
-    async fn tls(&self, tcp: TcpStream, config: Arc<ServerConfig>, peer: SocketAddr, service: &C::Service) {
-        let within = self.connect.limits().request_head;
-        match self.handshakes.open(tcp, config, within, &self.drain).await {
+    async fn tls(&self, tcp: TcpStream, config: Arc<ServerConfig>, peer: SocketAddr, service: Rc<C::Service>) {
+        let limits = self.connect.limits();
+        match self.handshakes.open(tcp, config, limits.request_head, &self.drain).await {
             Ok(Opened::Tls(stream)) => {
                 self.connect.handshake(Ok(()));
                 if stream.has_agreed_on_http2() {
@@ -227,7 +231,9 @@ impl<C: Connect + 'static> Worker<C> {
                     self.http1(stream, service).await;
                 }
             }
-            Ok(Opened::PlainHttp(stream)) => self.refuse(stream, service, Refusal::Head(PLAIN_HTTP)).await,
+            Ok(Opened::PlainHttp(stream)) => {
+                http1::refuse(stream, &*service, limits, Refusal::Head(PLAIN_HTTP)).await;
+            }
             Err(HandshakeError::Silent) => {}
             Err(error) => {
                 tracing::debug!(%peer, %error, "TLS handshake failed");
@@ -236,18 +242,33 @@ impl<C: Connect + 'static> Worker<C> {
         }
     }
 
-    async fn http1(&self, stream: Stream, service: &C::Service) {
-        if let Some(stream) = http1::serve(stream, service, self.connect.limits(), &self.drain).await {
+    async fn http1(&self, stream: Stream, service: Rc<C::Service>) {
+        if let Some(stream) = http1::serve(stream, &*service, self.connect.limits(), &self.drain).await {
             self.http2(stream, service).await;
         }
     }
 
-    /// HTTP/2 is not there as yet: ALPN does not offer it, and who speaks it unasked is disconnected.
-    async fn http2(&self, _stream: ReadAhead<Stream>, _service: &C::Service) {}
-
-    async fn refuse(&self, stream: Stream, service: &C::Service, refusal: Refusal) {
-        http1::refuse(stream, service, self.connect.limits(), refusal).await;
+    async fn http2(&self, stream: ReadAhead<Stream>, service: Rc<C::Service>) {
+        // On the heap, so that connections of HTTP/1.1 do not carry the room for it.
+        Box::pin(http2::serve(stream, service, self.connect.limits(), &self.drain)).await;
     }
+
+    /// Tells a client that there are too many connections, in its own words.
+    async fn refuse(&self, tcp: TcpStream, service: &C::Service) {
+        let limits = self.connect.limits();
+        if begins_http2(&tcp).await {
+            http2::refuse(Stream::from(tcp), service, limits, Refusal::TooManyConnections).await;
+        } else {
+            http1::refuse(tcp.into(), service, limits, Refusal::TooManyConnections).await;
+        }
+    }
+}
+
+/// Whether what a client has sent so far is the beginning of HTTP/2's preface (RFC 9113 section 3.4), whose first word is
+/// no method. Whoever has sent nothing yet is not waited for for long.
+async fn begins_http2(tcp: &TcpStream) -> bool {
+    let mut first = [0; 4];
+    matches!(timeout(FIRST_WORD, tcp.peek(&mut first)).await, Ok(Ok(4))) && first == *b"PRI "
 }
 
 /// Errors of `accept` that concern only the connection that was to be accepted (`accept(2)`).

@@ -19,7 +19,7 @@ pub const H2: &[u8] = b"h2";
 pub const HTTP_11: &[u8] = b"http/1.1";
 
 /// What a listener offers, the best first.
-const SERVER_PROTOCOLS: [&[u8]; 1] = [HTTP_11];
+const SERVER_PROTOCOLS: [&[u8]; 2] = [H2, HTTP_11];
 
 /// Why keys, certificates and roots do not make a TLS configuration. The text names no content of a file.
 #[derive(Debug, thiserror::Error)]

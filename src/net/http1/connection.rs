@@ -8,7 +8,6 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::header::EXPECT;
 use http::{Method, Version};
 use http_body::Body as _;
 use tokio::task::consume_budget;
@@ -165,7 +164,7 @@ impl Connection {
     fn begin(&self, head: &Head) -> Result<Exchange, HeadError> {
         head.check_host()?;
         let length = framing::of_request(head.version, &head.headers)?;
-        let expects_continue = expects_continue(head)?;
+        let expects_continue = head.expects_continue()?;
         let inbound = &mut *self.transport.inbound.borrow_mut();
         inbound.generation += 1;
         inbound.body = length.into();
@@ -265,17 +264,6 @@ fn filled_some(filled: Result<io::Result<usize>, tokio::time::error::Elapsed>) -
         Ok(Ok(bytes)) if bytes > 0 => Ok(()),
         _ => Err(NoHead::Closed),
     }
-}
-
-/// Whether the client waits for `100 Continue`. There is no other expectation that could be met (RFC 9110 section
-/// 10.1.1), and none that HTTP/1.0 could have.
-fn expects_continue(head: &Head) -> Result<bool, HeadError> {
-    let mut expectations = head.headers.get_all(EXPECT).iter().filter(|_| head.version == Version::HTTP_11).peekable();
-    let any = expectations.peek().is_some();
-    if expectations.all(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue")) {
-        return Ok(any);
-    }
-    Err(HeadError::Malformed("an expectation other than 100-continue"))
 }
 
 /// Whether the client wants to go on after this request (RFC 9112 section 9.3).

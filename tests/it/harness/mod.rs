@@ -9,6 +9,7 @@ pub(crate) mod certificates;
 pub(crate) mod client;
 pub(crate) mod curl;
 pub(crate) mod gateway;
+pub(crate) mod h2_backend;
 pub(crate) mod nginx;
 pub(crate) mod process;
 pub(crate) mod response;

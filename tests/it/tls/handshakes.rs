@@ -29,6 +29,7 @@ fn openssl_agrees_on_versions_and_protocols() {
         (&["-servername", "elsewhere.example"], &["TLSv1.3", "Verify return code: 0"]),
         (&["-alpn", "http/1.1"], &["ALPN protocol: http/1.1"]),
         (&["-alpn", "spdy/3,http/1.1", "-tls1_2"], &["ALPN protocol: http/1.1"]),
+        (&["-alpn", "http/1.1,h2"], &["ALPN protocol: h2"]),
         (&["-alpn", "spdy/3"], &["no application protocol"]),
         (&["-tls1_1", "-cipher", "DEFAULT:@SECLEVEL=0"], &["SSL alert number"]),
     ] {
@@ -37,7 +38,7 @@ fn openssl_agrees_on_versions_and_protocols() {
             assert!(said.contains(wanted), "{options:?}: no {wanted:?} in\n{said}");
         }
     }
-    assert_eq!((site.handshakes("success"), site.handshakes("failure")), (6, 2));
+    assert_eq!((site.handshakes("success"), site.handshakes("failure")), (7, 2));
 }
 
 #[test]
@@ -47,9 +48,9 @@ fn curl_is_answered_and_the_backend_is_told() {
     let authority = site.gateway.directory().join("authority.pem");
     fs::write(&authority, &site.authority.pem).unwrap();
     let url = format!("https://localhost:{}/a", site.gateway.address().port());
-    for version in ["1.2", "1.3"] {
+    for (version, protocol) in [("1.2", "--http1.1"), ("1.3", "--http1.1"), ("1.2", "--http2"), ("1.3", "--http2")] {
         let tls = format!("--tlsv{version}");
-        let answer = curl(&["--http1.1", &tls, "--tls-max", version, "--cacert", authority.to_str().unwrap(), &url]);
+        let answer = curl(&[protocol, &tls, "--tls-max", version, "--cacert", authority.to_str().unwrap(), &url]);
         assert_eq!((answer.status, answer.body.as_slice()), (200, &b"ok"[..]));
         assert_eq!(backend.next().head.fields.one("x-forwarded-proto"), Some("https"));
     }

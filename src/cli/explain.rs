@@ -24,6 +24,7 @@ use crate::clock;
 use crate::core::snapshot::Snapshot;
 use crate::core::time::UnixSeconds;
 use crate::core::{self, Facts, KeysAsked, Need, NoMemo};
+use crate::live::keys;
 
 const EXAMPLE: &str = "\
 Example:
@@ -97,7 +98,8 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 fn explained(args: &Args) -> anyhow::Result<ExitCode> {
-    let config = args.config.load()?;
+    let mut config = args.config.load()?;
+    keys::restore(&mut config);
     let asked = Asked::read(args)?;
     let now = args.at.map_or_else(clock::now, |at| UnixSeconds(at.as_second()));
     let report = explain(&config.snapshot, &asked, now)?;

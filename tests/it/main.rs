@@ -32,3 +32,4 @@ mod shadow;
 mod support;
 mod token_properties;
 mod tokens;
+mod waiting;

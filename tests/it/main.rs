@@ -37,3 +37,4 @@ mod token_properties;
 mod tokens;
 mod upgrades;
 mod upstreams_h2;
+mod waiting;

@@ -24,7 +24,6 @@ use crate::clock;
 use crate::core::snapshot::Snapshot;
 use crate::core::time::UnixSeconds;
 use crate::core::{self, Facts, KeysAsked, Need, NoMemo};
-use crate::live::keys;
 
 const EXAMPLE: &str = "\
 Example:
@@ -98,8 +97,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 fn explained(args: &Args) -> anyhow::Result<ExitCode> {
-    let mut config = args.config.load()?;
-    keys::restore(&mut config);
+    let config = args.config.load()?;
     let asked = Asked::read(args)?;
     let now = args.at.map_or_else(clock::now, |at| UnixSeconds(at.as_second()));
     let report = explain(&keys::snapshot(&config), &asked, now).map_err(|Need::Keys(id)| keys::unknown(&config, id))?;

@@ -27,6 +27,7 @@ mod parity;
 mod paths;
 mod principals;
 mod proxying;
+mod real;
 mod reload;
 mod routes;
 mod secrets;

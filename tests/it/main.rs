@@ -36,4 +36,6 @@ mod support;
 mod tls;
 mod token_properties;
 mod tokens;
+mod upgrades;
 mod upstreams_h2;
+mod waiting;

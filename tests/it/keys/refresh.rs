@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::issuer::{ISS, Issuer, Manner, token, unknown};
-use super::{await_failure, await_key, config, config_for, directory, issuer_status, readiness, request, start, status};
+use super::{
+    await_failure, await_key, config, config_for, directory, issuer_status, readiness, request, start, status,
+};
 use crate::harness::client::Client;
 use crate::harness::gateway::Gateway;
 use crate::harness::sync::Gate;

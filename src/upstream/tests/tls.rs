@@ -141,7 +141,7 @@ fn a_certificate_that_cannot_be_trusted_is_no_connection_and_the_operator_is_tol
     }
     worker(async {
         let address = backend(Authority::named("stranger").identity(|_| {}), None, &[H2, HTTP_11]).await;
-        let text = "its certificate has an unknown issuer: neither `tls.ca_file` nor the system trusts it";
+        let text = "its certificate has an unknown issuer: trusted are those of `tls.ca_file`, or else the system's";
         refused(Authority::new().upstream(address), text).await;
     });
 }

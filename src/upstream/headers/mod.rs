@@ -16,7 +16,7 @@ use crate::core::decision::Permit;
 use crate::core::rejection::{Reason, Rejection};
 use crate::core::snapshot::{Authorization, Identity};
 
-pub use self::hop::{clean_response, clean_response_trailers};
+pub use self::hop::{clean_response, clean_response_trailers, connection_names};
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");

@@ -129,9 +129,8 @@ where
             if let Some(place) = self.place() {
                 return Ok(Link::Http2(place));
             }
-            match self.join(deadline).await? {
-                Some(connection) => return Ok(Link::Http1(connection)),
-                None => {}
+            if let Some(connection) = self.join(deadline).await? {
+                return Ok(Link::Http1(connection));
             }
         }
     }

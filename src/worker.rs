@@ -9,20 +9,32 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use bytes::BytesMut;
+use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
 
 use crate::net::drain::Drain;
+use crate::net::handshake::{HandshakeError, Handshakes, Opened};
+use crate::net::head::HeadError;
 use crate::net::http1;
+use crate::net::http2;
 use crate::net::service::{Limits, Refusal, Service};
+use crate::net::stream::{ReadAhead, Stream};
 
 /// How long to wait when the process has no file descriptor left for a connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Connections over the limit that are told so at a time; those beyond are closed without a word.
 const REFUSED_MAX: usize = 256;
+
+/// Why a request without TLS is refused where TLS is spoken.
+const PLAIN_HTTP: HeadError = HeadError::Malformed("HTTP without TLS on a listener that speaks TLS");
+
+/// How long a connection that is refused has to show which protocol it speaks.
+const FIRST_WORD: Duration = Duration::from_millis(500);
 
 /// Where the process stands, told to all workers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,8 +53,25 @@ pub trait Connect {
     /// The bounds of a connection that is accepted now.
     fn limits(&self) -> Limits;
 
-    /// The service for a connection from `peer` to `local`.
-    fn connect(&self, peer: SocketAddr, local: SocketAddr) -> Self::Service;
+    /// What the listener of this number shows a client that comes now; `None` is no TLS.
+    fn tls(&self, listener: usize) -> Option<Arc<ServerConfig>>;
+
+    /// The service for a connection.
+    fn connect(&self, accepted: &Accepted) -> Self::Service;
+
+    /// Told how a handshake ended, unless the client did not begin one.
+    fn handshake(&self, result: Result<(), &HandshakeError>);
+}
+
+/// A connection that was accepted.
+#[derive(Debug, Clone, Copy)]
+pub struct Accepted {
+    /// The client's address.
+    pub peer: SocketAddr,
+    /// Ours.
+    pub local: SocketAddr,
+    /// Whether the listener speaks TLS, so that the client sees `https`.
+    pub is_tls: bool,
 }
 
 /// Counts the connections of the process, up to a limit.
@@ -107,7 +136,8 @@ pub fn runtime() -> io::Result<LocalRuntime> {
     Builder::new_current_thread().enable_all().build_local(LocalOptions::default())
 }
 
-/// Serves the connections of some listeners on the calling thread's runtime, until draining is over.
+/// Serves the connections of some listeners, which are numbered as they come, on the calling thread's runtime, until
+/// draining is over.
 ///
 /// # Errors
 /// A listener cannot be handed to the runtime.
@@ -117,10 +147,11 @@ pub async fn serve<C: Connect + 'static>(
     count: Arc<ConnectionCount>,
     mut phase: watch::Receiver<Phase>,
 ) -> io::Result<()> {
-    let worker = Rc::new(Worker { connect, count, drain: Drain::default(), live: Live::default() });
-    for listener in listeners {
+    let (drain, live, handshakes) = (Drain::default(), Live::default(), Handshakes::default());
+    let worker = Rc::new(Worker { connect, count, drain, live, handshakes });
+    for (number, listener) in listeners.into_iter().enumerate() {
         let listener = TcpListener::from_std(listener)?;
-        tokio::task::spawn_local(Rc::clone(&worker).accept(listener));
+        tokio::task::spawn_local(Rc::clone(&worker).accept(number, listener));
     }
     let drain = loop {
         match *phase.borrow_and_update() {
@@ -141,11 +172,12 @@ struct Worker<C> {
     count: Arc<ConnectionCount>,
     drain: Drain,
     live: Live,
+    handshakes: Handshakes,
 }
 
 impl<C: Connect + 'static> Worker<C> {
     /// Accepts until the worker drains. The listening socket is then closed, and the kernel gives what comes to nobody.
-    async fn accept(self: Rc<Self>, listener: TcpListener) {
+    async fn accept(self: Rc<Self>, number: usize, listener: TcpListener) {
         loop {
             let accepted = tokio::select! {
                 biased;
@@ -153,7 +185,7 @@ impl<C: Connect + 'static> Worker<C> {
                 accepted = listener.accept() => accepted,
             };
             match accepted {
-                Ok((stream, peer)) => self.begin(stream, peer),
+                Ok((tcp, peer)) => self.begin(number, tcp, peer),
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept connections");
@@ -163,23 +195,80 @@ impl<C: Connect + 'static> Worker<C> {
         }
     }
 
-    fn begin(self: &Rc<Self>, stream: TcpStream, peer: SocketAddr) {
-        let _ = stream.set_nodelay(true);
-        let local = stream.local_addr().unwrap_or(peer);
+    fn begin(self: &Rc<Self>, listener: usize, tcp: TcpStream, peer: SocketAddr) {
+        let _ = tcp.set_nodelay(true);
         let worker = Rc::clone(self);
         self.live.begin();
         tokio::task::spawn_local(async move {
             let _ended = worker.live.at_end();
-            let service = worker.connect.connect(peer, local);
-            let limits = worker.connect.limits();
-            let (_entered, place) = worker.count.enter();
-            match place {
-                Place::Served => http1::serve(stream, &service, limits, &worker.drain).await,
-                Place::Refused => http1::refuse(stream, &service, limits, Refusal::TooManyConnections).await,
-                Place::Dropped => {}
-            }
+            worker.connection(listener, tcp, peer).await;
         });
     }
+
+    async fn connection(&self, listener: usize, tcp: TcpStream, peer: SocketAddr) {
+        let tls = self.connect.tls(listener);
+        let local = tcp.local_addr().unwrap_or(peer);
+        let service = Rc::new(self.connect.connect(&Accepted { peer, local, is_tls: tls.is_some() }));
+        let (_entered, place) = self.count.enter();
+        match (place, tls) {
+            (Place::Served, None) => self.http1(tcp.into(), service).await,
+            // On the heap, so that connections without TLS do not carry the room for it.
+            (Place::Served, Some(config)) => Box::pin(self.tls(tcp, config, peer, service)).await,
+            (Place::Refused, None) => self.refuse(tcp, &service).await,
+            // To say so would take a handshake, which costs more than the requests that there is no room for.
+            (Place::Refused, Some(_)) | (Place::Dropped, _) => {}
+        }
+    }
+
+    async fn tls(&self, tcp: TcpStream, config: Arc<ServerConfig>, peer: SocketAddr, service: Rc<C::Service>) {
+        let limits = self.connect.limits();
+        match self.handshakes.open(tcp, config, limits.request_head, &self.drain).await {
+            Ok(Opened::Tls(stream)) => {
+                self.connect.handshake(Ok(()));
+                if stream.has_agreed_on_http2() {
+                    self.http2(stream.with_read_ahead(BytesMut::new()), service).await;
+                } else {
+                    self.http1(stream, service).await;
+                }
+            }
+            Ok(Opened::PlainHttp(stream)) => {
+                http1::refuse(stream, &*service, limits, Refusal::Head(PLAIN_HTTP)).await;
+            }
+            Err(HandshakeError::Silent) => {}
+            Err(error) => {
+                tracing::debug!(%peer, %error, "TLS handshake failed");
+                self.connect.handshake(Err(&error));
+            }
+        }
+    }
+
+    async fn http1(&self, stream: Stream, service: Rc<C::Service>) {
+        if let Some(stream) = http1::serve(stream, &*service, self.connect.limits(), &self.drain).await {
+            self.http2(stream, service).await;
+        }
+    }
+
+    async fn http2(&self, stream: ReadAhead<Stream>, service: Rc<C::Service>) {
+        // On the heap, so that connections of HTTP/1.1 do not carry the room for it.
+        Box::pin(http2::serve(stream, service, self.connect.limits(), &self.drain)).await;
+    }
+
+    /// Tells a client that there are too many connections, in its own words.
+    async fn refuse(&self, tcp: TcpStream, service: &C::Service) {
+        let limits = self.connect.limits();
+        if begins_http2(&tcp).await {
+            http2::refuse(Stream::from(tcp), service, limits, Refusal::TooManyConnections).await;
+        } else {
+            http1::refuse(tcp.into(), service, limits, Refusal::TooManyConnections).await;
+        }
+    }
+}
+
+/// Whether what a client has sent so far is the beginning of HTTP/2's preface (RFC 9113 section 3.4), whose first word is
+/// no method. Whoever has sent nothing yet is not waited for for long.
+async fn begins_http2(tcp: &TcpStream) -> bool {
+    let mut first = [0; 4];
+    matches!(timeout(FIRST_WORD, tcp.peek(&mut first)).await, Ok(Ok(4))) && first == *b"PRI "
 }
 
 /// Errors of `accept` that concern only the connection that was to be accepted (`accept(2)`).

@@ -1,6 +1,6 @@
 //! The admin and the health listener, served like any other.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Response};
 use http_body_util::Full;
+use rustls::ServerConfig;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{AdminState, Call, Reply, Surface, answer, reloaded};
@@ -16,9 +17,10 @@ use crate::fronts::render::{self, Asked, Refusal};
 use crate::fronts::request_id::RequestIds;
 use crate::fronts::unreadable;
 use crate::live::reload::{self, Reloaded};
+use crate::net::handshake::HandshakeError;
 use crate::net::head::Head;
 use crate::net::service::{self, Limits, Request, Service};
-use crate::worker::Connect;
+use crate::worker::{Accepted, Connect};
 
 /// What a probe, Prometheus or an operator needs.
 const LIMITS: Limits =
@@ -47,8 +49,14 @@ impl Connect for Admin {
         LIMITS
     }
 
-    fn connect(&self, peer: SocketAddr, _local: SocketAddr) -> AdminConnection {
-        let peer = peer.ip().to_canonical();
+    fn tls(&self, _listener: usize) -> Option<Arc<ServerConfig>> {
+        None
+    }
+
+    fn handshake(&self, _result: Result<(), &HandshakeError>) {}
+
+    fn connect(&self, accepted: &Accepted) -> AdminConnection {
+        let peer = accepted.peer.ip().to_canonical();
         let (state, ids, reload) = (Arc::clone(&self.state), Rc::clone(&self.ids), self.reload.clone());
         AdminConnection { state, surface: self.surface, ids, reload, peer }
     }

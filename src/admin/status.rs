@@ -50,9 +50,9 @@ fn upstream(upstream: &UpstreamHealth) -> Value {
 }
 
 fn endpoint(endpoint: EndpointStatus) -> Value {
-    let EndpointStatus { authority, healthy, since_unix_ms, last_failure, addresses } = endpoint;
+    let EndpointStatus { url, healthy, since_unix_ms, last_failure, addresses } = endpoint;
     json!({
-        "url": format!("http://{authority}"),
+        "url": url,
         "healthy": healthy,
         "since": rfc3339(since_unix_ms),
         "last_failure": last_failure.map(|failure| failure.to_string()),

@@ -20,6 +20,7 @@ fn state(admin_address: &str) -> AdminState {
         health: Health::new(&upstreams),
         upstreams,
         limits: Limits::default(),
+        listeners_tls: Box::default(),
         key_origins: [KeyOrigin { source: KeySource::File, state: Arc::new(KeyState::of_file(clock::timer())) }].into(),
         state_dir: None,
     };

@@ -3,6 +3,7 @@
 //! Order matters at both ends. At the start everything that can fail does so before the first request is accepted; at
 //! the end the process is unready first, goes on accepting while load balancers learn of it, and only then drains.
 
+mod descriptors;
 mod signals;
 mod sockets;
 
@@ -50,6 +51,8 @@ const LOG_CLOSE: Duration = Duration::from_secs(2);
 /// Whatever keeps it from starting.
 pub fn run(path: PathBuf, config: Config) -> anyhow::Result<ExitCode> {
     let workers = config.workers.unwrap_or_else(default_workers);
+    descriptors::take_all();
+    descriptors::check(config.limits.connections);
     let sockets = Sockets::bind(&config, workers)?;
     let metrics = Metrics::new().context("cannot set up the metrics")?;
     let telemetry = &config.telemetry;
@@ -100,8 +103,7 @@ pub fn run(path: PathBuf, config: Config) -> anyhow::Result<ExitCode> {
 
 /// Waits for the issuers' keys, and is ready from then on.
 async fn be_ready(gateway: &Gateway, state: &AdminState) {
-    let keys = gateway.live.wait_for(|generation| keys::all_have_keys(&generation.snapshot.issuers));
-    if tokio::time::timeout(KEYS_WAIT, keys).await.is_err() {
+    if !keys::await_all(&gateway.live, KEYS_WAIT).await {
         tracing::warn!("ready without the keys of some issuers: their tokens are refused");
     }
     state.readiness.advance(ReadyPhase::Ready);
@@ -206,7 +208,9 @@ impl Gateway {
         let reloader = Reloader::new(path, fixed, Arc::clone(&self.live), watcher, move |outcome| {
             tell(&state, outcome);
             if outcome.is_ok() {
-                count.set_max(state.live.load().limits.connections);
+                let connections = state.live.load().limits.connections;
+                descriptors::check(connections);
+                count.set_max(connections);
                 changed.send_replace(());
             }
         });

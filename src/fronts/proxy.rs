@@ -1,6 +1,6 @@
 //! The proxy: a request comes in, the core decides, the answer goes out.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Response, Uri, Version, header};
 use http_body::Body;
+use rustls::ServerConfig;
 
 use super::body::{AnswerBody, UploadBody, UploadError};
 use super::keys::Keys;
@@ -24,6 +25,7 @@ use crate::core::{Facts, KeysAsked, Need, decide};
 use crate::live::keys::KeyRefresh;
 use crate::live::memo::TokenMemo;
 use crate::live::state::Live;
+use crate::net::handshake::HandshakeError;
 use crate::net::head::Head;
 use crate::net::interim::Interim;
 use crate::net::service::{self, Request, RequestBody, Service};
@@ -31,7 +33,7 @@ use crate::telemetry::access_log::WorkerLog;
 use crate::telemetry::metrics::{Metrics, OpenConnection, WorkerMetrics};
 use crate::upstream::headers::{Caller, ClientFacts, Scheme, address_value};
 use crate::upstream::{InformationalSink, ResponseBody, UpstreamError};
-use crate::worker::Connect;
+use crate::worker::{Accepted, Connect};
 
 /// What one worker needs to serve requests.
 pub struct Worker {
@@ -96,12 +98,27 @@ impl Connect for Proxy {
         service::Limits { header_bytes: limits.header_bytes, request_head: limits.request_head, idle: limits.idle }
     }
 
-    fn connect(&self, peer: SocketAddr, _local: SocketAddr) -> ProxyConnection {
-        let peer = peer.ip().to_canonical();
+    fn tls(&self, listener: usize) -> Option<Arc<ServerConfig>> {
+        let serving = self.0.serving();
+        let tls = serving.generation().listeners_tls.get(listener)?.as_ref()?;
+        Some(Arc::clone(&tls.config))
+    }
+
+    fn handshake(&self, result: Result<(), &HandshakeError>) {
+        self.0.shared_metrics.tls_handshake(match result {
+            Ok(()) => "success",
+            Err(HandshakeError::TooSlow) => "timeout",
+            Err(HandshakeError::Failed(_) | HandshakeError::Silent) => "failure",
+        });
+    }
+
+    fn connect(&self, accepted: &Accepted) -> ProxyConnection {
+        let peer = accepted.peer.ip().to_canonical();
         ProxyConnection {
             worker: Rc::clone(&self.0),
             peer,
             peer_value: address_value(peer),
+            scheme: if accepted.is_tls { Scheme::Https } else { Scheme::Http },
             _open: self.0.shared_metrics.connection(),
         }
     }
@@ -112,6 +129,7 @@ pub struct ProxyConnection {
     worker: Rc<Worker>,
     peer: IpAddr,
     peer_value: HeaderValue,
+    scheme: Scheme,
     _open: OpenConnection,
 }
 
@@ -227,7 +245,7 @@ impl ProxyConnection {
         let client = ClientFacts {
             peer: &self.peer_value,
             trusted,
-            scheme: Scheme::Http,
+            scheme: self.scheme,
             authority,
             request_id: &record.request_id,
         };

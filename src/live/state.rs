@@ -7,9 +7,10 @@ use arc_swap::{ArcSwap, Guard};
 use tokio::sync::watch;
 
 use super::keys::{self, Before, KeyOrigin};
-use crate::config::{Config, Limits, Upstream};
+use crate::config::{Config, Limits, Listener, Upstream};
 use crate::core::keyset::Keyset;
 use crate::core::snapshot::{IssuerId, Snapshot};
+use crate::net::tls::ServerTls;
 use crate::upstream::Health;
 
 /// One configuration and what belongs to it. Immutable: a request that began under it ends under it.
@@ -23,6 +24,8 @@ pub struct Generation {
     pub health: Arc<Health>,
     /// Bounds of everything a client can make grow.
     pub limits: Limits,
+    /// What each listener shows its clients, in the order of the configuration; `None` is no TLS.
+    pub listeners_tls: Box<[Option<ServerTls>]>,
     /// Where the keys come from and what is known of them, in the order of the snapshot's issuers.
     pub key_origins: Arc<[KeyOrigin]>,
     /// Where the last good keys are kept.
@@ -42,6 +45,7 @@ impl Generation {
             limits: config.limits,
             key_origins,
             state_dir: config.state_dir,
+            listeners_tls: config.listeners.into_iter().map(|listener| listener.tls).collect(),
         }
     }
 
@@ -53,12 +57,14 @@ impl Generation {
             upstreams: self.upstreams.clone(),
             health: Arc::clone(&self.health),
             limits: self.limits.clone(),
+            listeners_tls: self.listeners_tls.clone(),
             key_origins: Arc::clone(&self.key_origins),
             state_dir: self.state_dir.clone(),
         }
     }
 
-    /// The one after this. What is known of backends that are still the same is kept, and so are keys whose source is.
+    /// The one after this. What is known of backends that are still the same is kept, so are keys whose source is, and
+    /// what lets clients resume their TLS sessions.
     #[must_use]
     pub fn next(&self, mut config: Config) -> Self {
         let before = Before { snapshot: &self.snapshot, origins: &self.key_origins };
@@ -72,8 +78,17 @@ impl Generation {
             limits: config.limits,
             key_origins,
             state_dir: config.state_dir,
+            listeners_tls: succeeding(config.listeners, &self.listeners_tls),
         }
     }
+}
+
+/// What `listeners` show from now on. Where that is what they showed before it is the very same object, whose session
+/// tickets stay valid.
+fn succeeding(listeners: Vec<Listener>, before: &[Option<ServerTls>]) -> Box<[Option<ServerTls>]> {
+    let before = before.iter().chain(std::iter::repeat(&None));
+    let listeners = listeners.into_iter().zip(before);
+    listeners.map(|(listener, before)| if listener.tls == *before { before.clone() } else { listener.tls }).collect()
 }
 
 /// The generation in force. Swapped by one writer ([`super::reload`]), read by every worker.

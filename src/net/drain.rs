@@ -1,12 +1,17 @@
 //! The end of a worker: told once, seen by every connection.
 
 use std::cell::Cell;
+use std::rc::Rc;
 
 use tokio::sync::Notify;
 
-/// Tells the connections of one worker that no further requests are wanted on them.
+/// Tells the connections of one worker, and their streams, that no further requests are wanted on them. Clones are told
+/// together.
+#[derive(Debug, Default, Clone)]
+pub struct Drain(Rc<Told>);
+
 #[derive(Debug, Default)]
-pub struct Drain {
+struct Told {
     started: Cell<bool>,
     notify: Notify,
 }
@@ -14,19 +19,19 @@ pub struct Drain {
 impl Drain {
     /// From now on every answer ends its connection, and connections without a request end at once.
     pub fn start(&self) {
-        self.started.set(true);
-        self.notify.notify_waiters();
+        self.0.started.set(true);
+        self.0.notify.notify_waiters();
     }
 
     /// Whether [`Drain::start`] was called.
     #[must_use]
     pub fn is_started(&self) -> bool {
-        self.started.get()
+        self.0.started.get()
     }
 
     /// Returns once [`Drain::start`] is called, or at once if it has been.
     pub async fn started(&self) {
-        let notified = self.notify.notified();
+        let notified = self.0.notify.notified();
         if !self.is_started() {
             notified.await;
         }

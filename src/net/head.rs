@@ -2,6 +2,7 @@
 //! nothing behind can treat one less strictly than the other.
 
 use bytes::Bytes;
+use http::header::EXPECT;
 use http::{HeaderMap, HeaderValue, Method, Version};
 
 /// Request line and header fields. Has no `Debug`: the fields hold the token, and the target the query.
@@ -60,6 +61,21 @@ impl Head {
             0 | 1 => Ok(()),
             _ => Err(HeadError::Malformed("more than one Host")),
         }
+    }
+
+    /// Whether the client waits for `100 Continue`. There is no other expectation that could be met (RFC 9110 section
+    /// 10.1.1), and none that HTTP/1.0 could have.
+    ///
+    /// # Errors
+    /// [`HeadError::Malformed`] for any other expectation.
+    pub fn expects_continue(&self) -> Result<bool, HeadError> {
+        let mut expectations =
+            self.headers.get_all(EXPECT).iter().filter(|_| self.version >= Version::HTTP_11).peekable();
+        let any = expectations.peek().is_some();
+        if expectations.all(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue")) {
+            return Ok(any);
+        }
+        Err(HeadError::Malformed("an expectation other than 100-continue"))
     }
 
     /// The request target's bytes, shared.

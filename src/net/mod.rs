@@ -1,11 +1,15 @@
 //! Sockets and protocols: what turns bytes into requests and answers into bytes.
 
+mod date;
 pub mod drain;
 pub mod fetch;
+pub mod handshake;
 pub mod head;
 pub mod http1;
+pub mod http2;
 pub mod interim;
 pub mod listen;
 pub mod service;
+pub mod stream;
 pub mod tls;
 pub mod tunnel;

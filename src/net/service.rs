@@ -10,6 +10,7 @@ use http_body::{Body, Frame, SizeHint};
 
 use super::head::{Head, HeadError};
 use super::http1;
+use super::http2;
 use super::interim::Interim;
 use super::tunnel::Tunnel;
 
@@ -72,6 +73,8 @@ impl Answer for http_body_util::Full<Bytes> {}
 pub enum RequestBody {
     /// Of HTTP/1.1.
     Http1(http1::body::Body),
+    /// Of HTTP/2.
+    Http2(http2::body::Body),
 }
 
 /// Why a body did not come to its end.
@@ -98,18 +101,21 @@ impl Body for RequestBody {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match self.get_mut() {
             Self::Http1(body) => Pin::new(body).poll_frame(cx),
+            Self::Http2(body) => Pin::new(body).poll_frame(cx),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Http1(body) => body.is_end_stream(),
+            Self::Http2(body) => body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Http1(body) => body.size_hint(),
+            Self::Http2(body) => body.size_hint(),
         }
     }
 }

@@ -18,6 +18,9 @@ pub const H2: &[u8] = b"h2";
 /// ALPN of HTTP/1.1 (RFC 7301 section 6).
 pub const HTTP_11: &[u8] = b"http/1.1";
 
+/// What a listener offers, the best first.
+const SERVER_PROTOCOLS: [&[u8]; 2] = [H2, HTTP_11];
+
 /// Why keys, certificates and roots do not make a TLS configuration. The text names no content of a file.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
@@ -50,7 +53,7 @@ pub struct ClientAuth {
 /// What a listener shows its clients.
 #[derive(Clone)]
 pub struct ServerTls {
-    /// For a handshake. Offers HTTP/2 and HTTP/1.1.
+    /// For a handshake.
     pub config: Arc<ServerConfig>,
     fingerprint: Fingerprint,
 }
@@ -83,7 +86,7 @@ impl ServerTls {
         };
         let Identity { chain, key } = identity;
         let mut config = builder.with_single_cert(chain, key)?;
-        config.alpn_protocols = vec![H2.to_vec(), HTTP_11.to_vec()];
+        config.alpn_protocols = SERVER_PROTOCOLS.map(<[u8]>::to_vec).into();
         config.ticketer = aws_lc_rs::Ticketer::new()?;
         Ok(Self { config: Arc::new(config), fingerprint: content.finish() })
     }

@@ -4,7 +4,10 @@
 use std::fmt;
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, copy_bidirectional};
+use tokio::time::timeout;
+
+use super::drain::Drain;
 
 /// The backend's side of a tunnel.
 pub trait Io: AsyncRead + AsyncWrite + Unpin {}
@@ -19,6 +22,13 @@ pub struct Tunnel {
     pub protocol: Protocol,
     /// How long until the caller's token expires; `None` if there was none.
     pub expires_in: Option<Duration>,
+}
+
+/// Passes bytes between `client` and the backend until both have ended their sides, either fails, or the caller's token
+/// expires.
+pub async fn run(mut client: impl Io, mut tunnel: Tunnel, _idle: Duration, _drain: &Drain) {
+    let copy = copy_bidirectional(&mut client, &mut tunnel.backend);
+    let _ = timeout(tunnel.expires_in.unwrap_or(Duration::MAX), copy).await;
 }
 
 /// What is spoken on a tunnel, as far as it matters for its end.

@@ -35,6 +35,7 @@ pub struct Metrics {
     request_duration: HistogramVec,
     upstream_duration: HistogramVec,
     connections: IntGauge,
+    tls_handshakes: IntCounterVec,
     keys_age: GaugeVec,
     keys_refresh: IntCounterVec,
     config_reload: IntCounterVec,
@@ -67,6 +68,11 @@ impl Metrics {
                 "upstream",
             )?,
             connections: IntGauge::new("sidegate_connections", "Open client connections.")?,
+            tls_handshakes: counters(
+                "sidegate_tls_handshakes_total",
+                "TLS handshakes that clients began, by how they ended.",
+                &["result"],
+            )?,
             keys_age: GaugeVec::new(
                 Opts::new(
                     "sidegate_keys_age_seconds",
@@ -106,6 +112,9 @@ impl Metrics {
         for result in ["success", "failure"] {
             self.config_reload.with_label_values(&[result]);
         }
+        for result in ["success", "failure", "timeout"] {
+            self.tls_handshakes.with_label_values(&[result]);
+        }
         for result in ["hit", "miss"] {
             self.token_cache.with_label_values(&[result]);
         }
@@ -115,6 +124,7 @@ impl Metrics {
         self.registry.register(Box::new(self.request_duration.clone()))?;
         self.registry.register(Box::new(self.upstream_duration.clone()))?;
         self.registry.register(Box::new(self.connections.clone()))?;
+        self.registry.register(Box::new(self.tls_handshakes.clone()))?;
         self.registry.register(Box::new(self.keys_age.clone()))?;
         self.registry.register(Box::new(self.keys_refresh.clone()))?;
         self.registry.register(Box::new(self.config_reload.clone()))?;
@@ -127,6 +137,11 @@ impl Metrics {
     pub fn connection(&self) -> OpenConnection {
         self.connections.inc();
         OpenConnection(self.connections.clone())
+    }
+
+    /// Counts a TLS handshake with a client. `result` is `success`, `failure` or `timeout`.
+    pub fn tls_handshake(&self, result: &'static str) {
+        self.tls_handshakes.with_label_values(&[result]).inc();
     }
 
     /// Counts a load of the configuration.

@@ -7,17 +7,20 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
-use http::{Request, Uri};
+use http::{Request, StatusCode, Uri};
 use http_body_util::Empty;
 use hyper::client::conn::http1::Builder;
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 use tokio::task::JoinSet;
+use tokio::time::error::Elapsed;
 use tokio::time::{sleep, timeout};
 
+use super::dial::{Dialer, Offer, Version};
 use super::error::BoxError;
 use super::health::{EndpointHealth, Health};
+use super::http2;
 use super::resolve::{is_name, resolve_forever};
+use super::transport::Transport;
 use crate::config::{HealthCheck, Upstream, UpstreamKind};
 
 /// Longest time for a check, if its interval is not shorter.
@@ -32,11 +35,12 @@ pub async fn check_forever(upstreams: Vec<Upstream>, health: Arc<Health>) {
     for (upstream, state) in upstreams.into_iter().zip(health.upstreams()) {
         let UpstreamKind::Http(http) = upstream.kind else { continue };
         for (endpoint, state) in http.endpoints.into_iter().zip(state.endpoints()) {
+            if let Some(check) = &http.health_check {
+                let dialer = Dialer::new(&endpoint, http.tls.as_ref());
+                tasks.spawn(check_endpoint(check.clone(), dialer, upstream.name.clone(), Arc::clone(state)));
+            }
             if is_name(&endpoint) {
                 tasks.spawn(resolve_forever(endpoint, Arc::clone(state)));
-            }
-            if let Some(check) = http.health_check.clone() {
-                tasks.spawn(check_endpoint(check, upstream.name.clone(), Arc::clone(state)));
             }
         }
     }
@@ -44,7 +48,7 @@ pub async fn check_forever(upstreams: Vec<Upstream>, health: Arc<Health>) {
     pending::<()>().await;
 }
 
-async fn check_endpoint(check: HealthCheck, upstream: Box<str>, health: Arc<EndpointHealth>) {
+async fn check_endpoint(check: HealthCheck, dialer: Dialer, upstream: Box<str>, health: Arc<EndpointHealth>) {
     let Ok(path) = check.path.parse::<Uri>() else {
         return tracing::error!(%upstream, "the path of a health check is no path");
     };
@@ -52,41 +56,65 @@ async fn check_endpoint(check: HealthCheck, upstream: Box<str>, health: Arc<Endp
     // The checks of a fleet that was started at once spread out.
     sleep(random_share(limit.min(Duration::from_secs(1)))).await;
     loop {
-        let good = matches!(timeout(limit, is_good(&path, &health)).await, Ok(Ok(true)));
+        let outcome = timeout(limit, ask(&path, &dialer, &health)).await;
+        let good = matches!(&outcome, Ok(Ok(status)) if status.is_success());
         if health.checked(good) {
-            let endpoint = health.authority();
-            tracing::warn!(%upstream, endpoint, healthy = good, "a backend's health check changed its mind");
+            let (endpoint, found) = (health.authority(), found(outcome));
+            tracing::warn!(%upstream, endpoint, healthy = good, found, "a backend's health check changed its mind");
         }
         sleep(jittered(check.interval)).await;
     }
 }
 
-/// Whether an endpoint answers a GET with 2xx. Over a connection of its own: a backend that takes no new ones is not
-/// healthy, however well the old ones work.
-async fn is_good(path: &Uri, health: &EndpointHealth) -> Result<bool, BoxError> {
+fn found(outcome: Result<Result<StatusCode, BoxError>, Elapsed>) -> String {
+    match outcome {
+        Ok(Ok(status)) => status.to_string(),
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => "it did not answer in time".to_owned(),
+    }
+}
+
+/// What an endpoint answers to a GET. Over a connection of its own: a backend that takes no new ones is not healthy,
+/// however well the old ones work.
+async fn ask(path: &Uri, dialer: &Dialer, health: &EndpointHealth) -> Result<StatusCode, BoxError> {
+    let (stream, version) = dial(dialer, health).await?;
+    let mut request = Request::new(Empty::new());
+    *request.uri_mut() = path.clone();
+    request.headers_mut().insert(header::HOST, HeaderValue::from_str(health.authority())?);
+    request.headers_mut().insert(header::USER_AGENT, HeaderValue::from_static("sidegate-health-check"));
+    match version {
+        Version::Http1 => ask_http1(stream, request).await,
+        Version::Http2 => http2::ask(stream, request, dialer.uri_scheme()).await,
+    }
+}
+
+/// Dials the first address that works.
+async fn dial(dialer: &Dialer, health: &EndpointHealth) -> Result<(Transport, Version), BoxError> {
     let addresses = Arc::clone(&health.addresses());
-    let stream = TcpStream::connect(&*addresses.list).await?;
+    let mut last = "its name has no address".into();
+    for address in &addresses.list {
+        match dialer.dial(*address, Offer::Http2OrHttp1).await {
+            Ok(dialled) => return Ok(dialled),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+async fn ask_http1(stream: Transport, mut request: Request<Empty<Bytes>>) -> Result<StatusCode, BoxError> {
+    request.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     let (mut sender, connection) = Builder::new()
         .max_buf_size(HEAD_MAX)
         .max_header_size(HEAD_MAX)
         .handshake::<_, Empty<Bytes>>(TokioIo::new(stream))
         .await?;
-    let mut request = Request::new(Empty::new());
-    *request.uri_mut() = path.clone();
-    request.headers_mut().insert(header::HOST, HeaderValue::from_str(health.authority())?);
-    request.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-    request.headers_mut().insert(header::USER_AGENT, HeaderValue::from_static("sidegate-health-check"));
-    let exchange = async {
-        let response = sender.send_request(request).await?;
-        Ok::<_, BoxError>(response.status().is_success())
-    };
-    // Its errors come to the exchange, and its end may come with the answer.
+    // The connection's errors come to the request, and its end may come with the answer.
     let driver = async {
         drop(connection.await);
         pending().await
     };
     tokio::select! {
-        good = exchange => good,
+        response = sender.send_request(request) => Ok(response?.status()),
         never = driver => never,
     }
 }

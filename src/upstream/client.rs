@@ -12,21 +12,21 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response, header};
 use http_body::Body;
-use hyper::body::Incoming;
 
 use super::balance::{Candidate, choose};
-use super::connection::Connection;
+use super::dial::Dialer;
 use super::endpoint::{Endpoint, Lease};
 use super::error::{BoxError, UpstreamError, UpstreamErrorKind};
 use super::exchange::{Failure, TimeLimits, exchange};
 use super::framing::check_response;
 use super::headers::clean_response;
-use super::health::{self, Standing, UpstreamHealth};
+use super::health::{self, EndpointHealth, Standing, UpstreamHealth};
+use super::link::{Incoming, Link};
 use super::plan::Plan;
-use super::replay::{Replay, ReplayMemory};
+use super::replay::ReplayMemory;
 use super::request_body::RequestBody;
 use super::response_body::{Held, ResponseBody};
-use crate::config::{HostHeader, HttpUpstream};
+use crate::config::{self, HostHeader, HttpUpstream};
 
 /// Most endpoints that are tried for one request.
 const ENDPOINTS_TRIED_MAX: usize = 3;
@@ -56,9 +56,12 @@ where
     B::Error: Into<BoxError>,
 {
     pub(super) fn new(config: &HttpUpstream, health: &UpstreamHealth, idle: Duration) -> Self {
-        let endpoint = |health: &Arc<_>| Rc::new(Endpoint::new(Arc::clone(health), config.connect_timeout));
+        let endpoint = |(endpoint, health): (&config::Endpoint, &Arc<EndpointHealth>)| {
+            let dialer = Dialer::new(endpoint, config.tls.as_ref());
+            Rc::new(Endpoint::new(Arc::clone(health), dialer, config.connect_timeout))
+        };
         Self {
-            endpoints: health.endpoints().iter().map(endpoint).collect(),
+            endpoints: config.endpoints.iter().zip(health.endpoints()).map(endpoint).collect(),
             next: Cell::new(0),
             host: config.host,
             limits: TimeLimits { head: config.timeout, idle },
@@ -128,26 +131,27 @@ where
         mut request: Request<RequestBody<B>>,
     ) -> Result<Response<ResponseBody<B>>, Refused<B>> {
         self.set_host(&mut request, &lease.endpoint);
-        let idle = if plan.fresh_only { None } else { lease.endpoint.idle_connection() };
-        if let Some(mut connection) = idle {
-            let replay = plan.replayable.then(|| Replay::of(&request, &self.memory));
-            match (exchange(&mut connection, request, plan.limits).await, replay) {
-                (Ok(response), _) => return lease.accept(plan, response, connection),
-                (Err(Failure::Unsent(unsent, _)), _) => request = *unsent,
-                (Err(Failure::Unanswered(_)), Some(replay)) => request = plan.again(replay),
+        let idle = if plan.fresh_only { None } else { lease.endpoint.idle_link() };
+        if let Some(mut link) = idle {
+            match exchange(&mut link, request, plan, &self.memory).await {
+                Ok(response) => return lease.accept(plan, response, link),
+                Err(Failure::Unsent(unsent, _)) => request = *unsent,
+                Err(Failure::Unanswered(Some(again), _)) => request = *again,
                 // The backend closed an idle connection, as it may: that says nothing about its health.
-                (Err(Failure::Unanswered(error)), None) => return Err(Refused::Failed(error)),
-                (Err(Failure::Failed(error)), _) => return Err(lease.failed(error)),
+                Err(Failure::Unanswered(None, error)) => return Err(Refused::Failed(error)),
+                Err(Failure::Failed(error)) => return Err(lease.failed(error)),
             }
         }
-        let mut connection = match lease.endpoint.connect().await {
-            Ok(connection) => connection,
+        let mut link = match lease.endpoint.connect().await {
+            Ok(link) => link,
             Err(error) => return Err(lease.unsent(Box::new(request), error)),
         };
-        match exchange(&mut connection, request, plan.limits).await {
-            Ok(response) => lease.accept(plan, response, connection),
+        match exchange(&mut link, request, plan, &self.memory).await {
+            Ok(response) => lease.accept(plan, response, link),
             Err(Failure::Unsent(request, error)) => Err(lease.unsent(request, error)),
-            Err(Failure::Unanswered(error) | Failure::Failed(error)) => Err(lease.failed(error)),
+            // Others have used the connection as well.
+            Err(Failure::Unanswered(Some(again), error)) => Err(Refused::Elsewhere(again, error)),
+            Err(Failure::Unanswered(None, error) | Failure::Failed(error)) => Err(lease.failed(error)),
         }
     }
 
@@ -166,7 +170,7 @@ impl<B> Lease<B> {
         self,
         plan: &Plan,
         mut response: Response<Incoming>,
-        connection: Connection<B>,
+        link: Link<B>,
     ) -> Result<Response<ResponseBody<B>>, Refused<B>> {
         let framing = match check_response(&mut response, plan.head) {
             Ok(framing) => framing,
@@ -174,13 +178,15 @@ impl<B> Lease<B> {
         };
         self.endpoint.health.answered();
         clean_response(response.headers_mut());
-        let held = Held { connection, framing, lease: self };
+        let held = Held { link, framing, lease: self };
         Ok(response.map(|body| ResponseBody::streamed(body, held, plan.upload.clone(), plan.limits.idle)))
     }
 
-    /// Nothing of the request was sent.
+    /// Nothing of the request was sent, or nothing was looked at. A busy backend is not a broken one.
     fn unsent(self, request: Box<Request<RequestBody<B>>>, error: UpstreamError) -> Refused<B> {
-        self.endpoint.health.failed(health::Failure::Connect, self.probe);
+        if error.kind() != UpstreamErrorKind::Busy {
+            self.endpoint.health.failed(health::Failure::Connect, self.probe);
+        }
         Refused::Elsewhere(request, error)
     }
 

@@ -12,11 +12,11 @@ use http_body::Body;
 use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
 use super::error::BoxError;
 use super::request_body::RequestBody;
+use super::transport::Transport;
 
 /// Longest response head, longest trailers, and how much of a body a connection holds in each direction, in bytes.
 const BUFFER_MAX: usize = 64 * 1024;
@@ -39,17 +39,15 @@ where
     B: Body<Data = Bytes> + Unpin + 'static,
     B::Error: Into<BoxError>,
 {
-    /// Connects to `address`. Has to run within a `LocalRuntime` or a `LocalSet`, where the connection's task goes.
-    pub(super) async fn open(address: SocketAddr) -> Result<Self, BoxError> {
-        let stream = TcpStream::connect(address).await?;
-        stream.set_nodelay(true)?;
-        let heard = Rc::new(Cell::new(false));
-        let io = TokioIo::new(Heard { stream, heard: Rc::clone(&heard) });
+    /// Speaks HTTP/1.1 with `address`. Has to run within a `LocalRuntime` or a `LocalSet`, where the connection's task
+    /// goes.
+    pub(super) async fn open(stream: Transport, address: SocketAddr) -> Result<Self, BoxError> {
+        let (stream, heard) = Heard::new(stream);
         let (sender, connection) = Builder::new()
             .max_buf_size(BUFFER_MAX)
             .max_header_size(BUFFER_MAX)
             .max_headers(FIELDS_MAX)
-            .handshake(io)
+            .handshake(TokioIo::new(stream))
             .await?;
         // Its errors also come to whoever waits for the response or reads its body.
         let task = tokio::task::spawn_local(async { drop(connection.await) });
@@ -77,9 +75,19 @@ impl<B> Drop for Connection<B> {
 
 /// A socket that notes when it was read from. hyper does not tell a backend that closed in silence from one that closed
 /// in the middle of a response head, and only after the former may a request be sent again.
-struct Heard {
-    stream: TcpStream,
+///
+/// It is outside of TLS: what a handshake leaves over is no answer.
+pub(super) struct Heard {
+    stream: Transport,
     heard: Rc<Cell<bool>>,
+}
+
+impl Heard {
+    /// Over `stream`. What is noted is in the cell.
+    pub(super) fn new(stream: Transport) -> (Self, Rc<Cell<bool>>) {
+        let heard = Rc::new(Cell::new(false));
+        (Self { stream, heard: Rc::clone(&heard) }, heard)
+    }
 }
 
 impl AsyncRead for Heard {

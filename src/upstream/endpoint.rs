@@ -1,6 +1,6 @@
 //! A worker's side of one endpoint: its connections, and how many requests it has outstanding.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -12,9 +12,13 @@ use http::HeaderValue;
 use http_body::Body;
 use tokio::time::{Instant, timeout_at};
 
+use super::attempt::{Attempt, Made, Outcome};
 use super::connection::Connection;
+use super::dial::{Dialer, Offer, Version};
 use super::error::{BoxError, UpstreamError, UpstreamErrorKind};
 use super::health::{Addresses, EndpointHealth};
+use super::http2;
+use super::link::Link;
 use super::pool::Pool;
 
 /// Most addresses of a name that are tried for one connection. The time to connect is shared out among them.
@@ -27,6 +31,12 @@ pub(super) struct Endpoint<B> {
     /// `Host` for it.
     pub(super) host: HeaderValue,
     pub(super) pool: Rc<Pool<B>>,
+    streams: Rc<http2::Pool>,
+    /// The connection that is being made for all who want one.
+    attempt: RefCell<Option<Rc<Attempt<B>>>>,
+    /// What the backend speaks, if it has said so.
+    version: Cell<Option<Version>>,
+    dialer: Dialer,
     connect_timeout: Duration,
     outstanding: Cell<usize>,
     next_address: Cell<usize>,
@@ -41,13 +51,17 @@ pub(super) struct Lease<B> {
 }
 
 impl<B: 'static> Endpoint<B> {
-    pub(super) fn new(health: Arc<EndpointHealth>, connect_timeout: Duration) -> Self {
+    pub(super) fn new(health: Arc<EndpointHealth>, dialer: Dialer, connect_timeout: Duration) -> Self {
         // An authority that the configuration accepted is a field value.
         let host = HeaderValue::from_str(health.authority()).unwrap_or(HeaderValue::from_static("unknown"));
         Self {
             health,
             host,
             pool: Rc::default(),
+            streams: Rc::default(),
+            attempt: RefCell::default(),
+            version: Cell::new(dialer.version()),
+            dialer,
             connect_timeout,
             outstanding: Cell::new(0),
             next_address: Cell::new(0),
@@ -64,10 +78,22 @@ impl<B: 'static> Endpoint<B> {
         Lease { endpoint: Rc::clone(self), probe }
     }
 
-    /// An idle connection, if there is one.
-    pub(super) fn idle_connection(&self) -> Option<Connection<B>> {
+    /// An idle connection, or a place on one that others use, if there is one.
+    pub(super) fn idle_link(&self) -> Option<Link<B>> {
+        match self.version.get() {
+            Some(Version::Http1) => {
+                let addresses = self.health.addresses();
+                self.pool.take(|address| addresses.list.contains(address)).map(Link::Http1)
+            }
+            Some(Version::Http2) => self.place().map(Link::Http2),
+            None => None,
+        }
+    }
+
+    /// A place on a connection that others use, if there is one.
+    fn place(&self) -> Option<http2::Place> {
         let addresses = self.health.addresses();
-        self.pool.take(|address| addresses.list.contains(address))
+        self.streams.place(|address| addresses.list.contains(address))
     }
 
     /// Where to connect to: the addresses to try, in turn, so that new connections spread over all of them.
@@ -87,28 +113,110 @@ where
     B: Body<Data = Bytes> + Unpin + 'static,
     B::Error: Into<BoxError>,
 {
-    /// A new connection, within `connect_timeout` in all. A failure has the name looked up again.
-    pub(super) async fn connect(&self) -> Result<Connection<B>, UpstreamError> {
+    /// A new connection, or a place on one that can be shared, within `connect_timeout` in all.
+    ///
+    /// All who want to share one at the same time wait for the same, which is made whether or not the first of them stays.
+    pub(super) async fn connect(self: &Rc<Self>) -> Result<Link<B>, UpstreamError> {
         let deadline = Instant::now() + self.connect_timeout;
-        let connected = self.connect_until(deadline).await;
-        if connected.is_err() {
-            self.health.resolve.notify_one();
+        loop {
+            if self.version.get() == Some(Version::Http1) {
+                match self.make(deadline, Offer::Http2OrHttp1).await? {
+                    Made::Http1(connection) => return Ok(Link::Http1(connection)),
+                    // It has learnt HTTP/2 since.
+                    Made::Http2(shared) => self.streams.add(shared),
+                }
+            }
+            if let Some(place) = self.place() {
+                return Ok(Link::Http2(place));
+            }
+            match self.join(deadline).await? {
+                Some(connection) => return Ok(Link::Http1(connection)),
+                None => {}
+            }
         }
-        connected
     }
 
-    async fn connect_until(&self, deadline: Instant) -> Result<Connection<B>, UpstreamError> {
+    /// A connection of its own, on which HTTP/1.1 is spoken: one that is to become something else.
+    pub(super) async fn connect_http1(&self) -> Result<Connection<B>, UpstreamError> {
+        match self.make(Instant::now() + self.connect_timeout, Offer::Http1).await? {
+            Made::Http1(connection) => Ok(connection),
+            Made::Http2(_) => Err(UpstreamError::new(UpstreamErrorKind::Connect, "the backend speaks HTTP/2 only")),
+        }
+    }
+
+    /// Waits until it is worth while to look for a place again. A connection that cannot be shared after all goes to the
+    /// first who waits.
+    async fn join(self: &Rc<Self>, deadline: Instant) -> Result<Option<Connection<B>>, UpstreamError> {
+        let Some(attempt) = self.attempt() else {
+            return match timeout_at(deadline, self.streams.freed.notified()).await {
+                Ok(()) => Ok(None),
+                Err(_) => Err(UpstreamError::new(UpstreamErrorKind::Busy, "the backend takes no more streams")),
+            };
+        };
+        match timeout_at(deadline, attempt.outcome()).await {
+            Ok(Outcome::Shared) => Ok(None),
+            Ok(Outcome::Alone(connection)) => Ok(connection.take()),
+            Ok(Outcome::Failed(error)) => Err(error.copied()),
+            Err(_) => Err(too_late()),
+        }
+    }
+
+    /// The attempt to make a connection that is under way, or a new one; `None` if there are as many as there may be.
+    fn attempt(self: &Rc<Self>) -> Option<Rc<Attempt<B>>> {
+        let mut attempt = self.attempt.borrow_mut();
+        if attempt.is_none() && self.streams.may_grow() {
+            let begun = Rc::new(Attempt::default());
+            tokio::task::spawn_local(Rc::clone(self).carry_out(Rc::clone(&begun)));
+            *attempt = Some(begun);
+        }
+        attempt.clone()
+    }
+
+    async fn carry_out(self: Rc<Self>, attempt: Rc<Attempt<B>>) {
+        let made = self.make(Instant::now() + self.connect_timeout, Offer::Http2OrHttp1).await;
+        self.attempt.take();
+        attempt.end(match made {
+            Ok(Made::Http2(shared)) => {
+                self.streams.add(shared);
+                Outcome::Shared
+            }
+            Ok(Made::Http1(connection)) => Outcome::Alone(RefCell::new(Some(connection))),
+            Err(error) => Outcome::Failed(error),
+        });
+    }
+
+    /// Makes a connection. A failure has the name looked up again.
+    async fn make(&self, deadline: Instant, offer: Offer) -> Result<Made<B>, UpstreamError> {
+        let made = self.make_at_any_address(deadline, offer).await;
+        match (&made, offer) {
+            (Ok(Made::Http1(_)), Offer::Http2OrHttp1) => self.version.set(Some(Version::Http1)),
+            (Ok(Made::Http2(_)), _) => self.version.set(Some(Version::Http2)),
+            (Ok(Made::Http1(_)), Offer::Http1) => {}
+            (Err(_), _) => self.health.resolve.notify_one(),
+        }
+        made
+    }
+
+    async fn make_at_any_address(&self, deadline: Instant, offer: Offer) -> Result<Made<B>, UpstreamError> {
         let mut candidates = self.candidates(&*self.resolved(deadline).await?);
         let mut last = UpstreamError::new(UpstreamErrorKind::Connect, "the backend has no address");
         while let Some(address) = candidates.next() {
             let tries = u32::try_from(candidates.len()).unwrap_or(u32::MAX).saturating_add(1);
             let share = deadline.saturating_duration_since(Instant::now()) / tries;
-            match within(Instant::now() + share, Connection::open(address)).await {
-                Ok(connection) => return Ok(connection),
+            match within(Instant::now() + share, self.make_at(address, offer)).await {
+                Ok(made) => return Ok(made),
                 Err(error) => last = error,
             }
         }
         Err(last)
+    }
+
+    async fn make_at(&self, address: SocketAddr, offer: Offer) -> Result<Made<B>, BoxError> {
+        let (stream, version) = self.dialer.dial(address, offer).await?;
+        Ok(match version {
+            Version::Http1 => Made::Http1(Connection::open(stream, address).await?),
+            Version::Http2 => Made::Http2(http2::Shared::open(stream, address, self.dialer.uri_scheme()).await?),
+        })
     }
 
     /// The endpoint's addresses. Only right after the start a name may not have been looked up yet.
@@ -135,8 +243,12 @@ async fn within<T>(
     match timeout_at(deadline, connecting).await {
         Ok(Ok(connection)) => Ok(connection),
         Ok(Err(error)) => Err(UpstreamError::because(UpstreamErrorKind::Connect, FAILED, error)),
-        Err(_) => Err(UpstreamError::new(UpstreamErrorKind::Connect, "connecting to the backend took too long")),
+        Err(_) => Err(too_late()),
     }
+}
+
+fn too_late() -> UpstreamError {
+    UpstreamError::new(UpstreamErrorKind::Connect, "connecting to the backend took too long")
 }
 
 impl<B> Drop for Lease<B> {

@@ -23,6 +23,8 @@ pub enum UpstreamErrorKind {
     Connect,
     /// The backend's answer is no HTTP that can be passed on, or it closed before it had answered.
     Protocol,
+    /// The backend takes no more requests for now. It has not looked at this one, and nothing is wrong with it.
+    Busy,
     /// The backend took too long to answer, or to take the request's body.
     Timeout,
     /// The client's body ended in an error. The backend saw the request aborted; nothing is wrong with it.
@@ -32,6 +34,12 @@ pub enum UpstreamErrorKind {
 impl UpstreamError {
     pub(super) fn new(kind: UpstreamErrorKind, detail: &'static str) -> Self {
         Self { kind, detail, source: None }
+    }
+
+    /// The same for another request.
+    pub(super) fn copied(&self) -> Self {
+        let source = self.source.as_ref().map(|source| chain(&**source).into());
+        Self { kind: self.kind, detail: self.detail, source }
     }
 
     pub(super) fn because(kind: UpstreamErrorKind, detail: &'static str, source: impl Into<BoxError>) -> Self {
@@ -48,7 +56,7 @@ impl UpstreamError {
     #[must_use]
     pub fn reason(&self) -> Option<Reason> {
         match self.kind {
-            UpstreamErrorKind::Connect => Some(Reason::UpstreamConnect),
+            UpstreamErrorKind::Connect | UpstreamErrorKind::Busy => Some(Reason::UpstreamConnect),
             UpstreamErrorKind::Protocol => Some(Reason::UpstreamProtocol),
             UpstreamErrorKind::Timeout => Some(Reason::UpstreamTimeout),
             UpstreamErrorKind::RequestBody => None,
@@ -70,14 +78,17 @@ impl UpstreamError {
 impl fmt::Display for UpstreamError {
     /// For the log: with the causes, none of which quotes what a client or a backend sent.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.detail)?;
-        let mut cause = self.source();
-        while let Some(error) = cause {
-            write!(f, ": {error}")?;
-            cause = error.source();
+        match &self.source {
+            Some(source) => write!(f, "{}: {}", self.detail, chain(&**source)),
+            None => f.write_str(self.detail),
         }
-        Ok(())
     }
+}
+
+/// The text of an error and of its causes.
+fn chain(error: &dyn Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| (*cause).source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 impl Error for UpstreamError {

@@ -9,12 +9,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
-use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use tokio::time::{Instant, sleep_until};
 
 use super::connection::Connection;
 use super::error::{BoxError, UpstreamError, UpstreamErrorKind};
+use super::http2;
+use super::link::{Incoming, Link};
+use super::plan::Plan;
+use super::replay::{Replay, ReplayMemory};
 use super::request_body::{RequestBody, Stage, Upload};
 
 /// How long what may take.
@@ -28,19 +31,37 @@ pub(super) struct TimeLimits {
 
 /// Why there is no response, and what may be done about it.
 pub(super) enum Failure<B> {
-    /// Nothing of the request was sent. Boxed: it is large and rare.
+    /// Nothing of the request was sent, or nothing was looked at. Boxed: it is large and rare.
     Unsent(Box<Request<RequestBody<B>>>, UpstreamError),
-    /// The connection closed before a byte came back. What the backend did with the request is not known.
-    Unanswered(UpstreamError),
+    /// The connection closed before a byte came back. What the backend did with the request is not known. It is here
+    /// again if it may be sent again all the same.
+    Unanswered(Option<Box<Request<RequestBody<B>>>>, UpstreamError),
     /// Anything else.
     Failed(UpstreamError),
 }
 
 /// Sends `request` and waits for the head of the response.
 pub(super) async fn exchange<B>(
+    link: &mut Link<B>,
+    request: Request<RequestBody<B>>,
+    plan: &mut Plan,
+    memory: &ReplayMemory,
+) -> Result<Response<Incoming>, Failure<B>>
+where
+    B: Body<Data = Bytes> + Unpin + 'static,
+    B::Error: Into<BoxError>,
+{
+    match link {
+        Link::Http1(connection) => over_http1(connection, request, plan, memory).await,
+        Link::Http2(place) => http2::exchange(place, request, plan, memory).await,
+    }
+}
+
+async fn over_http1<B>(
     connection: &mut Connection<B>,
     request: Request<RequestBody<B>>,
-    limits: TimeLimits,
+    plan: &mut Plan,
+    memory: &ReplayMemory,
 ) -> Result<Response<Incoming>, Failure<B>>
 where
     B: Body<Data = Bytes> + Unpin + 'static,
@@ -48,21 +69,39 @@ where
 {
     connection.listen();
     let upload = request.body().upload();
+    let replay = (connection.reused && plan.may_go_again()).then(|| Replay::of(&request, memory));
     let response = {
         let response = connection.sender.try_send_request(request);
-        until_late(response, upload.as_deref(), limits).await
+        until_late(response, upload.as_deref(), plan.limits).await
     };
     match response {
-        Some(Ok(response)) => Ok(response),
-        Some(Err(error)) => Err(explain(error, upload, connection.heard())),
-        None => {
-            Err(Failure::Failed(UpstreamError::new(UpstreamErrorKind::Timeout, "the backend did not answer in time")))
+        Some(Ok(response)) => Ok(response.map(Incoming::Http1)),
+        Some(Err(error)) => {
+            let again = || replay.map(|replay| plan.again(replay));
+            Err(explain(error, upload, connection.heard(), again))
         }
+        None => Err(late()),
     }
 }
 
+/// There was no answer in time.
+pub(super) fn late<B>() -> Failure<B> {
+    Failure::Failed(UpstreamError::new(UpstreamErrorKind::Timeout, "the backend did not answer in time"))
+}
+
+/// The error that the client's body ended in, if it did: whatever else went wrong went wrong for it.
+pub(super) fn body_failure<B>(upload: Option<&Upload>) -> Option<Failure<B>> {
+    let error = upload?.take_error()?;
+    let kind = UpstreamErrorKind::RequestBody;
+    Some(Failure::Failed(UpstreamError::because(kind, "the client's body ended in an error", error)))
+}
+
 /// `None` if it was too late.
-async fn until_late<T>(response: impl Future<Output = T>, upload: Option<&Upload>, limits: TimeLimits) -> Option<T> {
+pub(super) async fn until_late<T>(
+    response: impl Future<Output = T>,
+    upload: Option<&Upload>,
+    limits: TimeLimits,
+) -> Option<T> {
     let started = Instant::now();
     let mut response = pin!(response);
     let mut timer = pin!(sleep_until(started + limits.head));
@@ -90,10 +129,14 @@ async fn until_late<T>(response: impl Future<Output = T>, upload: Option<&Upload
     .await
 }
 
-fn explain<B>(mut error: TrySendError<Request<RequestBody<B>>>, upload: Option<Rc<Upload>>, heard: bool) -> Failure<B> {
-    if let Some(body_error) = upload.and_then(|upload| upload.take_error()) {
-        let kind = UpstreamErrorKind::RequestBody;
-        return Failure::Failed(UpstreamError::because(kind, "the client's body ended in an error", body_error));
+fn explain<B>(
+    mut error: TrySendError<Request<RequestBody<B>>>,
+    upload: Option<Rc<Upload>>,
+    heard: bool,
+    again: impl FnOnce() -> Option<Box<Request<RequestBody<B>>>>,
+) -> Failure<B> {
+    if let Some(failure) = body_failure(upload.as_deref()) {
+        return failure;
     }
     let message = error.take_message();
     let error = error.into_error();
@@ -105,7 +148,7 @@ fn explain<B>(mut error: TrySendError<Request<RequestBody<B>>>, upload: Option<R
     let because = |detail| UpstreamError::because(UpstreamErrorKind::Protocol, detail, error);
     match message {
         Some(request) => Failure::Unsent(Box::new(request), because("the connection to the backend was closed")),
-        None if !heard => Failure::Unanswered(because("the backend closed the connection without an answer")),
+        None if !heard => Failure::Unanswered(again(), because("the backend closed the connection without an answer")),
         None if parse => Failure::Failed(because("the backend's answer is no HTTP")),
         None => Failure::Failed(because("the backend broke off its answer")),
     }

@@ -25,9 +25,14 @@ impl InformationalSink {
             let mut informational = Response::new(());
             *informational.status_mut() = response.status();
             informational.headers_mut().clone_from(response.headers());
-            clean_response(informational.headers_mut());
-            (self.0)(informational);
+            self.give(informational);
         });
+    }
+
+    /// Hands one on.
+    pub(super) fn give(&self, mut response: Response<()>) {
+        clean_response(response.headers_mut());
+        (self.0)(response);
     }
 }
 

@@ -8,10 +8,12 @@
 //! (`balance`), takes a connection from its `pool` or makes one (`endpoint`, `connection`) and has it answer (`exchange`);
 //! the response's body (`response_body`) gives the connection back when it has been read.
 
+mod attempt;
 mod balance;
 mod check;
 mod client;
 mod connection;
+mod dial;
 mod echo;
 mod endpoint;
 mod error;
@@ -19,7 +21,9 @@ mod exchange;
 mod framing;
 pub mod headers;
 mod health;
+mod http2;
 mod informational;
+mod link;
 mod plan;
 mod pool;
 mod replay;
@@ -28,6 +32,7 @@ mod resolve;
 mod response_body;
 #[cfg(test)]
 mod tests;
+mod transport;
 
 use std::rc::Rc;
 use std::time::Duration;

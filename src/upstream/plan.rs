@@ -18,11 +18,11 @@ use super::request_body::{RequestBody, Upload};
 pub(super) struct Plan {
     pub(super) limits: TimeLimits,
     /// Where its 1xx responses go.
-    sink: Option<InformationalSink>,
+    pub(super) sink: Option<InformationalSink>,
     /// How far its body came, if it has one.
     pub(super) upload: Option<Rc<Upload>>,
     /// Without a body and idempotent.
-    pub(super) replayable: bool,
+    replayable: bool,
     /// It was sent once already, in vain: no connection that was used before gets it.
     pub(super) fresh_only: bool,
     /// Whether it is a HEAD request.
@@ -63,13 +63,26 @@ impl Plan {
         Ok((plan, request))
     }
 
+    /// Whether it may be sent once more if a connection that was used before closes in silence.
+    pub(super) fn may_go_again(&self) -> bool {
+        self.replayable && !self.fresh_only
+    }
+
     /// The request once more. From here on only fresh connections are good enough.
-    pub(super) fn again<B>(&mut self, replay: Replay<'_>) -> Request<RequestBody<B>>
+    pub(super) fn again<B>(&mut self, replay: Replay<'_>) -> Box<Request<RequestBody<B>>>
     where
         B: Body<Data = Bytes>,
     {
         self.fresh_only = true;
-        let mut request = replay.request(RequestBody::empty());
+        self.anew(replay, RequestBody::empty())
+    }
+
+    /// The request as it was, of which nothing was sent as far as the backend is concerned.
+    pub(super) fn anew<B>(&self, replay: Replay<'_>, body: RequestBody<B>) -> Box<Request<RequestBody<B>>>
+    where
+        B: Body<Data = Bytes>,
+    {
+        let mut request = Box::new(replay.request(body));
         if let Some(sink) = self.sink.clone() {
             sink.attach(&mut request);
         }

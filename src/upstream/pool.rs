@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 use super::connection::Connection;
 
 /// How long a connection stays idle. Below the 60 s after which many backends close theirs.
-const IDLE: Duration = Duration::from_secs(55);
+pub(super) const IDLE: Duration = Duration::from_secs(55);
 /// Most idle connections that an endpoint has on one worker.
 const IDLE_MAX: usize = 256;
 /// Time between two looks for connections that were idle too long.

@@ -16,6 +16,8 @@ use super::error::BoxError;
 /// A request body, and a note of how far it came. Without content there is nothing to note and nothing is allocated.
 #[derive(Debug)]
 pub(super) struct RequestBody<B> {
+    /// What was read of it when it was sent in vain, the last piece first.
+    before: Vec<Bytes>,
     inner: Option<B>,
     upload: Option<Rc<Upload>>,
 }
@@ -48,12 +50,26 @@ impl<B: Body> RequestBody<B> {
                 error: Cell::default(),
             })
         });
-        Self { inner: Some(body), upload }
+        Self { before: Vec::new(), inner: Some(body), upload }
     }
 
     /// A body without content, for a request that is sent again.
     pub(super) fn empty() -> Self {
-        Self { inner: None, upload: None }
+        Self { before: Vec::new(), inner: None, upload: None }
+    }
+
+    /// The same with `pieces` before it, which have been read from it already.
+    pub(super) fn behind(mut self, mut pieces: Vec<Bytes>) -> Self {
+        pieces.reverse();
+        self.before.extend(pieces);
+        self
+    }
+
+    /// It is not as long as its length has said: that is its own failure.
+    pub(super) fn fail_by_length(&self) {
+        if let Some(upload) = &self.upload {
+            upload.fail("the client's body was not as long as its length".into());
+        }
     }
 
     /// How far it came, if there is a way to go.
@@ -79,6 +95,11 @@ impl Upload {
     /// The error that the body ended in.
     pub(super) fn take_error(&self) -> Option<BoxError> {
         self.error.take()
+    }
+
+    fn fail(&self, error: BoxError) {
+        self.error.set(Some(error));
+        self.end();
     }
 
     fn end(&self) {
@@ -107,6 +128,9 @@ where
 
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = &mut *self;
+        if let Some(piece) = this.before.pop() {
+            return Poll::Ready(Some(Ok(Frame::data(piece))));
+        }
         let Some(inner) = &mut this.inner else { return Poll::Ready(None) };
         let polled = Pin::new(&mut *inner).poll_frame(context);
         let Some(upload) = &this.upload else { return polled.map_err(Into::into) };
@@ -123,8 +147,7 @@ where
                 Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(Some(Err(error))) => {
-                upload.error.set(Some(error.into()));
-                upload.end();
+                upload.fail(error.into());
                 Poll::Ready(Some(Err("the client's body failed".into())))
             }
             Poll::Ready(None) => {
@@ -135,11 +158,13 @@ where
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.as_ref().is_none_or(Body::is_end_stream)
+        self.before.is_empty() && self.inner.as_ref().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+        let inner = self.inner.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint);
+        let before: u64 = self.before.iter().map(|piece| piece.len() as u64).sum();
+        inner.exact().map_or(inner, |length| SizeHint::with_exact(before + length))
     }
 }
 

@@ -11,19 +11,19 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::connection::Connection;
 use super::endpoint::Lease;
+use super::error::BoxError;
 use super::framing::Framing;
 use super::headers::clean_response_trailers;
+use super::link::{Incoming, Link};
 use super::request_body::{Stage, Upload};
 
 /// The body of a forwarded response.
 ///
-/// Read to its end it gives its connection back to the pool. Dropped before, it closes the connection, and the backend
-/// sees that nobody listens any more.
+/// Read to its end it gives its connection back to the pool. Dropped before, it closes the connection, or resets its
+/// stream of a shared one, and the backend sees that nobody listens any more.
 #[derive(Debug)]
 pub struct ResponseBody<B: 'static>(Inner<B>);
 
@@ -44,7 +44,7 @@ struct Streamed<B: 'static> {
 /// What a response holds until it has ended.
 #[derive(Debug)]
 pub(super) struct Held<B: 'static> {
-    pub(super) connection: Connection<B>,
+    pub(super) link: Link<B>,
     pub(super) framing: Framing,
     pub(super) lease: Lease<B>,
 }
@@ -61,8 +61,8 @@ struct Silence {
 /// Why a response body broke off. The client has to see that it did.
 #[derive(Debug)]
 pub enum ResponseBodyError {
-    /// The backend closed the connection, or sent no HTTP.
-    Aborted(hyper::Error),
+    /// The backend closed the connection, reset the stream, or sent no HTTP.
+    Aborted(BoxError),
     /// The backend was silent for too long.
     Idle,
 }
@@ -122,7 +122,7 @@ impl<B> Streamed<B> {
     /// Gives everything back. A connection that still has to send the request's body is closed by its drop: a backend
     /// that has answered in full wants no more of it.
     fn end(&mut self) {
-        if let Some(Held { connection, framing, lease }) = self.held.take()
+        if let Some(Held { link: Link::Http1(connection), framing, lease }) = self.held.take()
             && framing == Framing::Reusable
         {
             lease.endpoint.pool.put(connection);
@@ -195,7 +195,7 @@ impl fmt::Display for ResponseBodyError {
 impl Error for ResponseBodyError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
-            Self::Aborted(error) => Some(error),
+            Self::Aborted(error) => Some(&**error),
             Self::Idle => None,
         }
     }

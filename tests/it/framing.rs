@@ -72,7 +72,7 @@ enum Connection {
 /// A request that the backend must have seen.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Expected {
+pub(crate) struct Expected {
     request: String,
     #[serde(default)]
     body: String,
@@ -165,7 +165,7 @@ fn check_record(row: &Row, seen: &[Seen]) {
 }
 
 impl Expected {
-    fn check(&self, seen: &Seen) {
+    pub(crate) fn check(&self, seen: &Seen) {
         assert_eq!(seen.request(), self.request);
         assert_eq!(seen.body, bytes(&self.body), "{seen:#?}");
         let trailers = seen.trailers.0.iter().map(|(name, value)| format!("{}: {value}", name.to_ascii_lowercase()));
@@ -180,7 +180,7 @@ impl Expected {
     }
 }
 
-fn config(backend: SocketAddr) -> String {
+pub(crate) fn config(backend: SocketAddr) -> String {
     format!(
         "workers: 1
 limits: {{header_bytes: 16KiB, drain_delay: 1ms}}
@@ -205,7 +205,7 @@ fn code(status: u16) -> &'static str {
 }
 
 /// A character is a byte, and `<<text*9>>` stands for text nine times.
-fn bytes(text: &str) -> Vec<u8> {
+pub(crate) fn bytes(text: &str) -> Vec<u8> {
     let byte = |letter: char| u8::try_from(letter).expect("characters up to \\xff");
     let Some((before, rest)) = text.split_once("<<") else { return text.chars().map(byte).collect() };
     let (repeated, after) = rest.split_once(">>").expect("`<<` ends with `>>`");

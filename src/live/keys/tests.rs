@@ -279,6 +279,19 @@ fn who_asks_during_a_fetch_that_was_due_gets_a_later_one() {
 }
 
 #[test]
+fn keys_are_awaited_for_as_long_as_it_takes_and_no_longer_than_that() {
+    simulated(async {
+        let began = clock::timer();
+        let world = World::new(URI, |_| Answer::Status(500));
+        assert!(!await_all(&world.live, Duration::from_secs(30)).await);
+        assert_eq!(clock::timer() - began, Duration::from_secs(30));
+        world.behave(serving(&["one"]));
+        assert!(await_all(&world.live, HOUR).await);
+        assert!(clock::timer() - began < Duration::from_secs(60));
+    });
+}
+
+#[test]
 fn bad_answers_replace_nothing() {
     simulated(async {
         let world = World::new(&format!("{URI}, refresh: 1s"), serving(&["one"]));

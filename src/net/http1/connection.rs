@@ -8,10 +8,8 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::header::EXPECT;
 use http::{Method, Version};
 use http_body::Body as _;
-use tokio::net::TcpStream;
 use tokio::task::consume_budget;
 use tokio::time::timeout;
 
@@ -25,18 +23,41 @@ use crate::net::drain::Drain;
 use crate::net::head::{Head, HeadError};
 use crate::net::interim::Interim;
 use crate::net::service::{Limits, Refusal, Request, RequestBody, Service};
+use crate::net::stream::{ReadAhead, Stream};
 
 /// How much of a body that nobody wants is read over to keep the connection.
 const DISCARD_BYTES_MAX: usize = 256 * 1024;
-/// How long to go on reading after the last answer, so that the client gets to read it (RFC 9112 section 9.6).
-const LINGER: Duration = Duration::from_secs(2);
+/// How long that may take.
+const DISCARD: Duration = Duration::from_secs(2);
 
-/// Serves the requests of one connection until either side ends it.
-pub async fn serve<S: Service>(stream: TcpStream, service: &S, limits: Limits, drain: &Drain) {
+/// What HTTP/2 without TLS begins with, as a reader of HTTP/1.1 sees it: the head of a request that nobody can mean
+/// (RFC 9113 section 3.4).
+const HTTP2_PREFACE_HEAD: &[u8] = b"PRI * HTTP/2.0\r\n\r\n";
+
+/// Why a head is refused that began to come and did not end. Not 408: whoever reads the log looks for one reason with
+/// one status, and a client that is this slow hardly ever reads either.
+const TOO_SLOW: HeadError = HeadError::Malformed("the request head did not arrive in time");
+
+/// Serves the requests of one connection until either side ends it. `Some` if the client turns out to speak HTTP/2, which
+/// it knows without having asked (RFC 9113 section 3.3): then the stream is as it came, and nothing was answered.
+pub async fn serve<S: Service>(
+    stream: Stream,
+    service: &S,
+    limits: Limits,
+    drain: &Drain,
+) -> Option<ReadAhead<Stream>> {
     let mut connection = Connection::new(stream, limits);
     let mut wait = limits.request_head;
-    while let Turn::Again = connection.turn(service, wait, drain).await {
-        wait = limits.idle;
+    loop {
+        match connection.turn(service, wait, drain).await {
+            Turn::Again => wait = limits.idle,
+            Turn::Over => {
+                connection.transport.stream.close();
+                return None;
+            }
+            Turn::Broken => return None,
+            Turn::Http2 => return Rc::into_inner(connection.transport).map(Transport::into_stream),
+        }
         // With requests at hand and answers of our own nothing else in a turn waits, and the worker's other connections
         // would have to.
         consume_budget().await;
@@ -44,7 +65,7 @@ pub async fn serve<S: Service>(stream: TcpStream, service: &S, limits: Limits, d
 }
 
 /// Answers a connection without reading from it, and closes it.
-pub async fn refuse<S: Service>(stream: TcpStream, service: &S, limits: Limits, refusal: Refusal) {
+pub async fn refuse<S: Service>(stream: Stream, service: &S, limits: Limits, refusal: Refusal) {
     Connection::new(stream, limits).refuse(service, refusal, None).await;
 }
 
@@ -53,12 +74,17 @@ pub async fn refuse<S: Service>(stream: TcpStream, service: &S, limits: Limits, 
 enum Turn {
     Again,
     Over,
+    /// It breaks off within an answer: whatever is done to end it must not make that look complete.
+    Broken,
+    /// It is no connection of HTTP/1.1.
+    Http2,
 }
 
 /// What came in place of a request.
 enum NoHead {
     Closed,
     Bad(HeadError),
+    Http2,
 }
 
 pub(super) struct Connection {
@@ -67,12 +93,15 @@ pub(super) struct Connection {
     /// Written and not yet sent.
     pub(super) out: BytesMut,
     pub(super) limits: Limits,
+    /// Whether what comes next may be the preface of HTTP/2. Over TLS that is settled in the handshake.
+    may_be_http2: bool,
 }
 
 impl Connection {
-    fn new(stream: TcpStream, limits: Limits) -> Self {
+    fn new(stream: Stream, limits: Limits) -> Self {
+        let may_be_http2 = !stream.is_tls();
         let transport = Rc::new(Transport::new(stream));
-        Self { transport, interim: Interim::default(), out: BytesMut::new(), limits }
+        Self { transport, interim: Interim::default(), out: BytesMut::new(), limits, may_be_http2 }
     }
 
     /// One request and its answer.
@@ -80,8 +109,10 @@ impl Connection {
         let head = match self.head(wait, drain).await {
             Ok(head) => head,
             Err(NoHead::Closed) => return Turn::Over,
+            Err(NoHead::Http2) => return Turn::Http2,
             Err(NoHead::Bad(error)) => return self.refuse(service, Refusal::Head(error), None).await,
         };
+        self.may_be_http2 = false;
         let mut exchange = match self.begin(&head) {
             Ok(exchange) => exchange,
             Err(error) => return self.refuse(service, Refusal::Head(error), Some(&head)).await,
@@ -91,7 +122,7 @@ impl Connection {
         let Some(response) = self.answer(&exchange, service.call(request)).await else { return Turn::Over };
         exchange.keep_alive &= !drain.is_started() && !encode::asks_to_close(response.headers()) && self.is_readable();
         if self.send(&exchange, response).await.is_err() {
-            return Turn::Over;
+            return Turn::Broken;
         }
         self.end(exchange.keep_alive).await
     }
@@ -105,7 +136,7 @@ impl Connection {
                 () = drain.started() => return Err(NoHead::Closed),
             }
         }
-        let bytes = timeout(self.limits.request_head, self.head_bytes()).await.map_err(|_| NoHead::Closed)??;
+        let bytes = timeout(self.limits.request_head, self.head_bytes()).await.map_err(|_| NoHead::Bad(TOO_SLOW))??;
         head::parse(&bytes).map_err(NoHead::Bad)
     }
 
@@ -119,6 +150,9 @@ impl Connection {
                     scan = Scan::default();
                 }
                 if let Some(length) = scan.end(buffer, self.limits.header_bytes).map_err(NoHead::Bad)? {
+                    if self.may_be_http2 && buffer.get(..length) == Some(HTTP2_PREFACE_HEAD) {
+                        return Err(NoHead::Http2);
+                    }
                     return Ok(buffer.split_to(length).freeze());
                 }
             }
@@ -130,7 +164,7 @@ impl Connection {
     fn begin(&self, head: &Head) -> Result<Exchange, HeadError> {
         head.check_host()?;
         let length = framing::of_request(head.version, &head.headers)?;
-        let expects_continue = expects_continue(head)?;
+        let expects_continue = head.expects_continue()?;
         let inbound = &mut *self.transport.inbound.borrow_mut();
         inbound.generation += 1;
         inbound.body = length.into();
@@ -185,7 +219,7 @@ impl Connection {
             return Turn::Again;
         }
         if !body_is_done || !keep_alive {
-            self.linger().await;
+            self.transport.stream.linger().await;
         }
         Turn::Over
     }
@@ -194,7 +228,7 @@ impl Connection {
     async fn discard_body(&mut self) -> bool {
         // Whoever still holds the body must not read on.
         self.transport.inbound.borrow_mut().generation += 1;
-        let mut body = Body::new(Rc::clone(&self.transport), self.interim.clone(), LINGER);
+        let mut body = Body::new(Rc::clone(&self.transport), self.interim.clone(), DISCARD);
         let mut left = DISCARD_BYTES_MAX;
         let discard = async {
             loop {
@@ -209,38 +243,18 @@ impl Connection {
                 }
             }
         };
-        timeout(LINGER, discard).await.unwrap_or(false)
+        timeout(DISCARD, discard).await.unwrap_or(false)
     }
 
     async fn refuse<S: Service>(&mut self, service: &S, refusal: Refusal, head: Option<&Head>) -> Turn {
         self.transport.inbound.borrow_mut().body = Remaining::Broken;
         let is_head = head.is_some_and(|head| head.method == Method::HEAD);
         let exchange = Exchange { is_head, version: Version::HTTP_11, keep_alive: false };
-        if self.send(&exchange, service.refuse(refusal, head)).await.is_ok() {
-            self.linger().await;
+        if self.send(&exchange, service.refuse(refusal, head)).await.is_err() {
+            return Turn::Broken;
         }
+        self.transport.stream.linger().await;
         Turn::Over
-    }
-
-    /// Closes our side and reads on for a while: closing a socket with unread bytes in it resets the connection, and
-    /// the reset can overtake the answer.
-    async fn linger(&self) {
-        let stream = &self.transport.stream;
-        if socket2::SockRef::from(stream).shutdown(std::net::Shutdown::Write).is_err() {
-            return;
-        }
-        let mut left = DISCARD_BYTES_MAX;
-        let discard = async {
-            let mut scratch = [0; 2048];
-            while stream.readable().await.is_ok() {
-                match stream.try_read(&mut scratch) {
-                    Ok(bytes) if bytes > 0 && bytes < left => left -= bytes,
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                    _ => return,
-                }
-            }
-        };
-        let _ = timeout(LINGER, discard).await;
     }
 }
 
@@ -250,17 +264,6 @@ fn filled_some(filled: Result<io::Result<usize>, tokio::time::error::Elapsed>) -
         Ok(Ok(bytes)) if bytes > 0 => Ok(()),
         _ => Err(NoHead::Closed),
     }
-}
-
-/// Whether the client waits for `100 Continue`. There is no other expectation that could be met (RFC 9110 section
-/// 10.1.1), and none that HTTP/1.0 could have.
-fn expects_continue(head: &Head) -> Result<bool, HeadError> {
-    let mut expectations = head.headers.get_all(EXPECT).iter().filter(|_| head.version == Version::HTTP_11).peekable();
-    let any = expectations.peek().is_some();
-    if expectations.all(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue")) {
-        return Ok(any);
-    }
-    Err(HeadError::Malformed("an expectation other than 100-continue"))
 }
 
 /// Whether the client wants to go on after this request (RFC 9112 section 9.3).

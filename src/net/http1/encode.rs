@@ -4,6 +4,8 @@ use bytes::{BufMut, BytesMut};
 use http::header::{CONNECTION, CONTENT_LENGTH, DATE, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version};
 
+use crate::net::date;
+
 /// How the client learns where the body of an answer ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Framing {
@@ -60,7 +62,7 @@ pub fn head(out: &mut BytesMut, exchange: &Exchange, status: StatusCode, headers
         Framing::NoBody | Framing::UntilClose => {}
     }
     if !headers.contains_key(DATE) {
-        super::date::with_now(|now| field(out, &DATE, now));
+        field(out, &DATE, date::now().as_bytes());
     }
     match (exchange.keep_alive && framing != Framing::UntilClose, exchange.version) {
         (false, _) => field(out, &CONNECTION, b"close"),

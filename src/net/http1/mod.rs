@@ -11,7 +11,6 @@
 pub(super) mod body;
 pub mod chunked;
 pub mod connection;
-mod date;
 pub mod encode;
 pub mod framing;
 pub mod head;

@@ -4,6 +4,7 @@ use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use http::Response;
@@ -36,7 +37,7 @@ impl Connection {
             Ok(()) => self.flush().await,
             Err(error) => {
                 // Without a length the end of the connection is the end of the body: only a reset tells them apart.
-                let _ = self.transport.stream.set_zero_linger();
+                self.transport.stream.abort();
                 Err(error)
             }
         }
@@ -117,15 +118,10 @@ impl Connection {
 
     pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.out.is_empty() {
-            match self.transport.stream.try_write(&self.out) {
-                Ok(written) => self.out.advance(written),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    ready!(self.transport.stream.poll_write_ready(cx))?;
-                }
-                Err(error) => return Poll::Ready(Err(error)),
-            }
+            let written = ready!(self.transport.stream.poll_write(cx, &[IoSlice::new(&self.out)]))?;
+            self.out.advance(written);
         }
-        Poll::Ready(Ok(()))
+        self.transport.stream.poll_flush(cx)
     }
 
     /// Sends what was written.
@@ -135,24 +131,29 @@ impl Connection {
 
     /// Sends what was written and `data` behind it, without copying `data`.
     async fn write_out(&mut self, mut data: Bytes) -> io::Result<()> {
+        let stream = &self.transport.stream;
         while !(self.out.is_empty() && data.is_empty()) {
-            let stream = &self.transport.stream;
-            match stream.try_write_vectored(&[IoSlice::new(&self.out), IoSlice::new(&data)]) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(written) => {
-                    let of_out = written.min(self.out.len());
-                    self.out.advance(of_out);
-                    data.advance(written - of_out);
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    timeout(self.limits.idle, stream.writable()).await??;
-                }
-                Err(error) => return Err(error),
+            let pieces = [IoSlice::new(&self.out), IoSlice::new(&data)];
+            let written = within(self.limits.idle, |cx| stream.poll_write(cx, &pieces)).await?;
+            if written == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
             }
+            let of_out = written.min(self.out.len());
+            self.out.advance(of_out);
+            data.advance(written - of_out);
         }
+        within(self.limits.idle, |cx| stream.poll_flush(cx)).await?;
         // A connection that waits holds no buffer.
         self.out = BytesMut::new();
         Ok(())
+    }
+}
+
+/// Takes a step for which the client may be waited for as long as `idle`. One that is done at once costs no timer.
+async fn within<T>(idle: Duration, mut step: impl FnMut(&mut Context<'_>) -> Poll<io::Result<T>>) -> io::Result<T> {
+    match poll_fn(|cx| Poll::Ready(step(cx))).await {
+        Poll::Ready(done) => done,
+        Poll::Pending => timeout(idle, poll_fn(step)).await?,
     }
 }
 

@@ -86,7 +86,7 @@ fn converse(talk: impl AsyncFnOnce(&mut TcpStream)) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (stream, _) = listener.accept().await.unwrap();
-        tokio::task::spawn_local(async move { serve(stream, &Tell, LIMITS, &Drain::default()).await });
+        tokio::task::spawn_local(async move { serve(stream.into(), &Tell, LIMITS, &Drain::default()).await });
         let mut output = String::new();
         let conversation = async {
             talk(&mut client).await;
@@ -188,6 +188,43 @@ fn nothing_is_read_behind_a_broken_request() {
 #[test]
 fn an_empty_line_before_a_request_is_skipped() {
     assert!(exchange(b"\r\nGET /1 HTTP/1.0\r\n\r\n").contains("GET /1 "));
+}
+
+/// What the server takes for HTTP/2 of what `pieces` are the start of, with the bytes it hands over.
+fn handed_over(pieces: &[&'static [u8]]) -> Option<Vec<u8>> {
+    let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default()).unwrap();
+    let pieces = pieces.to_vec();
+    runtime.block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        tokio::task::spawn_local(async move {
+            for piece in pieces {
+                client.write_all(piece).await.unwrap();
+                tokio::task::yield_now().await;
+            }
+            client.shutdown().await.unwrap();
+            let _ = client.read_to_end(&mut Vec::new()).await;
+        });
+        let mut stream = serve(stream.into(), &Tell, LIMITS, &Drain::default()).await?;
+        let mut bytes = Vec::new();
+        stream.read_to_end(&mut bytes).await.unwrap();
+        Some(bytes)
+    })
+}
+
+#[test]
+fn http_2_is_told_by_its_preface_and_handed_over_whole() {
+    const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    assert_eq!(handed_over(&[PREFACE, b"frames"]).unwrap(), [PREFACE, b"frames"].concat());
+    let bytes: Vec<&'static [u8]> = PREFACE.chunks(1).collect();
+    assert_eq!(handed_over(&bytes).unwrap(), PREFACE);
+    for other in
+        [&b"PRI * HTTP/2.0\r\n"[..], b"PRI * HTTP/2.0\r\nHost: h\r\n\r\n", b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"]
+    {
+        assert!(handed_over(&[other]).is_none());
+    }
+    assert!(handed_over(&[b"GET / HTTP/1.1\r\nHost: h\r\n\r\n", PREFACE]).is_none());
 }
 
 #[test]

@@ -6,11 +6,10 @@ use std::io;
 use std::task::{Context, Poll, ready};
 
 use bytes::BytesMut;
-use tokio::io::Interest;
-use tokio::net::TcpStream;
 
 use super::chunked::Decoder;
 use super::framing::BodyLength;
+use crate::net::stream::{ReadAhead, Stream};
 
 /// Bytes asked of the socket at once while a head is awaited.
 const HEAD_READ_BYTES: usize = 4 * 1024;
@@ -20,7 +19,7 @@ const BODY_READ_BYTES: usize = 64 * 1024;
 /// A client's connection.
 #[derive(Debug)]
 pub(super) struct Transport {
-    pub(super) stream: TcpStream,
+    pub(super) stream: Stream,
     pub(super) inbound: RefCell<Inbound>,
 }
 
@@ -58,25 +57,24 @@ impl From<BodyLength> for Remaining {
 }
 
 impl Transport {
-    pub(super) fn new(stream: TcpStream) -> Self {
+    pub(super) fn new(stream: Stream) -> Self {
         let inbound =
             Inbound { buffer: BytesMut::new(), body: Remaining::Nothing, generation: 0, awaits_continue: false };
         Self { stream, inbound: RefCell::new(inbound) }
     }
 
+    /// The stream as it was, with what was read and not used in front.
+    pub(super) fn into_stream(self) -> ReadAhead<Stream> {
+        self.stream.with_read_ahead(self.inbound.into_inner().buffer)
+    }
+
     /// Reads what there is of a head. A connection that waits for one holds no buffer: there may be many of them.
     pub(super) fn poll_fill_head(&self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        loop {
-            let inbound = &mut *self.inbound.borrow_mut();
-            if inbound.buffer.is_empty() {
-                inbound.buffer = BytesMut::new();
-            }
-            ready!(self.stream.poll_read_ready(cx))?;
-            match try_fill(&self.stream, &mut inbound.buffer, HEAD_READ_BYTES) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                done => return Poll::Ready(done),
-            }
+        let inbound = &mut *self.inbound.borrow_mut();
+        if inbound.buffer.is_empty() {
+            inbound.buffer = BytesMut::new();
         }
+        self.stream.poll_read_buf(cx, &mut inbound.buffer, HEAD_READ_BYTES)
     }
 
     /// Resolves once the client has gone. What it sends meanwhile is the next request and is kept, up to `bytes_max`;
@@ -98,32 +96,13 @@ impl Transport {
     }
 }
 
-/// Reads once. A read that comes back short has emptied the socket: the next one would only be told so, by a system call
-/// for each request. Whatever arrives from now on is a new event (`epoll(7)`, edge-triggered; tokio's own reads do the
-/// same).
-fn try_fill(stream: &TcpStream, buffer: &mut BytesMut, wanted: usize) -> io::Result<usize> {
-    buffer.reserve(wanted);
-    let room = buffer.capacity() - buffer.len();
-    let read = stream.try_read_buf(buffer)?;
-    if 0 < read && read < room {
-        let _ = stream.try_io(Interest::READABLE, || Err::<(), _>(io::ErrorKind::WouldBlock.into()));
-    }
-    Ok(read)
-}
-
 impl Inbound {
     /// Reads more of a body.
-    pub(super) fn poll_fill_body(&mut self, stream: &TcpStream, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+    pub(super) fn poll_fill_body(&mut self, stream: &Stream, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let wanted = match self.body {
             Remaining::Exact(left) => usize::try_from(left).unwrap_or(usize::MAX).min(BODY_READ_BYTES),
             _ => BODY_READ_BYTES,
         };
-        loop {
-            ready!(stream.poll_read_ready(cx))?;
-            match try_fill(stream, &mut self.buffer, wanted) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                done => return Poll::Ready(done),
-            }
-        }
+        stream.poll_read_buf(cx, &mut self.buffer, wanted)
     }
 }

@@ -10,7 +10,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 
 use super::{EndpointStatus, Failure};
-use crate::config::Endpoint;
+use crate::config::{Endpoint, Scheme};
 
 /// The first time that an endpoint is left alone after a failure; it doubles with each further one.
 const BACK_OFF_MIN: Duration = Duration::from_secs(1);
@@ -21,6 +21,7 @@ const CHECKS_TO_DOWN: u32 = 2;
 /// The state of one endpoint.
 #[derive(Debug)]
 pub(in crate::upstream) struct EndpointHealth {
+    scheme: Scheme,
     authority: Box<str>,
     /// Times below are in milliseconds since then.
     epoch: Instant,
@@ -77,6 +78,7 @@ impl EndpointHealth {
     pub(super) fn new(endpoint: &Endpoint, epoch: Instant) -> Self {
         let literal = endpoint.host.parse::<IpAddr>().ok().map(|ip| SocketAddr::new(ip, endpoint.port));
         Self {
+            scheme: endpoint.scheme,
             authority: authority(endpoint),
             epoch,
             failures: AtomicU32::new(0),
@@ -91,7 +93,7 @@ impl EndpointHealth {
         }
     }
 
-    /// Host and port, the port left out if it is 80.
+    /// Host and port, the port left out if it is the scheme's.
     pub(in crate::upstream) fn authority(&self) -> &str {
         &self.authority
     }
@@ -182,7 +184,7 @@ impl EndpointHealth {
 
     pub(super) fn status(&self) -> EndpointStatus {
         EndpointStatus {
-            authority: self.authority.clone(),
+            url: format!("{}://{}", scheme_name(self.scheme), self.authority).into(),
             healthy: self.is_healthy(),
             since_unix_ms: self.since_unix_ms.load(Relaxed),
             last_failure: Failure::from_code(self.last_failure.load(Relaxed)),
@@ -217,7 +219,19 @@ fn back_off_ms(failures: u32) -> u64 {
 fn authority(endpoint: &Endpoint) -> Box<str> {
     let host = &endpoint.host;
     let host = if host.contains(':') { format!("[{host}]") } else { host.to_string() };
-    if endpoint.port == 80 { host.into() } else { format!("{host}:{}", endpoint.port).into() }
+    let usual = match endpoint.scheme {
+        Scheme::Http | Scheme::H2c => 80,
+        Scheme::Https => 443,
+    };
+    if endpoint.port == usual { host.into() } else { format!("{host}:{}", endpoint.port).into() }
+}
+
+fn scheme_name(scheme: Scheme) -> &'static str {
+    match scheme {
+        Scheme::Http => "http",
+        Scheme::H2c => "h2c",
+        Scheme::Https => "https",
+    }
 }
 
 fn unix_ms() -> u64 {
@@ -228,7 +242,6 @@ fn unix_ms() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Scheme;
 
     fn endpoint(host: &str) -> EndpointHealth {
         EndpointHealth::new(&Endpoint { scheme: Scheme::Http, host: host.into(), port: 8080 }, Instant::now())
@@ -304,5 +317,11 @@ mod tests {
         assert_eq!(&*authority("a", 80), "a");
         assert_eq!(&*authority("a", 81), "a:81");
         assert_eq!(&*authority("::1", 3000), "[::1]:3000");
+        let url = |scheme, port| {
+            EndpointHealth::new(&Endpoint { scheme, host: "a".into(), port }, Instant::now()).status().url
+        };
+        assert_eq!(&*url(Scheme::Https, 443), "https://a");
+        assert_eq!(&*url(Scheme::Https, 80), "https://a:80");
+        assert_eq!(&*url(Scheme::H2c, 50051), "h2c://a:50051");
     }
 }

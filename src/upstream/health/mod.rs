@@ -27,8 +27,8 @@ pub struct UpstreamHealth {
 /// An endpoint as `/status` shows it.
 #[derive(Debug, Clone)]
 pub struct EndpointStatus {
-    /// Host and port.
-    pub authority: Box<str>,
+    /// Its URL.
+    pub url: Box<str>,
     /// Whether requests go there without need.
     pub healthy: bool,
     /// Since when, in milliseconds of Unix time.

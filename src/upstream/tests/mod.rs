@@ -3,6 +3,9 @@
 mod balancing;
 mod bodies;
 mod connections;
+mod h2_backend;
 mod harness;
+mod http2;
 mod responses;
 mod retries;
+mod tls;

@@ -1,7 +1,7 @@
 //! A client that sends exactly the bytes it is given.
 
 use std::fmt;
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 
 use super::PATIENCE;
@@ -9,9 +9,9 @@ use super::response::{Response, status};
 use super::wire::{Fields, Framing, Head, Reader};
 
 /// One connection.
-pub(crate) struct Client {
-    stream: TcpStream,
-    reader: Reader<TcpStream>,
+pub(crate) struct Client<S = TcpStream> {
+    stream: S,
+    reader: Reader<S>,
     /// Tokens that were sent: they must not come back in a refusal.
     tokens: Vec<String>,
 }
@@ -47,18 +47,8 @@ impl Client {
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
         stream.set_nodelay(true)?;
-        let reader = Reader::new(stream.try_clone()?, 0);
-        Ok(Self { stream, reader, tokens: Vec::new() })
-    }
-
-    /// Sends bytes as they are.
-    pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
-        self.try_send(bytes).expect("the gateway takes what is sent");
-    }
-
-    pub(crate) fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
-        self.tokens.extend(bearer_tokens(bytes.as_ref()));
-        self.stream.write_all(bytes.as_ref())
+        let reader = stream.try_clone()?;
+        Ok(Self::over(stream, reader))
     }
 
     /// Sends a FIN: nothing more will come.
@@ -69,6 +59,23 @@ impl Client {
     /// The stream itself, for another thread to write to.
     pub(crate) fn writer(&self) -> TcpStream {
         self.stream.try_clone().unwrap()
+    }
+}
+
+impl<S: Read + Write> Client<S> {
+    /// On a stream, of which both arguments are one end.
+    pub(crate) fn over(stream: S, reader: S) -> Self {
+        Self { stream, reader: Reader::new(reader, 0), tokens: Vec::new() }
+    }
+
+    /// Sends bytes as they are.
+    pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.try_send(bytes).expect("the gateway takes what is sent");
+    }
+
+    pub(crate) fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
+        self.tokens.extend(bearer_tokens(bytes.as_ref()));
+        self.stream.write_all(bytes.as_ref())
     }
 
     /// The next response, whole.

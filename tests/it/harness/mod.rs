@@ -5,13 +5,16 @@
 //! says what was there instead.
 
 pub(crate) mod backend;
+pub(crate) mod certificates;
 pub(crate) mod client;
 pub(crate) mod curl;
 pub(crate) mod gateway;
+pub(crate) mod h2_backend;
 pub(crate) mod nginx;
 pub(crate) mod process;
 pub(crate) mod response;
 pub(crate) mod sync;
+pub(crate) mod tls;
 pub(crate) mod tokens;
 pub(crate) mod wire;
 

@@ -19,11 +19,15 @@ pub(crate) struct Nginx {
 impl Nginx {
     /// Starts nginx with these directives in its `server` block; its document root is [`Self::root`].
     pub(crate) fn start(server: &str) -> Self {
-        let directory = tempfile::tempdir().unwrap();
+        Self::start_in(tempfile::tempdir().unwrap(), "", server)
+    }
+
+    /// The same with parameters for `listen`, such as `ssl`, in a document root where files lie already.
+    pub(crate) fn start_in(directory: TempDir, listen: &str, server: &str) -> Self {
         // nginx does not tell which port it was given, so the port is found first.
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let file = directory.path().join("nginx.conf");
-        fs::write(&file, configuration(directory.path(), address, server)).unwrap();
+        fs::write(&file, configuration(directory.path(), address, listen, server)).unwrap();
 
         let mut command = Command::new("nginx");
         // Debian keeps it in a directory that is on root's PATH only.
@@ -41,7 +45,7 @@ impl Nginx {
     }
 }
 
-fn configuration(directory: &Path, address: SocketAddr, server: &str) -> String {
+fn configuration(directory: &Path, address: SocketAddr, listen: &str, server: &str) -> String {
     let directory = directory.display();
     // One process in the foreground: it ends with the test, however that ends.
     format!(
@@ -50,7 +54,7 @@ fn configuration(directory: &Path, address: SocketAddr, server: &str) -> String 
             access_log off; client_max_body_size 0;
             client_body_temp_path {directory}/body; proxy_temp_path {directory}/proxy; fastcgi_temp_path {directory}/f;
             uwsgi_temp_path {directory}/uwsgi; scgi_temp_path {directory}/scgi;
-            server {{ listen {address}; root {directory}; {server} }}
+            server {{ listen {address} {listen}; root {directory}; {server} }}
         }}"
     )
 }

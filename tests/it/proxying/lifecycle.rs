@@ -13,12 +13,17 @@ use crate::harness::sync::Gate;
 fn a_head_that_does_not_come_ends_the_connection() {
     let backend = RawBackend::fixed(OK);
     let gateway = Setup { more: "limits: {request_head: 300ms}", upstream: "" }.start(&[backend.address]);
-    for start in ["", "GET /a HTTP/1.1\r\n", "GET /a HTTP/1.1\r\nHost: a\r\nX-Pad: "] {
+    // Nobody asked for anything.
+    gateway.connect().expect_closed();
+    for start in ["G", "GET /a HTTP/1.1\r\n", "GET /a HTTP/1.1\r\nHost: a\r\nX-Pad: ", "PRI * HTTP/2.0\r\n"] {
         let mut client = gateway.connect();
         client.send(start);
-        client.expect_refused_or_closed();
+        assert_eq!(client.receive().code(), "BAD_REQUEST");
+        client.expect_closed();
     }
     assert!(backend.so_far().is_empty());
+    let entry = gateway.access_log_entry(|entry| entry["reason"] == "request_malformed");
+    assert_eq!(entry["detail"], "the request head did not arrive in time");
 }
 
 #[test]

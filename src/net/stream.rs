@@ -1,0 +1,246 @@
+//! A client's connection, with or without TLS, as the protocols above see it.
+//!
+//! HTTP/1.1 uses it through a shared reference: the connection and the body of its current request both read, from one
+//! thread and each in its turn. Without TLS that costs nothing, no lock and no system call that a bare socket would not
+//! make. Whoever needs the whole stream (HTTP/2, a tunnel) takes it by value, as [`AsyncRead`] and [`AsyncWrite`].
+
+mod read_ahead;
+
+use std::cell::RefCell;
+use std::fmt;
+use std::future::poll_fn;
+use std::io::{self, IoSlice};
+use std::net::Shutdown;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
+
+use bytes::BytesMut;
+use socket2::SockRef;
+use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::server::TlsStream;
+
+pub use self::read_ahead::ReadAhead;
+use super::tls;
+use super::tunnel::Io;
+
+/// How long to go on reading after the last that is sent.
+const LINGER: Duration = Duration::from_secs(2);
+/// How much is read then.
+const LINGER_BYTES_MAX: usize = 256 * 1024;
+
+/// A client's connection.
+pub struct Stream(Kind);
+
+enum Kind {
+    Plain(TcpStream),
+    Tls(Box<RefCell<TlsStream<TcpStream>>>),
+}
+
+impl From<TcpStream> for Stream {
+    fn from(tcp: TcpStream) -> Self {
+        Self(Kind::Plain(tcp))
+    }
+}
+
+impl From<TlsStream<TcpStream>> for Stream {
+    fn from(tls: TlsStream<TcpStream>) -> Self {
+        Self(Kind::Tls(Box::new(RefCell::new(tls))))
+    }
+}
+
+impl Stream {
+    /// Whether it is encrypted.
+    #[must_use]
+    pub fn is_tls(&self) -> bool {
+        matches!(self.0, Kind::Tls(_))
+    }
+
+    /// Whether client and gateway have agreed on HTTP/2 in the handshake (ALPN, RFC 7301).
+    #[must_use]
+    pub fn has_agreed_on_http2(&self) -> bool {
+        match &self.0 {
+            Kind::Plain(_) => false,
+            Kind::Tls(tls) => tls.borrow().get_ref().1.alpn_protocol() == Some(tls::H2),
+        }
+    }
+
+    /// The stream with bytes in front of it that were read from it already.
+    #[must_use]
+    pub fn with_read_ahead(self, ahead: BytesMut) -> ReadAhead<Self> {
+        ReadAhead::new(ahead.freeze(), self)
+    }
+
+    /// Reads into the room behind what is in `buffer`, which is made if there is not enough for `wanted` bytes; over TLS
+    /// not before there is something to read. `Ok(0)` is the clean end.
+    ///
+    /// # Errors
+    /// The connection failed. That includes TLS that ends without close_notify: whoever cut it may have cut off what came
+    /// before (RFC 8446 section 6.1).
+    pub fn poll_read_buf(&self, cx: &mut Context<'_>, buffer: &mut BytesMut, wanted: usize) -> Poll<io::Result<usize>> {
+        match &self.0 {
+            Kind::Plain(tcp) => loop {
+                ready!(tcp.poll_read_ready(cx))?;
+                match try_fill(tcp, buffer, wanted) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    done => return Poll::Ready(done),
+                }
+            },
+            Kind::Tls(tls) => {
+                let tls = &mut *tls.borrow_mut();
+                let mut decrypted = ready!(Pin::new(&mut *tls).poll_fill_buf(cx))?;
+                decrypted = decrypted.get(..wanted).unwrap_or(decrypted);
+                buffer.extend_from_slice(decrypted);
+                let read = decrypted.len();
+                Pin::new(tls).consume(read);
+                Poll::Ready(Ok(read))
+            }
+        }
+    }
+
+    /// Writes some of `bytes`. What TLS has taken may still be on its way: see [`Stream::poll_flush`].
+    ///
+    /// # Errors
+    /// The connection failed.
+    pub fn poll_write(&self, cx: &mut Context<'_>, bytes: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        match &self.0 {
+            Kind::Plain(tcp) => loop {
+                match tcp.try_write_vectored(bytes) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready!(tcp.poll_write_ready(cx))?,
+                    done => return Poll::Ready(done),
+                }
+            },
+            Kind::Tls(tls) => Pin::new(&mut *tls.borrow_mut()).poll_write_vectored(cx, bytes),
+        }
+    }
+
+    /// Hands all that was written to the operating system.
+    ///
+    /// # Errors
+    /// The connection failed.
+    pub fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &self.0 {
+            Kind::Plain(_) => Poll::Ready(Ok(())),
+            Kind::Tls(tls) => Pin::new(&mut *tls.borrow_mut()).poll_flush(cx),
+        }
+    }
+
+    /// Ends our side and reads on for a while: closing a socket with unread bytes in it resets the connection, and the
+    /// reset can overtake what was sent last (RFC 9112 section 9.6).
+    pub async fn linger(&self) {
+        let mut left = LINGER_BYTES_MAX;
+        let linger = async {
+            poll_fn(|cx| self.poll_end(cx)).await?;
+            let mut scratch = [0; 2048];
+            loop {
+                match poll_fn(|cx| self.poll_discard(cx, &mut scratch)).await? {
+                    bytes if bytes > 0 && bytes < left => left -= bytes,
+                    _ => return io::Result::Ok(()),
+                }
+            }
+        };
+        let _ = timeout(LINGER, linger).await;
+    }
+
+    /// Ends our side and leaves the other one open: close_notify, then FIN.
+    fn poll_end(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &self.0 {
+            Kind::Plain(tcp) => Poll::Ready(SockRef::from(tcp).shutdown(Shutdown::Write)),
+            Kind::Tls(tls) => Pin::new(&mut *tls.borrow_mut()).poll_shutdown(cx),
+        }
+    }
+
+    /// Reads what still comes, to throw it away; over TLS without decrypting it. `Ok(0)` is the end.
+    fn poll_discard(&self, cx: &mut Context<'_>, scratch: &mut [u8]) -> Poll<io::Result<usize>> {
+        self.with_tcp(|tcp| {
+            loop {
+                ready!(tcp.poll_read_ready(cx))?;
+                match tcp.try_read(scratch) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    done => return Poll::Ready(done),
+                }
+            }
+        })
+    }
+
+    /// Ends a connection on which nothing is under way, without waiting for anything. A client can then tell this end
+    /// from one that somebody else made.
+    pub fn close(&self) {
+        if self.is_tls() {
+            let _ = self.poll_end(&mut Context::from_waker(Waker::noop()));
+        }
+    }
+
+    /// Makes the end of the connection, once it is dropped, one that nobody takes for a clean one: a reset, and over TLS no
+    /// close_notify.
+    pub fn abort(&self) {
+        let _ = self.with_tcp(TcpStream::set_zero_linger);
+    }
+
+    fn with_tcp<T>(&self, use_it: impl FnOnce(&TcpStream) -> T) -> T {
+        match &self.0 {
+            Kind::Plain(tcp) => use_it(tcp),
+            Kind::Tls(tls) => use_it(tls.borrow().get_ref().0),
+        }
+    }
+
+    fn as_io(&mut self) -> Pin<&mut dyn Io> {
+        match &mut self.0 {
+            Kind::Plain(tcp) => Pin::new(tcp),
+            Kind::Tls(tls) => Pin::new(tls.get_mut()),
+        }
+    }
+}
+
+/// Reads once. A read that comes back short has emptied the socket: the next one would only be told so, by a system call
+/// for each request. Whatever arrives from now on is a new event (`epoll(7)`, edge-triggered; tokio's own reads do the
+/// same).
+fn try_fill(tcp: &TcpStream, buffer: &mut BytesMut, wanted: usize) -> io::Result<usize> {
+    buffer.reserve(wanted);
+    let room = buffer.capacity() - buffer.len();
+    let read = tcp.try_read_buf(buffer)?;
+    if 0 < read && read < room {
+        let _ = tcp.try_io(Interest::READABLE, || Err::<(), _>(io::ErrorKind::WouldBlock.into()));
+    }
+    Ok(read)
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        self.as_io().poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.as_io().poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.as_io().poll_write_vectored(cx, bytes)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.as_io().poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.as_io().poll_shutdown(cx)
+    }
+}
+
+impl fmt::Debug for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stream").field("is_tls", &self.is_tls()).finish_non_exhaustive()
+    }
+}

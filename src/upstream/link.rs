@@ -1,0 +1,55 @@
+//! What a request goes over, whichever version of HTTP the backend speaks.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+
+use super::connection::Connection;
+use super::error::BoxError;
+use super::http2;
+
+/// A request's way to the backend.
+#[derive(Debug)]
+pub(super) enum Link<B> {
+    /// A connection of its own.
+    Http1(Connection<B>),
+    /// A stream on a connection with others.
+    Http2(http2::Place),
+}
+
+/// The body of a response, as it comes in.
+#[derive(Debug)]
+pub(super) enum Incoming {
+    /// Of HTTP/1.1.
+    Http1(hyper::body::Incoming),
+    /// Of HTTP/2.
+    Http2(http2::Incoming),
+}
+
+impl Body for Incoming {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        match self.get_mut() {
+            Self::Http1(body) => Pin::new(body).poll_frame(context).map_err(Into::into),
+            Self::Http2(body) => Pin::new(body).poll_frame(context).map_err(http2::cause),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Http1(body) => body.is_end_stream(),
+            Self::Http2(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Http1(body) => body.size_hint(),
+            Self::Http2(body) => body.size_hint(),
+        }
+    }
+}

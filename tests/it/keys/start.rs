@@ -1,6 +1,7 @@
 //! Starts: with keys from the network, from the disk, and with none.
 
 use std::fs;
+use std::process::{Command, Output};
 use std::time::Instant;
 
 use serde_json::json;
@@ -14,6 +15,11 @@ use super::{
 use crate::harness::backend::RawBackend;
 use crate::harness::gateway::Gateway;
 use crate::support::mint;
+
+/// What comes of a command.
+fn sidegate(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_sidegate")).args(arguments).output().unwrap()
+}
 
 /// Runs a gateway that fetches the keys of `issuer`, to its end. The directory in which it has kept them.
 fn after_a_run(issuer: &Issuer) -> TempDir {
@@ -44,12 +50,26 @@ fn without_its_issuer_a_gateway_starts_with_the_keys_it_had() {
 }
 
 #[test]
+fn explain_knows_the_keys_that_the_gateway_had() {
+    let issuer = Issuer::serving(&["p256"]);
+    let state = after_a_run(&issuer);
+    let place = with_state(&issuer, &state);
+    let config = place.path().join("config.yaml");
+    let explain = |token: String| {
+        sidegate(&["explain", "-c", config.to_str().unwrap(), "GET", "/", "--token", &token]).status.code()
+    };
+    assert_eq!(explain(token("p256")), Some(0));
+    assert_eq!(explain(token("ed")), Some(2), "the gateway would ask the issuer");
+    assert_eq!(issuer.asked(), ["/keys"], "nothing is fetched by it");
+}
+
+#[test]
 fn keys_that_were_tampered_with_are_not_used() {
     let issuer = Issuer::serving(&["p256"]);
     let state = after_a_run(&issuer);
     let files: Vec<_> = fs::read_dir(state.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
     let [file] = files.as_slice() else { panic!("one issuer, one file: {files:?}") };
-    let text = fs::read_to_string(&file).unwrap();
+    let text = fs::read_to_string(file).unwrap();
     fs::write(file, text.replace("p256", "p257")).unwrap();
     issuer.behave(Manner::status(500));
     let gateway = Gateway::launch_in(with_state(&issuer, &state));
@@ -66,6 +86,11 @@ fn without_keys_a_gateway_is_not_ready_until_they_come() {
     await_failure(&gateway);
     let unready = json!({ "status": "unready", "cause": "starting: no keys of partner" });
     assert_eq!(readiness(&gateway), (503, unready));
+    let health = || sidegate(&["health", "--url", &format!("http://{}", gateway.admin.unwrap())]);
+    let unready = health();
+    assert!(!unready.status.success());
+    let told = String::from_utf8(unready.stderr).unwrap();
+    assert!(told.contains("not ready: starting: no keys of partner"), "{told}");
     assert_eq!(gateway.admin_get("/healthz").0, 200);
     let refused = gateway.ask(request(&token("p256")));
     assert_eq!((refused.status, refused.code()), (503, "UNAVAILABLE".to_owned()));
@@ -73,6 +98,7 @@ fn without_keys_a_gateway_is_not_ready_until_they_come() {
     issuer.behave(Manner::keys(&["p256"]));
     gateway.log_event(|event| event["message"] == "ready");
     assert_eq!(readiness(&gateway).0, 200);
+    assert!(health().status.success());
     assert_eq!(status(&gateway, &token("p256")), 200);
 }
 

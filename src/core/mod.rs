@@ -110,6 +110,17 @@ fn outcome(
     }))
 }
 
+/// The first whole second at which [`decide`] would refuse a request that it let through, because of its token's age. What
+/// outlasts its request, such as a WebSocket, has to end then. `None` without a token that mattered.
+#[must_use]
+pub fn ends(snapshot: &Snapshot, trace: &Trace) -> Option<UnixSeconds> {
+    let principal = trace.principal.as_ref().filter(|_| trace.authenticated)?;
+    let route = snapshot.routes.get(trace.route?)?;
+    let shadow = snapshot.mode_of(route) == Mode::Shadow || issuer_is_shadowed(snapshot, route, trace);
+    let issuer = snapshot.issuers.get(principal.issuer)?;
+    (!shadow).then(|| principal.standing.validity.ends(issuer))
+}
+
 /// Nobody waits for a refusal that is not carried out.
 fn facts_for<'a>(mode: Mode, facts: &Facts<'a>) -> Facts<'a> {
     match mode {

@@ -39,6 +39,15 @@ impl Validity {
         self.expires.ceiling
     }
 
+    /// The first whole second at which [`Self::check`] finds the token expired or too old.
+    pub(super) fn ends(&self, issuer: &Issuer) -> UnixSeconds {
+        let leeway = issuer.leeway_seconds;
+        let expires = self.expires.ceiling.plus(leeway);
+        let aged = issuer.max_token_age_seconds.zip(self.issued);
+        let aged = aged.map(|(age_max, issued)| issued.floor.plus(age_max.saturating_add(leeway)).plus(1));
+        aged.map_or(expires, |aged| aged.min(expires))
+    }
+
     /// Checks the dates against the clock, with the issuer's leeway on each side.
     ///
     /// # Errors

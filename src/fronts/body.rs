@@ -13,7 +13,8 @@ use super::record::Record;
 use super::serving::Serving;
 use crate::core::rejection::{Reason, Rejection};
 use crate::net::service::{Answer, BodyError, RequestBody};
-use crate::upstream::ResponseBody;
+use crate::net::tunnel::{Traffic, Tunnel};
+use crate::upstream::{ResponseBody, Switched};
 
 /// How far a client's body came, seen from both sides.
 #[derive(Debug, Default)]
@@ -122,7 +123,17 @@ impl AnswerBody {
     }
 }
 
-impl Answer for AnswerBody {}
+impl Answer for AnswerBody {
+    /// The request is over with the body, and so with the tunnel.
+    fn take_tunnel(&mut self) -> Option<Tunnel> {
+        let Kind::Upstream(body) = &mut self.kind else { return None };
+        let Switched { protocol, backend } = body.take_switched()?;
+        let traffic: Rc<Traffic> = Rc::default();
+        self.record.traffic = Some(Rc::clone(&traffic));
+        let expires_in = self.record.expires_in();
+        Some(Tunnel { backend, protocol, expires_in, traffic })
+    }
+}
 
 impl Body for AnswerBody {
     type Data = Bytes;

@@ -32,7 +32,7 @@ use crate::net::service::{self, Request, RequestBody, Service};
 use crate::telemetry::access_log::WorkerLog;
 use crate::telemetry::metrics::{Metrics, OpenConnection, WorkerMetrics};
 use crate::upstream::headers::{Caller, ClientFacts, Scheme, address_value};
-use crate::upstream::{InformationalSink, ResponseBody, UpstreamError};
+use crate::upstream::{InformationalSink, ResponseBody, Upgrade, UpstreamError};
 use crate::worker::{Accepted, Connect};
 
 /// What one worker needs to serve requests.
@@ -203,7 +203,7 @@ impl ProxyConnection {
     async fn forward(
         &self,
         permit: Permit,
-        head: Head,
+        mut head: Head,
         body: RequestBody,
         interim: Interim,
         record: &mut Record,
@@ -218,8 +218,12 @@ impl ProxyConnection {
         let trusted = serving.snapshot().trusted_proxies.iter().any(|network| network.contains(&self.peer));
         let body = UploadBody::new(body, Rc::clone(&serving), bytes_max);
         record.upload = Some(body.upload());
+        let upgrade = head.upgrade.take();
         let mut outgoing = self.outgoing(&permit, head, body, record, trusted)?;
         outgoing.extensions_mut().insert(InformationalSink::new(move |response| interim.push(response)));
+        if let Some(protocol) = upgrade {
+            outgoing.extensions_mut().insert(Upgrade(protocol));
+        }
 
         let upstream = permit.upstream();
         let asked_at = clock::monotonic();
@@ -251,6 +255,10 @@ impl ProxyConnection {
         };
         // We have met the expectation ourselves by reading the body only now.
         headers.remove(header::EXPECT);
+        if head.version == Version::HTTP_2 {
+            // Of the handshake of HTTP/1.1, which the client has not made (RFC 8441 section 5).
+            headers.remove(header::SEC_WEBSOCKET_KEY);
+        }
         record.serving().policy.to_upstream(&mut headers, &Caller::from(permit), &client)?;
         let mut outgoing = http::Request::new(body);
         *outgoing.method_mut() = head.method;

@@ -11,12 +11,14 @@ use super::body::Upload;
 use super::proxy::Worker;
 use super::serving::Serving;
 use crate::clock;
+use crate::core;
 use crate::core::decision::Trace;
 use crate::core::head;
 use crate::core::rejection::Rejection;
 use crate::core::snapshot::{Mode, Snapshot, UpstreamId};
 use crate::core::time::UnixSeconds;
 use crate::net::head::Head;
+use crate::net::tunnel::Traffic;
 use crate::telemetry::access_log::{Entry, Upstream, loggable_path};
 use crate::telemetry::metrics::{Finished, RouteRef, UpstreamRef, Verdict};
 
@@ -42,6 +44,8 @@ pub(super) struct Record {
     pub(super) upstream: Option<(UpstreamId, Option<Duration>)>,
     pub(super) upload: Option<Rc<Upload>>,
     pub(super) bytes_out: u64,
+    /// What passes once the protocol is switched.
+    pub(super) traffic: Option<Rc<Traffic>>,
 }
 
 impl Record {
@@ -82,12 +86,20 @@ impl Record {
             upstream: None,
             upload: None,
             bytes_out: 0,
+            traffic: None,
         }
     }
 
     /// When the request's head had arrived, in seconds.
     pub(super) fn arrived_at(&self) -> UnixSeconds {
         UnixSeconds(i64::try_from(self.arrived_ms / 1000).unwrap_or(i64::MAX))
+    }
+
+    /// How long until the caller's token is refused for its age; `None` if no token mattered.
+    pub(super) fn expires_in(&self) -> Option<Duration> {
+        let ends = core::ends(self.snapshot(), &self.trace)?;
+        let ends_ms = u64::try_from(ends.0).unwrap_or(0).saturating_mul(1000);
+        Some(Duration::from_millis(ends_ms.saturating_sub(clock::now_ms())))
     }
 
     /// Goes on under the newest generation, with what the request has waited for. Nothing may be decided before.
@@ -140,6 +152,7 @@ impl Record {
         let principal = self.trace.principal.as_deref();
         let refused = self.rejection.as_ref().or(self.trace.shadowed.as_ref());
         let host = head::host_name(target, self.host.as_ref());
+        let tunnelled = self.traffic.as_ref().map_or((0, 0), |traffic| traffic.bytes());
         self.worker.log().record(&Entry {
             time_ms: self.arrived_ms,
             request_id: self.request_id.to_str().unwrap_or_default(),
@@ -159,8 +172,8 @@ impl Record {
             upstream: self
                 .upstream
                 .and_then(|(id, duration)| Some(Upstream { name: self.upstream_name(id)?, duration })),
-            bytes_in: self.upload.as_ref().map_or(0, |upload| upload.bytes()),
-            bytes_out: self.bytes_out,
+            bytes_in: self.upload.as_ref().map_or(0, |upload| upload.bytes()) + tunnelled.0,
+            bytes_out: self.bytes_out + tunnelled.1,
         });
     }
 

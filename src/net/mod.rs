@@ -11,5 +11,8 @@ pub mod interim;
 pub mod listen;
 pub mod service;
 pub mod stream;
+pub mod stream_io;
 pub mod tls;
 pub mod tunnel;
+pub mod upgrade;
+pub mod websocket;

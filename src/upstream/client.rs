@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response, header};
+use http::{Request, Response, StatusCode, header};
 use http_body::Body;
 
 use super::balance::{Candidate, choose};
@@ -43,7 +43,7 @@ pub(super) struct Client<B> {
 }
 
 /// Why an endpoint did not answer.
-enum Refused<B> {
+pub(super) enum Refused<B> {
     /// Nothing was sent: another one may.
     Elsewhere(Box<Request<RequestBody<B>>>, UpstreamError),
     /// That was it.
@@ -132,26 +132,27 @@ where
     ) -> Result<Response<ResponseBody<B>>, Refused<B>> {
         self.set_host(&mut request, &lease.endpoint);
         let idle = if plan.fresh_only { None } else { lease.endpoint.idle_link() };
-        if let Some(mut link) = idle {
+        if let Some(link) = idle {
+            let mut link = lease.link_for(plan, link).await?;
             match exchange(&mut link, request, plan, &self.memory).await {
-                Ok(response) => return lease.accept(plan, response, link),
+                Ok(response) => return lease.accept(plan, response, link).await,
                 Err(Failure::Unsent(unsent, _)) => request = *unsent,
                 Err(Failure::Unanswered(Some(again), _)) => request = *again,
                 // The backend closed an idle connection, as it may: that says nothing about its health.
                 Err(Failure::Unanswered(None, error)) => return Err(Refused::Failed(error)),
-                Err(Failure::Failed(error)) => return Err(lease.failed(error)),
+                Err(Failure::Failed(error)) => return Err(lease.failed(plan, error)),
             }
         }
         let mut link = match lease.endpoint.connect().await {
-            Ok(link) => link,
+            Ok(link) => lease.link_for(plan, link).await?,
             Err(error) => return Err(lease.unsent(Box::new(request), error)),
         };
         match exchange(&mut link, request, plan, &self.memory).await {
-            Ok(response) => lease.accept(plan, response, link),
+            Ok(response) => lease.accept(plan, response, link).await,
             Err(Failure::Unsent(request, error)) => Err(lease.unsent(request, error)),
             // Others have used the connection as well.
             Err(Failure::Unanswered(Some(again), error)) => Err(Refused::Elsewhere(again, error)),
-            Err(Failure::Unanswered(None, error) | Failure::Failed(error)) => Err(lease.failed(error)),
+            Err(Failure::Unanswered(None, error) | Failure::Failed(error)) => Err(lease.failed(plan, error)),
         }
     }
 
@@ -164,17 +165,20 @@ where
     }
 }
 
-impl<B> Lease<B> {
+impl<B: 'static> Lease<B> {
     /// Passes a response on, if it can be.
-    fn accept(
+    async fn accept(
         self,
         plan: &Plan,
         mut response: Response<Incoming>,
         link: Link<B>,
     ) -> Result<Response<ResponseBody<B>>, Refused<B>> {
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            return self.switch(plan, response, link).await;
+        }
         let framing = match check_response(&mut response, plan.head) {
             Ok(framing) => framing,
-            Err(detail) => return Err(self.failed(UpstreamError::new(UpstreamErrorKind::Protocol, detail))),
+            Err(detail) => return Err(self.failed(plan, UpstreamError::new(UpstreamErrorKind::Protocol, detail))),
         };
         self.endpoint.health.answered();
         clean_response(response.headers_mut());
@@ -190,9 +194,10 @@ impl<B> Lease<B> {
         Refused::Elsewhere(request, error)
     }
 
-    /// The request failed for good. A slow backend is not a broken one, and a client's body is not its fault.
-    fn failed(self, error: UpstreamError) -> Refused<B> {
-        if error.kind() == UpstreamErrorKind::Protocol {
+    /// The request failed for good. A slow backend is not a broken one, and a client's body is not its fault; nor can
+    /// clients that ask for what a backend does not know take it from others.
+    pub(super) fn failed(self, plan: &Plan, error: UpstreamError) -> Refused<B> {
+        if error.kind() == UpstreamErrorKind::Protocol && plan.upgrade.is_none() {
             self.endpoint.health.failed(health::Failure::Protocol, self.probe);
         }
         Refused::Failed(error)

@@ -1,10 +1,10 @@
 //! One HTTP/1.1 connection to a backend, and how it is made.
 
-use std::cell::Cell;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -30,7 +30,7 @@ pub(super) struct Connection<B> {
     pub(super) address: SocketAddr,
     /// Whether it has served a request before, so that the backend may be about to close it.
     pub(super) reused: bool,
-    heard: Rc<Cell<bool>>,
+    heard: Arc<AtomicBool>,
     task: JoinHandle<()>,
 }
 
@@ -50,7 +50,7 @@ where
             .handshake(TokioIo::new(stream))
             .await?;
         // Its errors also come to whoever waits for the response or reads its body.
-        let task = tokio::task::spawn_local(async { drop(connection.await) });
+        let task = tokio::task::spawn_local(async { drop(connection.with_upgrades().await) });
         Ok(Self { sender, address, reused: false, heard, task })
     }
 }
@@ -58,12 +58,12 @@ where
 impl<B> Connection<B> {
     /// Forgets what was heard, before a request is sent.
     pub(super) fn listen(&self) {
-        self.heard.set(false);
+        self.heard.store(false, Ordering::Relaxed);
     }
 
     /// Whether a byte came back since [`Self::listen`].
     pub(super) fn heard(&self) -> bool {
-        self.heard.get()
+        self.heard.load(Ordering::Relaxed)
     }
 }
 
@@ -76,17 +76,18 @@ impl<B> Drop for Connection<B> {
 /// A socket that notes when it was read from. hyper does not tell a backend that closed in silence from one that closed
 /// in the middle of a response head, and only after the former may a request be sent again.
 ///
-/// It is outside of TLS: what a handshake leaves over is no answer.
+/// It is outside of TLS: what a handshake leaves over is no answer. The flag never leaves its thread; it is an atomic
+/// because hyper gives a connection away, at an upgrade, only if any thread could have it.
 pub(super) struct Heard {
     stream: Transport,
-    heard: Rc<Cell<bool>>,
+    heard: Arc<AtomicBool>,
 }
 
 impl Heard {
-    /// Over `stream`. What is noted is in the cell.
-    pub(super) fn new(stream: Transport) -> (Self, Rc<Cell<bool>>) {
-        let heard = Rc::new(Cell::new(false));
-        (Self { stream, heard: Rc::clone(&heard) }, heard)
+    /// Over `stream`. What is noted is in the flag.
+    pub(super) fn new(stream: Transport) -> (Self, Arc<AtomicBool>) {
+        let heard = Arc::new(AtomicBool::new(false));
+        (Self { stream, heard: Arc::clone(&heard) }, heard)
     }
 }
 
@@ -95,7 +96,7 @@ impl AsyncRead for Heard {
         let before = into.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(context, into);
         if into.filled().len() > before {
-            self.heard.set(true);
+            self.heard.store(true, Ordering::Relaxed);
         }
         polled
     }

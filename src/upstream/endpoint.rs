@@ -138,9 +138,12 @@ where
 
     /// A connection of its own, on which HTTP/1.1 is spoken: one that is to become something else.
     pub(super) async fn connect_http1(&self) -> Result<Connection<B>, UpstreamError> {
+        if self.dialer.version() == Some(Version::Http2) {
+            return Err(http2_only());
+        }
         match self.make(Instant::now() + self.connect_timeout, Offer::Http1).await? {
             Made::Http1(connection) => Ok(connection),
-            Made::Http2(_) => Err(UpstreamError::new(UpstreamErrorKind::Connect, "the backend speaks HTTP/2 only")),
+            Made::Http2(_) => Err(http2_only()),
         }
     }
 
@@ -245,6 +248,10 @@ async fn within<T>(
         Ok(Err(error)) => Err(UpstreamError::because(UpstreamErrorKind::Connect, FAILED, error)),
         Err(_) => Err(too_late()),
     }
+}
+
+fn http2_only() -> UpstreamError {
+    UpstreamError::new(UpstreamErrorKind::Connect, "the backend speaks HTTP/2 only")
 }
 
 fn too_late() -> UpstreamError {

@@ -48,9 +48,6 @@ pub(super) enum Framing {
 /// What is wrong, if the response cannot be passed on.
 pub(super) fn check_response<B>(response: &mut Response<B>, head_request: bool) -> Result<Framing, &'static str> {
     let status = response.status();
-    if status == StatusCode::SWITCHING_PROTOCOLS {
-        return Err("the backend switched protocols without having been asked to");
-    }
     let version = response.version();
     let headers = response.headers_mut();
     let chunked = is_chunked(headers)?;
@@ -69,6 +66,11 @@ pub(super) fn check_response<B>(response: &mut Response<B>, head_request: bool) 
         framing = Framing::Last;
     }
     Ok(framing)
+}
+
+/// Whether a response that has no content, such as 101, claims to have some.
+pub(super) fn claims_content(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::TRANSFER_ENCODING) || !matches!(content_length_field(headers), Ok(None | Some(0)))
 }
 
 fn is_chunked(headers: &HeaderMap) -> Result<bool, &'static str> {
@@ -120,7 +122,6 @@ mod tests {
         for lines in refused {
             assert!(check_response(&mut response(200, lines), false).is_err(), "{lines:?}");
         }
-        assert!(check_response(&mut response(101, &[]), false).is_err());
     }
 
     #[test]

@@ -9,6 +9,7 @@ use http_body::{Body, Frame, SizeHint};
 use super::connection::Connection;
 use super::error::BoxError;
 use super::http2;
+use crate::net::stream_io::StreamIo;
 
 /// A request's way to the backend.
 #[derive(Debug)]
@@ -26,6 +27,8 @@ pub(super) enum Incoming {
     Http1(hyper::body::Incoming),
     /// Of HTTP/2.
     Http2(http2::Incoming),
+    /// None: the stream of HTTP/2 has become something else.
+    Switched(StreamIo),
 }
 
 impl Body for Incoming {
@@ -36,6 +39,7 @@ impl Body for Incoming {
         match self.get_mut() {
             Self::Http1(body) => Pin::new(body).poll_frame(context).map_err(Into::into),
             Self::Http2(body) => Pin::new(body).poll_frame(context).map_err(http2::cause),
+            Self::Switched(_) => Poll::Ready(None),
         }
     }
 
@@ -43,6 +47,7 @@ impl Body for Incoming {
         match self {
             Self::Http1(body) => body.is_end_stream(),
             Self::Http2(body) => body.is_end_stream(),
+            Self::Switched(_) => true,
         }
     }
 
@@ -50,6 +55,7 @@ impl Body for Incoming {
         match self {
             Self::Http1(body) => body.size_hint(),
             Self::Http2(body) => body.size_hint(),
+            Self::Switched(_) => SizeHint::with_exact(0),
         }
     }
 }

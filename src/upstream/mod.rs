@@ -6,7 +6,8 @@
 //!
 //! The way of a request: [`headers`] has made its fields fit for a backend; `plan` frames it; `client` chooses an endpoint
 //! (`balance`), takes a connection from its `pool` or makes one (`endpoint`, `connection`) and has it answer (`exchange`);
-//! the response's body (`response_body`) gives the connection back when it has been read.
+//! the response's body (`response_body`) gives the connection back when it has been read, unless the backend has agreed to
+//! make something else of it (`upgrade`).
 
 mod attempt;
 mod balance;
@@ -33,6 +34,7 @@ mod response_body;
 #[cfg(test)]
 mod tests;
 mod transport;
+mod upgrade;
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -50,6 +52,7 @@ pub use self::error::{BoxError, UpstreamError, UpstreamErrorKind};
 pub use self::health::{EndpointStatus, Failure, Health, UpstreamHealth};
 pub use self::informational::InformationalSink;
 pub use self::response_body::{ResponseBody, ResponseBodyError};
+pub use self::upgrade::{Switched, Upgrade};
 
 /// One worker's upstreams. `B` is the body of the requests.
 #[derive(Debug)]
@@ -106,7 +109,8 @@ where
     /// Forwards one request and waits for the head of its response, from which hop-by-hop fields are gone and which has
     /// one framing. The request's fields have to be fit for a backend already ([`headers::HeaderPolicy::to_upstream`]);
     /// its framing is settled here, and so is `Host` where `host: upstream` is configured. An [`InformationalSink`] in
-    /// its extensions gets the 1xx responses.
+    /// its extensions gets the 1xx responses; an [`Upgrade`] there makes it ask for that, and a 101 then has a body with the
+    /// [`Switched`] connection in it.
     ///
     /// The permit is taken by value: one permit, one request. Dropping the future closes the connection to the backend.
     /// Has to run within a `tokio` `LocalRuntime` or `LocalSet`.

@@ -12,6 +12,7 @@ use super::framing::{content_length, frame_request};
 use super::informational::InformationalSink;
 use super::replay::Replay;
 use super::request_body::{RequestBody, Upload};
+use super::upgrade::{Asked, Upgrade};
 
 /// What one request needs beside itself.
 #[derive(Debug)]
@@ -27,6 +28,8 @@ pub(super) struct Plan {
     pub(super) fresh_only: bool,
     /// Whether it is a HEAD request.
     pub(super) head: bool,
+    /// What its connection is asked to become.
+    pub(super) upgrade: Option<Asked>,
 }
 
 impl Plan {
@@ -48,6 +51,8 @@ impl Plan {
         make_origin_form(request.uri_mut());
         let (method, empty) = (request.method().clone(), request.body().upload().is_none());
         frame_request(request.headers_mut(), &method, length);
+        let upgrade = request.extensions_mut().remove::<Upgrade>();
+        let upgrade = upgrade.map(|upgrade| upgrade.ask(&method, request.headers_mut())).transpose()?;
         let sink = request.extensions_mut().remove::<InformationalSink>();
         if let Some(sink) = sink.clone() {
             sink.attach(&mut request);
@@ -59,6 +64,7 @@ impl Plan {
             replayable: empty && method.is_idempotent(),
             fresh_only: false,
             head: method == Method::HEAD,
+            upgrade,
         };
         Ok((plan, request))
     }

@@ -19,6 +19,7 @@ use super::framing::Framing;
 use super::headers::clean_response_trailers;
 use super::link::{Incoming, Link};
 use super::request_body::{Stage, Upload};
+use super::upgrade::Switched;
 
 /// The body of a forwarded response.
 ///
@@ -31,6 +32,8 @@ pub struct ResponseBody<B: 'static>(Inner<B>);
 enum Inner<B: 'static> {
     Streamed(Streamed<B>),
     Full(Option<Bytes>),
+    /// None: the connection is no longer one of HTTP. It counts as an outstanding request while the body is kept.
+    Switched(Option<Switched>, #[expect(dead_code, reason = "held")] (Link<B>, Lease<B>)),
 }
 
 #[derive(Debug)]
@@ -72,6 +75,19 @@ impl<B> ResponseBody<B> {
     #[must_use]
     pub fn full(content: Bytes) -> Self {
         Self(Inner::Full((!content.is_empty()).then_some(content)))
+    }
+
+    /// No body, but what the backend's connection has become.
+    pub(super) fn switched(connection: Switched, link: Link<B>, lease: Lease<B>) -> Self {
+        Self(Inner::Switched(Some(connection), (link, lease)))
+    }
+
+    /// The connection to the backend, if that has switched protocols. Keep the body while it is used.
+    pub fn take_switched(&mut self) -> Option<Switched> {
+        match &mut self.0 {
+            Inner::Switched(connection, _) => connection.take(),
+            Inner::Streamed(_) | Inner::Full(_) => None,
+        }
     }
 
     pub(super) fn streamed(incoming: Incoming, held: Held<B>, upload: Option<Rc<Upload>>, idle: Duration) -> Self {
@@ -165,6 +181,7 @@ impl<B> Body for ResponseBody<B> {
         match &mut self.get_mut().0 {
             Inner::Streamed(streamed) => streamed.poll(context),
             Inner::Full(content) => Poll::Ready(content.take().map(|content| Ok(Frame::data(content)))),
+            Inner::Switched(..) => Poll::Ready(None),
         }
     }
 
@@ -172,6 +189,7 @@ impl<B> Body for ResponseBody<B> {
         match &self.0 {
             Inner::Streamed(streamed) => streamed.held.is_none(),
             Inner::Full(content) => content.is_none(),
+            Inner::Switched(..) => true,
         }
     }
 
@@ -179,6 +197,7 @@ impl<B> Body for ResponseBody<B> {
         match &self.0 {
             Inner::Streamed(streamed) => streamed.incoming.size_hint(),
             Inner::Full(content) => SizeHint::with_exact(content.as_ref().map_or(0, |content| content.len() as u64)),
+            Inner::Switched(..) => SizeHint::with_exact(0),
         }
     }
 }

@@ -109,11 +109,6 @@ impl KeyState {
     }
 }
 
-/// Completes the snapshot of `config` with the last good keys on disk, for whoever fetches nothing.
-pub fn restore(config: &mut Config) {
-    complete(config, None);
-}
-
 /// The generation that comes before.
 #[derive(Clone, Copy)]
 pub(in crate::live) struct Before<'a> {

@@ -8,7 +8,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::{Method, Version};
+use http::{Method, Response, StatusCode, Version};
 use http_body::Body as _;
 use tokio::task::consume_budget;
 use tokio::time::timeout;
@@ -24,6 +24,7 @@ use crate::net::head::{Head, HeadError};
 use crate::net::interim::Interim;
 use crate::net::service::{Limits, Refusal, Request, RequestBody, Service};
 use crate::net::stream::{ReadAhead, Stream};
+use crate::net::upgrade;
 
 /// How much of a body that nobody wants is read over to keep the connection.
 const DISCARD_BYTES_MAX: usize = 256 * 1024;
@@ -57,6 +58,10 @@ pub async fn serve<S: Service>(
             }
             Turn::Broken => return None,
             Turn::Http2 => return Rc::into_inner(connection.transport).map(Transport::into_stream),
+            Turn::Switched(exchange, response) => {
+                connection.tunnel(&exchange, response, drain).await;
+                return None;
+            }
         }
         // With requests at hand and answers of our own nothing else in a turn waits, and the worker's other connections
         // would have to.
@@ -69,15 +74,16 @@ pub async fn refuse<S: Service>(stream: Stream, service: &S, limits: Limits, ref
     Connection::new(stream, limits).refuse(service, refusal, None).await;
 }
 
-/// Whether a connection goes on after a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Turn {
+/// Whether a connection goes on after a request, and as what.
+enum Turn<B> {
     Again,
     Over,
     /// It breaks off within an answer: whatever is done to end it must not make that look complete.
     Broken,
     /// It is no connection of HTTP/1.1.
     Http2,
+    /// It is none of HTTP once this answer is sent.
+    Switched(Exchange, Response<B>),
 }
 
 /// What came in place of a request.
@@ -105,21 +111,24 @@ impl Connection {
     }
 
     /// One request and its answer.
-    async fn turn<S: Service>(&mut self, service: &S, wait: Duration, drain: &Drain) -> Turn {
-        let head = match self.head(wait, drain).await {
+    async fn turn<S: Service>(&mut self, service: &S, wait: Duration, drain: &Drain) -> Turn<S::Body> {
+        let mut head = match self.head(wait, drain).await {
             Ok(head) => head,
             Err(NoHead::Closed) => return Turn::Over,
             Err(NoHead::Http2) => return Turn::Http2,
             Err(NoHead::Bad(error)) => return self.refuse(service, Refusal::Head(error), None).await,
         };
         self.may_be_http2 = false;
-        let mut exchange = match self.begin(&head) {
+        let mut exchange = match self.begin(&mut head) {
             Ok(exchange) => exchange,
             Err(error) => return self.refuse(service, Refusal::Head(error), Some(&head)).await,
         };
         let body = Body::new(Rc::clone(&self.transport), self.interim.clone(), self.limits.idle);
         let request = Request { head, body: RequestBody::Http1(body), interim: self.interim.clone() };
         let Some(response) = self.answer(&exchange, service.call(request)).await else { return Turn::Over };
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            return Turn::Switched(exchange, response);
+        }
         exchange.keep_alive &= !drain.is_started() && !encode::asks_to_close(response.headers()) && self.is_readable();
         if self.send(&exchange, response).await.is_err() {
             return Turn::Broken;
@@ -161,9 +170,10 @@ impl Connection {
     }
 
     /// Readies the connection for a request's body.
-    fn begin(&self, head: &Head) -> Result<Exchange, HeadError> {
+    fn begin(&self, head: &mut Head) -> Result<Exchange, HeadError> {
         head.check_host()?;
         let length = framing::of_request(head.version, &head.headers)?;
+        head.upgrade = upgrade::of_http1(head, length)?;
         let expects_continue = head.expects_continue()?;
         let inbound = &mut *self.transport.inbound.borrow_mut();
         inbound.generation += 1;
@@ -213,7 +223,7 @@ impl Connection {
     }
 
     /// Reads over what is left of the request's body, so that the next request can be found behind it, or closes.
-    async fn end(&mut self, keep_alive: bool) -> Turn {
+    async fn end<B>(&mut self, keep_alive: bool) -> Turn<B> {
         let body_is_done = matches!(self.transport.inbound.borrow().body, Remaining::Nothing);
         if keep_alive && (body_is_done || self.discard_body().await) {
             return Turn::Again;
@@ -246,7 +256,7 @@ impl Connection {
         timeout(DISCARD, discard).await.unwrap_or(false)
     }
 
-    async fn refuse<S: Service>(&mut self, service: &S, refusal: Refusal, head: Option<&Head>) -> Turn {
+    async fn refuse<S: Service>(&mut self, service: &S, refusal: Refusal, head: Option<&Head>) -> Turn<S::Body> {
         self.transport.inbound.borrow_mut().body = Remaining::Broken;
         let is_head = head.is_some_and(|head| head.method == Method::HEAD);
         let exchange = Exchange { is_head, version: Version::HTTP_11, keep_alive: false };

@@ -9,7 +9,7 @@ use crate::net::date;
 /// How the client learns where the body of an answer ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Framing {
-    /// There is none, whatever the fields say: an answer to HEAD, 204, 304.
+    /// There is none, whatever the fields say: an answer to HEAD, 101, 204, 304.
     NoBody,
     /// `Content-Length`.
     Length(u64),
@@ -33,7 +33,8 @@ pub struct Exchange {
 /// The framing of an answer whose body is `length` bytes long, if that is known.
 #[must_use]
 pub fn framing(exchange: &Exchange, status: StatusCode, length: Option<u64>) -> Framing {
-    if exchange.is_head || status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED {
+    let never = [StatusCode::SWITCHING_PROTOCOLS, StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED];
+    if exchange.is_head || never.contains(&status) {
         return Framing::NoBody;
     }
     match length {
@@ -49,7 +50,7 @@ pub fn head(out: &mut BytesMut, exchange: &Exchange, status: StatusCode, headers
     for (name, value) in headers {
         let ours = name == TRANSFER_ENCODING
             || name == CONNECTION
-            || (name == CONTENT_LENGTH && (framing != Framing::NoBody || status == StatusCode::NO_CONTENT));
+            || (name == CONTENT_LENGTH && (framing != Framing::NoBody || has_no_length(status)));
         if !ours {
             field(out, name, value.as_bytes());
         }
@@ -65,11 +66,17 @@ pub fn head(out: &mut BytesMut, exchange: &Exchange, status: StatusCode, headers
         field(out, &DATE, date::now().as_bytes());
     }
     match (exchange.keep_alive && framing != Framing::UntilClose, exchange.version) {
+        _ if status == StatusCode::SWITCHING_PROTOCOLS => field(out, &CONNECTION, b"Upgrade"),
         (false, _) => field(out, &CONNECTION, b"close"),
         (true, Version::HTTP_10) => field(out, &CONNECTION, b"keep-alive"),
         (true, _) => {}
     }
     out.put_slice(b"\r\n");
+}
+
+/// Statuses that have no `Content-Length`, not even one that stands for another answer's (RFC 9110 section 8.6).
+fn has_no_length(status: StatusCode) -> bool {
+    status == StatusCode::SWITCHING_PROTOCOLS || status == StatusCode::NO_CONTENT
 }
 
 /// Writes an informational answer.
@@ -166,6 +173,15 @@ mod tests {
             "HTTP/1.1 200 OK\r\ndate: now\r\ntransfer-encoding: chunked\r\n\r\n"
         );
         assert_eq!(encoded(&HTTP_11, 204, &odd, None), "HTTP/1.1 204 No Content\r\ndate: now\r\n\r\n");
+    }
+
+    #[test]
+    fn switching_protocols_has_no_framing_and_says_what_the_connection_becomes() {
+        let fields = [("upgrade", "x"), ("content-length", "9"), ("connection", "close")];
+        assert_eq!(
+            encoded(&HTTP_11, 101, &fields, None),
+            "HTTP/1.1 101 Switching Protocols\r\ndate: now\r\nupgrade: x\r\nconnection: Upgrade\r\n\r\n"
+        );
     }
 
     #[test]

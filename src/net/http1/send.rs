@@ -125,7 +125,7 @@ impl Connection {
     }
 
     /// Sends what was written.
-    async fn flush(&mut self) -> io::Result<()> {
+    pub(super) async fn flush(&mut self) -> io::Result<()> {
         self.write_out(Bytes::new()).await
     }
 

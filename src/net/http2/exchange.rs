@@ -13,11 +13,11 @@ use http::{Method, Response, StatusCode};
 use super::body::Body;
 use super::head;
 use super::send::{self, Content, Sender};
-use super::stream_io::StreamIo;
 use crate::net::drain::Drain;
 use crate::net::head::{Head, HeadError};
 use crate::net::interim::Interim;
 use crate::net::service::{Answer, Limits, Refusal, Request, RequestBody, Service};
+use crate::net::stream_io::StreamIo;
 use crate::net::tunnel;
 
 /// Informational answers passed on for a request: `h2` keeps them all for a client that does not read.
@@ -117,6 +117,7 @@ impl Exchange {
             tunnel::run(StreamIo::new(kept, stream), tunnel, self.limits.idle, &self.drain).await;
         }
     }
+
     /// Sends the head of an answer; `None` if nobody wants it any more.
     fn head(&mut self, head: Response<()>, is_all: bool) -> Option<SendStream<Bytes>> {
         self.respond.send_response(head, is_all).ok()

@@ -14,6 +14,10 @@ use http::{HeaderMap, HeaderValue, Method, Version, request, uri};
 use crate::net::head::{Head, HeadError};
 use crate::net::http1::framing::{self, BodyLength};
 use crate::net::http1::head::HEADERS_MAX;
+use crate::net::upgrade;
+
+/// CONNECT without a protocol (RFC 9113 section 8.5).
+const PLAIN_CONNECT: HeadError = HeadError::Malformed("CONNECT asks for a tunnel to a host");
 
 /// What of a request line in HTTP/1.1 is neither method nor target, and the empty line behind the fields.
 const LINE_OVERHEAD_BYTES: usize = "  HTTP/1.1\r\n\r\n".len();
@@ -42,7 +46,7 @@ pub(super) fn translate(parts: request::Parts, bytes_max: usize) -> Result<Head,
         return Err(HeadError::TooLarge);
     }
     let mut head = Head::new(method, target, Version::HTTP_2, headers)?;
-    head.upgrade = protocol.as_ref().map(protocol_name).transpose()?;
+    head.upgrade = protocol.map(|protocol| upgrade::of_http2(protocol.as_str(), &head.headers)).transpose()?;
     Ok(head)
 }
 
@@ -78,8 +82,6 @@ pub(super) fn check_fields(headers: &HeaderMap) -> Result<(), HeadError> {
         false => Ok(()),
     }
 }
-
-const PLAIN_CONNECT: HeadError = HeadError::Malformed("CONNECT asks for a tunnel to a host");
 
 /// `h2` drops the scheme if there is no authority beside it. Nothing is decided by it.
 fn check_scheme(scheme: Option<&Scheme>) -> Result<(), HeadError> {
@@ -131,16 +133,6 @@ fn join_cookies(headers: &mut HeaderMap) -> Result<(), HeadError> {
 fn length_in_http1(method: &Method, target: &Bytes, headers: &HeaderMap) -> usize {
     let fields = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + FIELD_OVERHEAD_BYTES);
     method.as_str().len() + target.len() + LINE_OVERHEAD_BYTES + fields.sum::<usize>()
-}
-
-fn protocol_name(protocol: &Protocol) -> Result<HeaderValue, HeadError> {
-    let name = protocol.as_str();
-    // One `protocol` of RFC 9110 section 7.8: a token, and perhaps another behind a slash.
-    let is_of_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~/".contains(&byte);
-    match HeaderValue::from_str(name) {
-        Ok(value) if !name.is_empty() && name.bytes().all(is_of_token) => Ok(value),
-        _ => Err(HeadError::Malformed("a :protocol that is no protocol's name")),
-    }
 }
 
 #[cfg(test)]
@@ -208,16 +200,17 @@ mod tests {
 
     #[test]
     fn an_extended_connect_is_the_get_of_an_upgrade() {
-        let connect = |protocol: &'static str, fields| {
+        let connect = |protocol: &'static str, fields: &[(&'static str, &'static str)]| {
             let mut parts = request("CONNECT", "https://h/chat", fields);
             parts.extensions.insert(Protocol::from_static(protocol));
             translate(parts, 4096)
         };
-        let head = connect("websocket", &[]).unwrap();
+        const VERSION: (&str, &str) = ("sec-websocket-version", "13");
+        let head = connect("websocket", &[VERSION]).unwrap();
         assert_eq!((head.method.as_str(), head.upgrade.as_ref().unwrap().as_bytes()), ("GET", &b"websocket"[..]));
         assert_eq!(content_length(&head), Ok(None));
-        assert!(content_length(&connect("websocket", &[("content-length", "0")]).unwrap()).is_err());
-        assert!(connect("", &[]).is_err() && connect("a, b", &[]).is_err() && connect("a\tb", &[]).is_err());
+        assert!(content_length(&connect("websocket", &[VERSION, ("content-length", "0")]).unwrap()).is_err());
+        assert!(connect("a, b", &[]).is_err() && connect("h2c", &[]).is_err() && connect("websocket", &[]).is_err());
     }
 
     #[test]

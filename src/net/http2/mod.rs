@@ -16,7 +16,6 @@ mod frames;
 mod head;
 mod send;
 mod settings;
-mod stream_io;
 #[cfg(test)]
 mod tests;
 mod watch;

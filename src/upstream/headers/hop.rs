@@ -63,6 +63,11 @@ pub(super) fn remove_connection(headers: &mut HeaderMap, keep: impl Fn(&[u8]) ->
     }
 }
 
+/// Whether `Connection` names this option, in any case.
+pub fn connection_names(headers: &HeaderMap, option: &str) -> bool {
+    headers.get_all(header::CONNECTION).iter().flat_map(options).any(|one| one.eq_ignore_ascii_case(option.as_bytes()))
+}
+
 /// Whether `Connection` is what nearly every client sends: one `keep-alive` or `close`.
 fn names_nothing(headers: &HeaderMap) -> bool {
     let mut values = headers.get_all(header::CONNECTION).iter();

@@ -16,7 +16,7 @@ use crate::core::decision::Permit;
 use crate::core::rejection::{Reason, Rejection};
 use crate::core::snapshot::{Authorization, Identity};
 
-pub use self::hop::{clean_response, clean_response_trailers};
+pub use self::hop::{clean_response, clean_response_trailers, connection_names};
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -123,7 +123,8 @@ impl HeaderPolicy {
 
         self.remove_forbidden(headers, client.trusted);
         if headers.contains_key(header::CONNECTION) {
-            hop::remove_connection(headers, |name| self.class(name).is_some());
+            // Whoever sends TE has to name it, and what becomes of it is settled by itself.
+            hop::remove_connection(headers, |name| self.class(name).is_some() || name == b"te");
         }
         hop::reduce_te(headers);
         if self.authorization == Authorization::Remove {

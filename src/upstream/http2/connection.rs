@@ -3,6 +3,8 @@
 use std::cell::Cell;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
@@ -40,7 +42,7 @@ pub(super) struct Activity {
     /// When `open` was last changed.
     changed: Cell<Instant>,
     /// Whether it was read from since whoever asks has last asked.
-    pub(super) heard: Rc<Cell<bool>>,
+    pub(super) heard: Arc<AtomicBool>,
     /// Whether a request was answered on it.
     served: Cell<bool>,
 }
@@ -119,7 +121,7 @@ fn no_http2(error: h2::Error) -> BoxError {
 }
 
 impl Activity {
-    pub(super) fn new(heard: Rc<Cell<bool>>) -> Self {
+    pub(super) fn new(heard: Arc<AtomicBool>) -> Self {
         Self { open: Cell::new(0), changed: Cell::new(Instant::now()), heard, served: Cell::new(false) }
     }
 
@@ -138,6 +140,11 @@ impl Place {
     /// Of the URLs of requests.
     pub(super) fn scheme(&self) -> Scheme {
         self.connection.scheme.clone()
+    }
+
+    /// Whether the backend takes upgrades: extended CONNECT (RFC 8441 section 3).
+    pub(in crate::upstream) fn takes_upgrades(&self) -> bool {
+        self.connection.sender.is_extended_connect_protocol_enabled()
     }
 
     /// Sends a head. What h2 says that it cannot send, it has not sent.

@@ -6,14 +6,15 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use h2::client::ResponseFuture;
-use h2::{Reason, RecvStream};
-use http::{HeaderMap, Request, Response, header};
+use h2::{Reason, RecvStream, SendStream};
+use http::{HeaderMap, Request, Response, StatusCode, header};
 use http_body::Body;
 
 use super::connection::Place;
 use super::incoming::Incoming;
 use super::upload::Upload;
 use super::{cause, request};
+use crate::net::stream_io::StreamIo;
 use crate::upstream::error::{BoxError, UpstreamError, UpstreamErrorKind};
 use crate::upstream::exchange::{Failure, body_failure, late, until_late};
 use crate::upstream::informational::InformationalSink;
@@ -25,8 +26,15 @@ use crate::upstream::request_body::RequestBody;
 /// What is needed to send a request again.
 struct Sent<'a, B> {
     head: Replay<'a>,
-    /// `None` if there is no body.
-    body: Option<Upload<B>>,
+    rest: Rest<B>,
+}
+
+/// What goes behind a head.
+enum Rest<B> {
+    Nothing,
+    Body(Upload<B>),
+    /// Whatever is spoken instead, once the backend has agreed to it.
+    Tunnel(SendStream<Bytes>),
 }
 
 /// A response that is awaited.
@@ -63,18 +71,39 @@ where
     let mut awaited = Awaited { response, sink: plan.sink.as_ref(), is_heard: false };
     let head = poll_fn(|context| awaited.poll(context));
     match until_late(head, plan.upload.as_deref(), plan.limits).await {
-        Some(Ok(response)) => {
-            place.answered(sent.body.and_then(Upload::answered));
-            let (parts, stream) = response.into_parts();
-            let incoming = Incoming::new(stream, content_length(&parts.headers));
-            Ok(Response::from_parts(parts, link::Incoming::Http2(incoming)))
-        }
+        Some(Ok(response)) => Ok(answered(place, response, sent.rest)),
         Some(Err(error)) => {
             let fate = fate(&error, awaited.is_heard);
             Err(failure(fate, error, sent, plan, place.is_reused()))
         }
         None => Err(late()),
     }
+}
+
+fn answered<B>(place: &mut Place, response: Response<RecvStream>, rest: Rest<B>) -> Response<link::Incoming>
+where
+    B: Body<Data = Bytes> + Unpin + 'static,
+    B::Error: Into<BoxError>,
+{
+    let (mut parts, stream) = response.into_parts();
+    let upload = match rest {
+        Rest::Tunnel(send) if parts.status.is_success() => {
+            place.answered(None);
+            // What it is in HTTP/1.1, so that nobody else needs to know the difference.
+            parts.status = StatusCode::SWITCHING_PROTOCOLS;
+            return Response::from_parts(parts, link::Incoming::Switched(StreamIo::new(stream, send)));
+        }
+        Rest::Tunnel(mut send) => {
+            // Nothing was sent and nothing will be.
+            let _ = send.send_data(Bytes::new(), true);
+            None
+        }
+        Rest::Body(upload) => upload.answered(),
+        Rest::Nothing => None,
+    };
+    place.answered(upload);
+    let incoming = Incoming::new(stream, content_length(&parts.headers));
+    Response::from_parts(parts, link::Incoming::Http2(incoming))
 }
 
 /// Sends the head, and what is there of the body.
@@ -91,14 +120,21 @@ where
     let kept = Replay::of(&request, memory);
     let (parts, body) = request.into_parts();
     let length = content_length(&parts.headers);
-    let head = request::head(parts, place.scheme()).map_err(Failure::Failed)?;
-    let is_all = body.is_end_stream();
+    let mut head = request::head(parts, place.scheme()).map_err(Failure::Failed)?;
+    if let Some(asked) = &plan.upgrade {
+        asked.over_http2(&mut head).map_err(Failure::Failed)?;
+    }
+    let is_all = body.is_end_stream() && plan.upgrade.is_none();
     let Ok((response, stream)) = place.send(head, is_all) else {
         // The connection has ended since it was chosen.
         return Err(Failure::Unsent(plan.anew(kept, body), busy()));
     };
-    let body = if is_all { None } else { Some(Upload::start(body, length, stream).await) };
-    Ok((response, Sent { head: kept, body }))
+    let rest = match plan.upgrade {
+        Some(_) => Rest::Tunnel(stream),
+        None if is_all => Rest::Nothing,
+        None => Rest::Body(Upload::start(body, length, stream).await),
+    };
+    Ok((response, Sent { head: kept, rest }))
 }
 
 fn content_length(headers: &HeaderMap) -> Option<u64> {
@@ -124,9 +160,9 @@ where
 {
     /// The request as it was, unless more of its body was read than is kept.
     fn request(self, plan: &Plan) -> Option<Box<Request<RequestBody<B>>>> {
-        let body = match self.body {
-            Some(upload) => upload.take_back()?,
-            None => RequestBody::empty(),
+        let body = match self.rest {
+            Rest::Body(upload) => upload.take_back()?,
+            Rest::Nothing | Rest::Tunnel(_) => RequestBody::empty(),
         };
         Some(plan.anew(self.head, body))
     }

@@ -9,3 +9,4 @@ mod http2;
 mod responses;
 mod retries;
 mod tls;
+mod upgrades;

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 
 use super::PATIENCE;
+use super::tunnel::Tunnel;
 use super::wire::{Fields, Framing, Head, Reader};
 
 /// The most that is recorded of one request.
@@ -74,6 +75,13 @@ impl Exchange {
             Err(error) if error.kind() == ErrorKind::ConnectionReset => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// The connection behind the request, for whoever has switched protocols.
+    pub(crate) fn switched(&mut self) -> io::Result<Tunnel> {
+        self.stream.set_read_timeout(Some(PATIENCE))?;
+        let reader = std::mem::replace(&mut self.reader, Reader::new(self.stream.try_clone()?, 0));
+        Ok(Tunnel::new(self.stream.try_clone()?, reader))
     }
 
     fn collect_body(&mut self) {

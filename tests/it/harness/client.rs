@@ -6,6 +6,7 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 
 use super::PATIENCE;
 use super::response::{Response, status};
+use super::tunnel::Tunnel;
 use super::wire::{Fields, Framing, Head, Reader};
 
 /// One connection.
@@ -119,6 +120,18 @@ impl<S: Read + Write> Client<S> {
         let head = self.reader.head().unwrap().expect("an interim response");
         assert!(status(&head) < 200, "a final response came before an interim one: {head:?}");
         head
+    }
+
+    /// The connection behind `101 Switching Protocols`, which has to be the next answer.
+    pub(crate) fn switched(mut self) -> Tunnel<S> {
+        let response = self.receive_head();
+        assert_eq!((response.status, response.interim.len()), (101, 0), "{response:?}");
+        self.into_tunnel()
+    }
+
+    /// The connection behind `101 Switching Protocols`, which has come.
+    pub(crate) fn into_tunnel(self) -> Tunnel<S> {
+        Tunnel::new(self.stream, self.reader)
     }
 
     /// Waits until the other side has ended the connection and panics if it sends anything before.

@@ -16,6 +16,7 @@ pub(crate) mod response;
 pub(crate) mod sync;
 pub(crate) mod tls;
 pub(crate) mod tokens;
+pub(crate) mod tunnel;
 pub(crate) mod wire;
 
 use std::time::Duration;

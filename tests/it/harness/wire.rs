@@ -177,7 +177,7 @@ impl<R: Read> Reader<R> {
     }
 
     /// At least one and at most `most` bytes.
-    fn some(&mut self, most: u64) -> io::Result<Vec<u8>> {
+    pub(crate) fn some(&mut self, most: u64) -> io::Result<Vec<u8>> {
         if self.buffer.is_empty() {
             self.fill_or_fail()?;
         }

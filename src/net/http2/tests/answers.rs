@@ -7,6 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::{ask, begin, client, request, reset_of, run, settle, text, whole};
 use crate::net::head::HeadError;
 use crate::net::service::Refusal;
+use crate::net::stream_io::StreamIo;
 
 #[test]
 fn a_request_is_answered() {
@@ -108,14 +109,20 @@ fn what_cannot_be_read_is_answered_by_the_service() {
     });
 }
 
+fn websocket(path: &str) -> http::Request<()> {
+    let mut connect = request("CONNECT", path);
+    connect.extensions_mut().insert(h2::ext::Protocol::from_static("websocket"));
+    connect.headers_mut().insert("sec-websocket-version", "13".parse().unwrap());
+    connect
+}
+
 #[test]
 fn a_tunnel_takes_the_place_of_an_extended_connect() {
     run(async {
         let (mut send, _served) = client().await;
         settle().await;
         assert!(send.is_extended_connect_protocol_enabled());
-        let mut connect = request("CONNECT", "/chat");
-        connect.extensions_mut().insert(h2::ext::Protocol::from_static("websocket"));
+        let connect = websocket("/chat");
         let (response, mut up) = begin(&mut send, connect);
         let (head, mut down) = response.await.unwrap().into_parts();
         assert_eq!((head.status, head.headers.get("connection")), (StatusCode::OK, None));
@@ -149,8 +156,7 @@ fn a_protocol_that_nobody_switches_to_is_no_tunnel() {
     run(async {
         let (mut send, _served) = client().await;
         settle().await;
-        let mut connect = request("CONNECT", "/early");
-        connect.extensions_mut().insert(h2::ext::Protocol::from_static("websocket"));
+        let connect = websocket("/early");
         let (response, mut up) = begin(&mut send, connect);
         assert_eq!(whole(response).await.unwrap().1, "early");
         assert_eq!(reset_of(&mut up).await, h2::Reason::NO_ERROR);
@@ -162,11 +168,10 @@ fn bytes_in_a_tunnel_keep_their_order_and_their_number() {
     run(async {
         let (mut send, _served) = client().await;
         settle().await;
-        let mut connect = request("CONNECT", "/chat");
-        connect.extensions_mut().insert(h2::ext::Protocol::from_static("websocket"));
+        let connect = websocket("/chat");
         let (response, up) = begin(&mut send, connect);
         let down = response.await.unwrap().into_body();
-        let (mut read, mut write) = tokio::io::split(super::super::stream_io::StreamIo::new(down, up));
+        let (mut read, mut write) = tokio::io::split(StreamIo::new(down, up));
         let sent: Vec<u8> = (0..1_000_000_u32).flat_map(u32::to_le_bytes).collect();
         let mut received = Vec::new();
         let (written, _) = tokio::join!(

@@ -134,8 +134,12 @@ impl Service for Tell {
                 });
                 *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
                 response.headers_mut().insert("connection", "upgrade".parse().unwrap());
-                response.body_mut().tunnel =
-                    Some(Tunnel { backend: Box::new(near), protocol: Protocol::Other, expires_in: None });
+                response.body_mut().tunnel = Some(Tunnel {
+                    backend: Box::new(near),
+                    protocol: Protocol::Other,
+                    expires_in: None,
+                    traffic: Rc::default(),
+                });
             }
             _ => *response.body_mut() = echo(body.collect().await),
         }

@@ -1,5 +1,6 @@
-//! A stream as a sequence of bytes, for what is tunnelled through it (RFC 8441): the payload of its DATA frames.
+//! A stream of HTTP/2 as a sequence of bytes, for what is tunnelled through it (RFC 8441): the payload of its DATA frames.
 
+use std::fmt;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -8,10 +9,8 @@ use bytes::{Buf, Bytes};
 use h2::{RecvStream, SendStream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::send;
-
 /// Both directions of a stream. Dropped before both have ended, it resets the stream.
-pub(super) struct StreamIo {
+pub struct StreamIo {
     receive: RecvStream,
     /// Received and not yet read. Its room in the window is given back when it is.
     unread: Bytes,
@@ -20,8 +19,22 @@ pub(super) struct StreamIo {
 }
 
 impl StreamIo {
-    pub(super) fn new(receive: RecvStream, send: SendStream<Bytes>) -> Self {
+    /// Of the two halves of one stream.
+    #[must_use]
+    pub fn new(receive: RecvStream, send: SendStream<Bytes>) -> Self {
         Self { receive, unread: Bytes::new(), send, ended: false }
+    }
+
+    /// How many bytes, of those wanted, the other side has room for: at least one.
+    fn poll_room(&mut self, cx: &mut Context<'_>, wanted: usize) -> Poll<io::Result<usize>> {
+        self.send.reserve_capacity(wanted);
+        while self.send.capacity() == 0 {
+            match ready!(self.send.poll_capacity(cx)) {
+                Some(granted) => drop(granted.map_err(broken)?),
+                None => return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
+            }
+        }
+        Poll::Ready(Ok(self.send.capacity().min(wanted)))
     }
 }
 
@@ -46,12 +59,10 @@ impl AsyncWrite for StreamIo {
         if bytes.is_empty() {
             return Poll::Ready(Ok(0));
         }
-        let Some(room) = ready!(send::poll_room(&mut self.send, bytes.len(), cx)) else {
-            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
-        };
-        let taken = bytes.get(..room).unwrap_or(bytes);
-        self.send.send_data(Bytes::copy_from_slice(taken), false).map_err(broken)?;
-        Poll::Ready(Ok(taken.len()))
+        let room = ready!(self.poll_room(cx, bytes.len()))?;
+        let taken = Bytes::copy_from_slice(bytes.get(..room).unwrap_or(bytes));
+        let sent = self.send.send_data(taken, false).map_err(broken);
+        Poll::Ready(sent.map(|()| room))
     }
 
     /// What was written is the connection's to send.
@@ -69,4 +80,10 @@ impl AsyncWrite for StreamIo {
 
 fn broken(error: h2::Error) -> io::Error {
     error.into_io().unwrap_or_else(|| io::ErrorKind::ConnectionReset.into())
+}
+
+impl fmt::Debug for StreamIo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StreamIo").field("ended", &self.ended).finish_non_exhaustive()
+    }
 }

@@ -103,8 +103,7 @@ pub fn run(path: PathBuf, config: Config) -> anyhow::Result<ExitCode> {
 
 /// Waits for the issuers' keys, and is ready from then on.
 async fn be_ready(gateway: &Gateway, state: &AdminState) {
-    let keys = gateway.live.wait_for(|generation| keys::all_have_keys(&generation.snapshot.issuers));
-    if tokio::time::timeout(KEYS_WAIT, keys).await.is_err() {
+    if !keys::await_all(&gateway.live, KEYS_WAIT).await {
         tracing::warn!("ready without the keys of some issuers: their tokens are refused");
     }
     state.readiness.advance(ReadyPhase::Ready);

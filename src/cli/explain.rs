@@ -2,6 +2,7 @@
 
 mod asked;
 mod backend;
+mod keys;
 mod print;
 mod report;
 mod steps;
@@ -13,7 +14,6 @@ mod told;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::bail;
 use http::Method;
 use jiff::Timestamp;
 
@@ -30,7 +30,7 @@ Example:
   sidegate explain -c config.yaml GET /v1/users --token-file token.txt
 
 The token can also come by standard input (a single -) or in -H 'Authorization: Bearer …'.
-Exit code: 0 allowed, 1 denied, 2 no decision could be made.";
+Keys that the gateway fetches are taken from state_dir. Exit code: 0 allowed, 1 denied, 2 no decision could be made.";
 
 /// Exit code for a request that could not be decided about.
 const UNDECIDED: u8 = 2;
@@ -100,7 +100,7 @@ fn explained(args: &Args) -> anyhow::Result<ExitCode> {
     let config = args.config.load()?;
     let asked = Asked::read(args)?;
     let now = args.at.map_or_else(clock::now, |at| UnixSeconds(at.as_second()));
-    let report = explain(&config.snapshot, &asked, now)?;
+    let report = explain(&keys::snapshot(&config), &asked, now).map_err(|Need::Keys(id)| keys::unknown(&config, id))?;
     output::print(&match args.output {
         Output::Text => print::text(&report),
         Output::Json => print::json(&report)?,
@@ -108,19 +108,13 @@ fn explained(args: &Args) -> anyhow::Result<ExitCode> {
     Ok(if report.is_allowed() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn explain(snapshot: &Snapshot, asked: &Asked, now: UnixSeconds) -> anyhow::Result<Report> {
+/// The explanation of the decision, or what it needs that only a running gateway finds out.
+fn explain(snapshot: &Snapshot, asked: &Asked, now: UnixSeconds) -> Result<Report, Need> {
     let head = asked.head();
-    let facts = Facts { memo: &NoMemo, keys: KeysAsked::NotYet };
-    let issuer = match core::decide(snapshot, &head, &facts, now) {
-        Ok(decision) => match decision.trace.key_missing {
-            None => return Ok(Report::new(snapshot, &head, decision)),
-            // Shadow mode lets it through. What would have become of it is what is asked here, and nobody knows.
-            Some(issuer) => issuer,
-        },
-        Err(Need::Keys(issuer)) => issuer,
-    };
-    let issuer = snapshot.issuers.get(issuer).map_or("", |issuer| &issuer.name);
-    bail!(
-        "no decision could be made: the token's key is not known here; the gateway fetches the keys of issuer {issuer}"
-    )
+    let decision = core::decide(snapshot, &head, &Facts { memo: &NoMemo, keys: KeysAsked::NotYet }, now)?;
+    match decision.trace.key_missing {
+        // Shadow mode lets it through. What would have become of it is what is asked here, and nobody knows.
+        Some(issuer) => Err(Need::Keys(issuer)),
+        None => Ok(Report::new(snapshot, &head, decision)),
+    }
 }

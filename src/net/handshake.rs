@@ -117,3 +117,88 @@ async fn first_byte(tcp: &TcpStream) -> Option<u8> {
     let read = tcp.peek(&mut first).await.ok()?;
     (read > 0).then_some(first[0])
 }
+
+#[cfg(test)]
+mod tests {
+    use std::rc::Rc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use rustls::pki_types::{PrivateKeyDer, ServerName};
+    use rustls::server::{ClientHello, ResolvesServerCert};
+    use rustls::sign::CertifiedKey;
+    use rustls::{ClientConfig, ClientConnection, RootCertStore};
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::TcpListener;
+    use tokio::runtime::{Builder, LocalOptions};
+    use tokio::task::spawn_local;
+
+    use super::*;
+
+    const CLIENTS: usize = 40;
+
+    /// Counts how often a certificate is asked for, which is once in each handshake, in the computation.
+    #[derive(Debug)]
+    struct Counting {
+        key: Arc<CertifiedKey>,
+        asked: AtomicUsize,
+    }
+
+    impl ResolvesServerCert for Counting {
+        fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+            self.asked.fetch_add(1, Ordering::Relaxed);
+            Some(Arc::clone(&self.key))
+        }
+    }
+
+    fn counting() -> (Arc<Counting>, Arc<ServerConfig>) {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let rcgen::CertifiedKey { cert, signing_key } = rcgen::generate_simple_self_signed(["a".to_owned()]).unwrap();
+        let key = PrivateKeyDer::try_from(signing_key.serialize_der()).unwrap();
+        let key = Arc::new(CertifiedKey::from_der(vec![cert.der().clone()], key, &provider).unwrap());
+        let counting = Arc::new(Counting { key, asked: AtomicUsize::new(0) });
+        let builder = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        (Arc::clone(&counting), Arc::new(builder.with_no_client_auth().with_cert_resolver(counting)))
+    }
+
+    /// What a client of TLS says first.
+    fn hello() -> Vec<u8> {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        let config = builder.with_root_certificates(RootCertStore::empty()).with_no_client_auth();
+        let mut client = ClientConnection::new(Arc::new(config), ServerName::try_from("a").unwrap()).unwrap();
+        let mut bytes = Vec::new();
+        client.write_tls(&mut bytes).unwrap();
+        bytes
+    }
+
+    #[test]
+    fn clients_who_come_all_at_once_leave_others_their_turn() {
+        let (counting, config) = counting();
+        let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default()).unwrap();
+        runtime.block_on(async {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let (hello, mut accepted, mut clients) = (hello(), Vec::new(), Vec::new());
+            for _ in 0..CLIENTS {
+                let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+                client.write_all(&hello).await.unwrap();
+                clients.push(client);
+                accepted.push(listener.accept().await.unwrap().0);
+            }
+            let (handshakes, mut longest) = (Rc::new(Handshakes::default()), 0);
+            for tcp in accepted {
+                let (handshakes, config) = (Rc::clone(&handshakes), Arc::clone(&config));
+                spawn_local(async move {
+                    let _ = handshakes.open(tcp, config, Duration::from_secs(5), &Drain::default()).await;
+                });
+            }
+            let mut before = 0;
+            while before < CLIENTS {
+                yield_now().await;
+                let asked = counting.asked.load(Ordering::Relaxed);
+                longest = longest.max(asked - before);
+                before = asked;
+            }
+            assert_eq!(longest, 1, "handshakes at a stretch");
+        });
+    }
+}

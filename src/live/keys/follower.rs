@@ -199,9 +199,9 @@ impl<G: Get> Follower<G> {
         let issuer = self.parts.settings.borrow().name.clone();
         tracing::error!(issuer, "the issuer's last good keys are older than max_stale and are not used any more");
         let none = Arc::<Keyset>::default();
-        if self.put_in_force(Arc::clone(&none)).await {
-            self.parts.keys = none;
-        }
+        // Where it cannot be done, there is nothing of ours in force.
+        self.put_in_force(Arc::clone(&none)).await;
+        self.parts.keys = none;
     }
 
     /// Has the sole writer put these keys in force. Whether they are: an issuer that has left the configuration, or has

@@ -25,7 +25,7 @@ use self::gate::Gate;
 
 pub use self::keeper::Keeper;
 pub(super) use self::origin::{Before, complete};
-pub use self::origin::{Good, KeyOrigin, KeyState, Known, LastRefresh, all_have_keys};
+pub use self::origin::{Good, KeyOrigin, KeyState, Known, LastRefresh, await_all};
 pub use self::stored::{Origin, Stored, Unusable, stored};
 
 /// Asks for issuers' keys to be fetched, from any thread.

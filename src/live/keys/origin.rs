@@ -6,13 +6,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::stored::{self, Stored};
 use crate::clock;
 use crate::config::{Config, KeyFetch, KeySource};
 use crate::core::keyset::Keyset;
-use crate::core::snapshot::{Issuer, IssuerId, Issuers, Snapshot};
+use crate::core::snapshot::{Issuer, IssuerId, Snapshot};
+use crate::live::state::Live;
 
 /// The origin of one issuer's keys.
 #[derive(Debug, Clone)]
@@ -179,8 +180,9 @@ fn restored(directory: Option<&Path>, issuer: &Issuer, fetch: &KeyFetch, now: In
     }
 }
 
-/// Whether every issuer has keys.
-#[must_use]
-pub fn all_have_keys(issuers: &Issuers) -> bool {
-    issuers.iter().all(|issuer| issuer.keys.iter().len() > 0)
+/// Waits until every issuer has keys, and no longer than this. Whether they have.
+pub async fn await_all(live: &Live, at_most: Duration) -> bool {
+    let has_keys = |issuer: &Issuer| issuer.keys.iter().len() > 0;
+    let all = live.wait_for(|generation| generation.snapshot.issuers.iter().all(has_keys));
+    timeout(at_most, all).await.is_ok()
 }

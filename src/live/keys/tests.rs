@@ -262,6 +262,26 @@ fn all_who_ask_share_a_fetch_and_see_what_it_brought() {
 }
 
 #[test]
+fn a_thousand_rotations_are_a_thousand_fetches_that_requests_ask_for() {
+    simulated(async {
+        let world = World::new(&format!("{URI}, refresh: 24h, max_stale: 72h"), serving(&["first"]));
+        world.has(&["first"]).await;
+        world.forget();
+        let mut old = "first".to_owned();
+        for number in 0..1000 {
+            let new = format!("key-{number}");
+            let keys = jwks(&[&old, &new]);
+            world.behave(move |_| Answer::Slow(Duration::from_millis(200), keys.clone()));
+            assert_eq!(world.refresh.ask("a").await, Refreshed::Done);
+            assert_eq!(world.ids(), [old, new.clone()]);
+            old = new;
+            sleep(Duration::from_secs(10)).await;
+        }
+        assert_eq!(world.asked().len(), 1000);
+    });
+}
+
+#[test]
 fn who_asks_during_a_fetch_that_was_due_gets_a_later_one() {
     simulated(async {
         let old = jwks(&["one"]);
@@ -275,6 +295,19 @@ fn who_asks_during_a_fetch_that_was_due_gets_a_later_one() {
         // It reads the old keys; the new ones come into being behind its back.
         world.behave(serving(&["one", "two"]));
         assert_eq!((world.refresh.ask("a").await, world.ids().len()), (Refreshed::Done, 2));
+    });
+}
+
+#[test]
+fn keys_are_awaited_for_as_long_as_it_takes_and_no_longer_than_that() {
+    simulated(async {
+        let began = clock::timer();
+        let world = World::new(URI, |_| Answer::Status(500));
+        assert!(!await_all(&world.live, Duration::from_secs(30)).await);
+        assert_eq!(clock::timer() - began, Duration::from_secs(30));
+        world.behave(serving(&["one"]));
+        assert!(await_all(&world.live, HOUR).await);
+        assert!(clock::timer() - began < Duration::from_secs(30 + 60));
     });
 }
 

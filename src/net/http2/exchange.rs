@@ -117,6 +117,7 @@ impl Exchange {
             tunnel::run(StreamIo::new(kept, stream), tunnel, self.limits.idle, &self.drain).await;
         }
     }
+
     /// Sends the head of an answer; `None` if nobody wants it any more.
     fn head(&mut self, head: Response<()>, is_all: bool) -> Option<SendStream<Bytes>> {
         self.respond.send_response(head, is_all).ok()

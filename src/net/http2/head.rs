@@ -16,6 +16,9 @@ use crate::net::http1::framing::{self, BodyLength};
 use crate::net::http1::head::HEADERS_MAX;
 use crate::net::upgrade;
 
+/// CONNECT without a protocol (RFC 9113 section 8.5).
+const PLAIN_CONNECT: HeadError = HeadError::Malformed("CONNECT asks for a tunnel to a host");
+
 /// What of a request line in HTTP/1.1 is neither method nor target, and the empty line behind the fields.
 const LINE_OVERHEAD_BYTES: usize = "  HTTP/1.1\r\n\r\n".len();
 /// What of a field's line in HTTP/1.1 is neither name nor value.
@@ -79,8 +82,6 @@ pub(super) fn check_fields(headers: &HeaderMap) -> Result<(), HeadError> {
         false => Ok(()),
     }
 }
-
-const PLAIN_CONNECT: HeadError = HeadError::Malformed("CONNECT asks for a tunnel to a host");
 
 /// `h2` drops the scheme if there is no authority beside it. Nothing is decided by it.
 fn check_scheme(scheme: Option<&Scheme>) -> Result<(), HeadError> {

@@ -123,7 +123,8 @@ impl HeaderPolicy {
 
         self.remove_forbidden(headers, client.trusted);
         if headers.contains_key(header::CONNECTION) {
-            hop::remove_connection(headers, |name| self.class(name).is_some());
+            // Whoever sends TE has to name it, and what becomes of it is settled by itself.
+            hop::remove_connection(headers, |name| self.class(name).is_some() || name == b"te");
         }
         hop::reduce_te(headers);
         if self.authorization == Authorization::Remove {

@@ -30,11 +30,14 @@ pub(super) use self::pool::Pool;
 /// Most streams that a connection carries at a time, if the backend does not want fewer.
 const STREAMS_MAX: usize = 128;
 /// How much of a response a backend may send ahead of its reader, in bytes. Between backend and gateway it is what fits
-/// on the way: 50 MB/s at a distance of 10 ms.
-const STREAM_WINDOW: u32 = 512 * 1024;
+/// on the way: 25 MB/s on each stream at a distance of 10 ms.
+const STREAM_WINDOW: u32 = 256 * 1024;
 /// The same for all streams of a connection together: as much as all of them may. If it were less, clients that read
 /// slowly could use it up, and nobody else on the connection would get anything.
 const CONNECTION_WINDOW: u32 = STREAM_WINDOW * STREAMS_MAX as u32;
+/// What frames below 256 bytes that nobody has read may cost beyond their content, in bytes on a connection: h2 closes it
+/// above that. As much as if every stream were full of frames of 85 bytes.
+const SMALL_FRAMES_MAX: usize = 2 * CONNECTION_WINDOW as usize;
 /// How much of a request is kept for a backend that takes it slowly, in bytes.
 const SEND_BUFFER_MAX: usize = 256 * 1024;
 /// Longest response head and longest trailers, in bytes as RFC 9113 section 6.5.2 counts them.
@@ -60,6 +63,7 @@ pub(super) fn builder() -> Builder {
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_frame_size(FRAME_BYTES_MAX)
         .max_header_list_size(FIELDS_BYTES_MAX)
+        .data_frame_budget(SMALL_FRAMES_MAX)
         .max_send_buffer_size(SEND_BUFFER_MAX);
     builder
 }

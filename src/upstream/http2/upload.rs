@@ -11,7 +11,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use h2::{Reason, SendStream};
 use http::HeaderMap;
 use http_body::Body;
@@ -24,6 +24,8 @@ use crate::upstream::request_body::RequestBody;
 const KEPT_BYTES_MAX: usize = 64 * 1024;
 /// Most pieces of it that are kept, since each may hold on to the memory that it was read into.
 const KEPT_PIECES_MAX: usize = 16;
+/// Pieces below this length, in bytes, are joined where several are there.
+const SMALL: usize = 8 * 1024;
 
 /// A body on its way. Dropping it stops it; a stream on which not all was sent is then reset.
 #[derive(Debug)]
@@ -42,10 +44,19 @@ struct Pump<B> {
     stream: SendStream<Bytes>,
     /// Read from the body and not sent.
     piece: Bytes,
+    /// What comes behind the piece, if that is known.
+    ahead: Option<Read>,
     /// How much is to come, if the head said so.
     left: Option<u64>,
     /// What has been read; `None` if that is no longer known.
     kept: Option<Vec<Bytes>>,
+}
+
+/// What a body goes on with.
+#[derive(Debug)]
+enum Read {
+    Piece(Bytes),
+    End(Option<HeaderMap>),
 }
 
 /// Why a body is not sent to its end.
@@ -63,7 +74,7 @@ where
 {
     /// Begins to send `body`, which is of `length` if that is known. For one that is there already no task is needed.
     pub(super) async fn start(body: RequestBody<B>, length: Option<u64>, stream: SendStream<Bytes>) -> Self {
-        let pump = Pump { body, stream, piece: Bytes::new(), left: length, kept: Some(Vec::new()) };
+        let pump = Pump { body, stream, piece: Bytes::new(), ahead: None, left: length, kept: Some(Vec::new()) };
         let pump = Rc::new(RefCell::new(pump));
         let is_sent = poll_fn(|context| Poll::Ready(pump.borrow_mut().poll(context).is_ready())).await;
         let task = (!is_sent).then(|| {
@@ -104,38 +115,55 @@ where
 
     fn poll_to_end(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Stopped>> {
         loop {
-            while !self.piece.is_empty() {
-                let is_last = ready!(self.poll_piece(context))?;
-                if is_last {
-                    return Poll::Ready(Ok(()));
+            if self.piece.is_empty() {
+                match self.poll_read(context)? {
+                    Poll::Ready(Read::Piece(piece)) => self.piece = piece,
+                    Poll::Ready(Read::End(trailers)) => return Poll::Ready(self.end(trailers)),
+                    Poll::Pending => {
+                        // Nobody else would notice that the backend has reset the stream.
+                        let _reset = ready!(self.stream.poll_reset(context));
+                        return Poll::Ready(Err(Stopped::Unwanted));
+                    }
                 }
+                continue;
             }
-            let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) else {
-                // Nobody else would notice that the backend has reset the stream.
-                ready!(self.stream.poll_reset(context)).map_err(|_| Stopped::Unwanted)?;
-                return Poll::Ready(Err(Stopped::Unwanted));
-            };
-            match frame.transpose().map_err(|_| Stopped::Failed)? {
-                Some(frame) => match frame.into_data() {
-                    Ok(piece) => self.take(piece)?,
-                    Err(frame) => return Poll::Ready(self.end(frame.into_trailers().ok())),
-                },
-                None => return Poll::Ready(self.end(None)),
+            ready!(self.poll_capacity(context))?;
+            self.join_small_pieces(context)?;
+            if self.send_piece()? {
+                return Poll::Ready(Ok(()));
             }
         }
     }
 
-    fn take(&mut self, piece: Bytes) -> Result<(), Stopped> {
-        if let Some(left) = &mut self.left {
-            let Some(rest) = left.checked_sub(piece.len() as u64) else {
-                self.body.fail_by_length();
-                return Err(Stopped::Failed);
-            };
-            *left = rest;
+    /// What comes next of the body, which may have been read already.
+    fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<Result<Read, Stopped>> {
+        if let Some(read) = self.ahead.take() {
+            return Poll::Ready(Ok(read));
         }
-        self.keep(&piece);
-        self.piece = piece;
-        Ok(())
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(context)).transpose().map_err(|_| Stopped::Failed)?;
+        let Some(frame) = frame else { return Poll::Ready(Ok(Read::End(None))) };
+        match frame.into_data() {
+            Ok(piece) => {
+                self.count(&piece)?;
+                self.keep(&piece);
+                Poll::Ready(Ok(Read::Piece(piece)))
+            }
+            Err(frame) => Poll::Ready(Ok(Read::End(frame.into_trailers().ok()))),
+        }
+    }
+
+    fn count(&mut self, piece: &Bytes) -> Result<(), Stopped> {
+        let Some(left) = self.left else { return Ok(()) };
+        match left.checked_sub(piece.len() as u64) {
+            Some(left) => {
+                self.left = Some(left);
+                Ok(())
+            }
+            None => {
+                self.body.fail_by_length();
+                Err(Stopped::Failed)
+            }
+        }
     }
 
     fn keep(&mut self, piece: &Bytes) {
@@ -148,8 +176,8 @@ where
         }
     }
 
-    /// Sends as much of the piece as the backend has room for. Whether that was the end of the body.
-    fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Result<bool, Stopped>> {
+    /// Waits until the backend has room for some of the piece.
+    fn poll_capacity(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Stopped>> {
         self.stream.reserve_capacity(self.piece.len());
         while self.stream.capacity() == 0 {
             match ready!(self.stream.poll_capacity(context)) {
@@ -157,10 +185,39 @@ where
                 Some(Err(_)) | None => return Poll::Ready(Err(Stopped::Unwanted)),
             }
         }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Joins a small piece with those behind it that are there already. Each would be a frame, and backends close
+    /// connections on which many small ones pile up.
+    fn join_small_pieces(&mut self, context: &mut Context<'_>) -> Result<(), Stopped> {
+        let mut joined = BytesMut::new();
+        while self.ahead.is_none() && self.piece.len().max(joined.len()) < SMALL {
+            match self.poll_read(context)? {
+                Poll::Ready(Read::Piece(piece)) if piece.len() < SMALL => {
+                    if joined.is_empty() {
+                        joined.reserve(2 * SMALL);
+                        joined.extend_from_slice(&self.piece);
+                    }
+                    joined.extend_from_slice(&piece);
+                }
+                Poll::Ready(read) => self.ahead = Some(read),
+                Poll::Pending => break,
+            }
+        }
+        if !joined.is_empty() {
+            self.piece = joined.freeze();
+        }
+        Ok(())
+    }
+
+    /// Sends as much of the piece as the backend has room for. Whether that was the end of the body.
+    fn send_piece(&mut self) -> Result<bool, Stopped> {
         let part = self.piece.split_to(self.stream.capacity().min(self.piece.len()));
-        let is_last = self.piece.is_empty() && self.body.is_end_stream() && self.is_whole();
+        let is_read = self.piece.is_empty() && self.ahead.is_none() && self.body.is_end_stream();
+        let is_last = is_read && self.is_whole();
         self.stream.send_data(part, is_last).map_err(|_| Stopped::Unwanted)?;
-        Poll::Ready(Ok(is_last))
+        Ok(is_last)
     }
 
     /// Whether all came that the head has promised.

@@ -54,13 +54,24 @@ impl Gateway {
 
     /// Starts a gateway with the `config.yaml` that is in this directory and waits until it is ready.
     pub(crate) fn start_in(directory: TempDir) -> Self {
+        Self::spawn_in(directory, "the event \"ready\"", |event| event["message"] == "ready")
+    }
+
+    /// Starts a gateway with the `config.yaml` that is in this directory, which has an admin listener, and does not wait
+    /// until it is ready.
+    pub(crate) fn launch_in(directory: TempDir) -> Self {
+        let is_bound = |event: &Value| event["message"] == "listening" && event["surface"] == "admin";
+        Self::spawn_in(directory, "the admin listener", is_bound)
+    }
+
+    fn spawn_in(directory: TempDir, what: &str, awaited: impl Fn(&Value) -> bool) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_sidegate"));
         command.args(["run", "-c"]).arg(directory.path().join("config.yaml"));
         command.current_dir(directory.path()).env_clear();
         let process = Process::spawn(&mut command);
-        let events = process.stderr.wait_for("the event \"ready\"", |log| {
+        let events = process.stderr.wait_for(what, |log| {
             let events: Vec<Value> = lines(log).collect();
-            events.iter().any(|event| event["message"] == "ready").then_some(events)
+            events.iter().any(&awaited).then_some(events)
         });
         let bound = |surface: &str| addresses(&events, surface);
         let (proxies, admin, health) = (bound("proxy"), bound("admin").pop(), bound("health").pop());

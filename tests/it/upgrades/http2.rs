@@ -32,7 +32,8 @@ impl Stream {
         tokio::spawn(connection);
         pings.ping(h2::Ping::opaque()).await.unwrap();
         assert!(send.is_extended_connect_protocol_enabled());
-        let mut request = Request::connect(format!("http://{gateway}{path}")).extension(Protocol::from_static("websocket"));
+        let mut request =
+            Request::connect(format!("http://{gateway}{path}")).extension(Protocol::from_static("websocket"));
         for (name, value) in [("sec-websocket-version", "13")].iter().chain(fields) {
             request = request.header(*name, *value);
         }
@@ -77,12 +78,16 @@ fn a_stream_becomes_a_websocket_of_http1() {
         let seen = backend.next();
         assert_eq!(seen.request(), "GET /closed?room=1");
         let field = |name| seen.head.fields.one(name);
-        assert_eq!((field("connection"), field("upgrade"), field("x-tenant-id")), (Some("Upgrade"), Some("websocket"), Some("t1")));
+        assert_eq!(
+            (field("connection"), field("upgrade"), field("x-tenant-id")),
+            (Some("Upgrade"), Some("websocket"), Some("t1"))
+        );
         assert_eq!(field("sec-websocket-key").map(str::len), Some(24));
         assert_ne!(field("sec-websocket-key"), Some(KEY), "a key of its own, whatever the client says");
 
         let mut server = ends.next();
-        let (question, answer) = (Frame::of_client(TEXT, vec![b'q'; 70_000]), Frame::of_server(TEXT, vec![b'a'; 70_000]));
+        let (question, answer) =
+            (Frame::of_client(TEXT, vec![b'q'; 70_000]), Frame::of_server(TEXT, vec![b'a'; 70_000]));
         client.send(&question);
         let mut server = spawn_blocking(move || {
             assert_eq!(server.frame(), question);

@@ -261,7 +261,10 @@ fn keys_on_disk_serve_at_once_and_age_goes_on() {
         {
             let world = World::with(config(&keys, Some(directory.path())), serving(&["one"]));
             world.has(&["one"]).await;
-            while std::fs::read_dir(directory.path()).unwrap().next().is_none() {
+            let kept = |entry: std::io::Result<std::fs::DirEntry>| {
+                entry.unwrap().path().extension().is_some_and(|it| it == "json")
+            };
+            while !std::fs::read_dir(directory.path()).unwrap().any(kept) {
                 sleep(Duration::from_millis(1)).await;
             }
         }

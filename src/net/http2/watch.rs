@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use tokio::time::Instant;
 
-use super::frames::{Frame, Frames, Kind};
+use super::frames::{Frames, Kind};
 
 /// Bytes of the connection preface (RFC 9113 section 3.4), which come before the first frame.
 const PREFACE_BYTES: usize = 24;

@@ -73,7 +73,8 @@ pub fn run(path: PathBuf, config: Config) -> anyhow::Result<ExitCode> {
     let (phase, _) = watch::channel(Phase::Serving);
     let mut workers_alive = gateway.start_workers(sockets.proxy, &phase)?;
 
-    worker::runtime()?.block_on(async {
+    let runtime = worker::runtime()?;
+    let outcome = runtime.block_on(async {
         let mut end = EndSignals::new()?;
         let reload = gateway.start_reloading(path, fixed, files, &state)?;
         for (surface, listener) in [(Surface::Admin, sockets.admin), (Surface::Health, sockets.health)] {
@@ -95,8 +96,11 @@ pub fn run(path: PathBuf, config: Config) -> anyhow::Result<ExitCode> {
             () = end.next() => tracing::warn!("told to end a second time: requests in flight are cut off"),
         }
         anyhow::Ok(())
-    })?;
+    });
+    // Not waited for: a look-up of a name or a write to a disk that hangs would keep the process from ending.
+    runtime.shutdown_background();
     gateway.access_log.close(LOG_CLOSE);
+    outcome?;
     tracing::info!("ended");
     Ok(ExitCode::SUCCESS)
 }

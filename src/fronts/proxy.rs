@@ -144,7 +144,11 @@ impl Service for ProxyConnection {
         let Decision { outcome, trace } = self.decide(&head, &mut record).await;
         record.trace = trace;
         let outcome = match outcome {
-            Outcome::Forward(permit) => self.forward(permit, head, body, interim, &mut record).await,
+            Outcome::Forward(permit) => {
+                let is_connect = head.version == Version::HTTP_2 && head.upgrade.is_some();
+                let response = self.forward(permit, head, body, interim, &mut record).await;
+                response.and_then(|response| if is_connect { refused_or_switched(response) } else { Ok(response) })
+            }
             Outcome::Answer(answer) => {
                 record.decided = false;
                 let response = render::own_answer(record.snapshot(), answer, &asked(&record, &shown));
@@ -285,6 +289,17 @@ fn finish(response: Response<Bytes>, mut record: Record) -> Response<AnswerBody>
 
 fn asked<'a>(record: &'a Record, shown: &'a HeaderMap) -> Asked<'a> {
     Asked { method: record.method(), headers: shown, request_id: record.request_id.to_str().unwrap_or_default() }
+}
+
+/// Of the answers to a request for a tunnel over HTTP/2, which is a CONNECT there (RFC 8441), success says that there is one,
+/// whatever is in it: a backend that has answered with a page instead has not agreed to anything.
+fn refused_or_switched<B>(response: Response<B>) -> Result<Response<B>, Rejection> {
+    match response.status().is_success() {
+        true => {
+            Err(Rejection::new(Reason::UpstreamProtocol, "the backend answered as if no upgrade had been asked for"))
+        }
+        false => Ok(response),
+    }
 }
 
 /// The fields of a request that answers depend on: the others have gone to the backend by then.

@@ -102,6 +102,8 @@ where
     async fn until_end(&mut self) -> Option<End> {
         let mut draining = false;
         loop {
+            // First, and not only when nothing else is to be done: a client that never pauses would let them pile up.
+            while self.streams.try_join_next().is_some() {}
             tokio::select! {
                 biased;
                 accepted = self.h2.accept() => match accepted? {

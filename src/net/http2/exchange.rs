@@ -101,6 +101,10 @@ impl Exchange {
             parts.status = StatusCode::OK;
             return self.tunnel(send::head(parts, Content::Some(None)), kept, tunnel).await;
         }
+        if kept.is_some() && parts.status.is_success() {
+            // To the client it would say that the tunnel is there (RFC 9110 section 9.3.6).
+            return self.respond.send_reset(Reason::CONNECT_ERROR);
+        }
         let content = send::content(is_head, parts.status, &body);
         let is_all = content == Content::None || body.is_end_stream();
         let Some(mut stream) = self.head(send::head(parts, content), is_all) else { return };

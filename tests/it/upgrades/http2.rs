@@ -124,3 +124,15 @@ fn a_stream_that_is_refused_sends_nothing_on() {
     let requests: Vec<String> = backend.finish().iter().map(|seen| seen.request().to_owned()).collect();
     assert_eq!(requests, ["GET /a"]);
 }
+
+#[test]
+fn a_page_in_place_of_a_websocket_is_no_tunnel() {
+    let backend = RawBackend::fixed("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi");
+    let gateway = gateway(backend.address, "");
+    run(async {
+        let client = Stream::ask(gateway.address(), "/a", &[]).await;
+        assert_eq!(client.response.status(), 502);
+    });
+    let entry = gateway.access_log_entry(|entry| entry["path"] == "/a");
+    assert_eq!(entry["reason"], "upstream_protocol");
+}

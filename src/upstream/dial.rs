@@ -111,7 +111,9 @@ fn explain(error: io::Error) -> BoxError {
             Expired | ExpiredContext { .. } => "its certificate has expired",
             NotValidYet | NotValidYetContext { .. } => "its certificate is not valid yet",
             NotValidForName | NotValidForNameContext { .. } => "its certificate is for other names than the URL's host",
-            UnknownIssuer => "its certificate has an unknown issuer: neither `tls.ca_file` nor the system trusts it",
+            UnknownIssuer => {
+                "its certificate has an unknown issuer: trusted are those of `tls.ca_file`, or else the system's"
+            }
             BadSignature => "its certificate is not signed by the key of the issuer that it names",
             _ => "its certificate cannot be trusted",
         },

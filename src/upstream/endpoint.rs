@@ -12,7 +12,7 @@ use http::HeaderValue;
 use http_body::Body;
 use tokio::time::{Instant, timeout_at};
 
-use super::attempt::{Attempt, Made, Outcome};
+use super::attempt::{Attempt, Made};
 use super::connection::Connection;
 use super::dial::{Dialer, Offer, Version};
 use super::error::{BoxError, UpstreamError, UpstreamErrorKind};
@@ -31,13 +31,13 @@ pub(super) struct Endpoint<B> {
     /// `Host` for it.
     pub(super) host: HeaderValue,
     pub(super) pool: Rc<Pool<B>>,
-    streams: Rc<http2::Pool>,
+    pub(super) streams: Rc<http2::Pool>,
     /// The connection that is being made for all who want one.
-    attempt: RefCell<Option<Rc<Attempt<B>>>>,
+    pub(super) attempt: RefCell<Option<Rc<Attempt<B>>>>,
     /// What the backend speaks, if it has said so.
     version: Cell<Option<Version>>,
     dialer: Dialer,
-    connect_timeout: Duration,
+    pub(super) connect_timeout: Duration,
     outstanding: Cell<usize>,
     next_address: Cell<usize>,
 }
@@ -129,9 +129,8 @@ where
             if let Some(place) = self.place() {
                 return Ok(Link::Http2(place));
             }
-            match self.join(deadline).await? {
-                Some(connection) => return Ok(Link::Http1(connection)),
-                None => {}
+            if let Some(connection) = self.join(deadline).await? {
+                return Ok(Link::Http1(connection));
             }
         }
     }
@@ -147,49 +146,8 @@ where
         }
     }
 
-    /// Waits until it is worth while to look for a place again. A connection that cannot be shared after all goes to the
-    /// first who waits.
-    async fn join(self: &Rc<Self>, deadline: Instant) -> Result<Option<Connection<B>>, UpstreamError> {
-        let Some(attempt) = self.attempt() else {
-            return match timeout_at(deadline, self.streams.freed.notified()).await {
-                Ok(()) => Ok(None),
-                Err(_) => Err(UpstreamError::new(UpstreamErrorKind::Busy, "the backend takes no more streams")),
-            };
-        };
-        match timeout_at(deadline, attempt.outcome()).await {
-            Ok(Outcome::Shared) => Ok(None),
-            Ok(Outcome::Alone(connection)) => Ok(connection.take()),
-            Ok(Outcome::Failed(error)) => Err(error.copied()),
-            Err(_) => Err(too_late()),
-        }
-    }
-
-    /// The attempt to make a connection that is under way, or a new one; `None` if there are as many as there may be.
-    fn attempt(self: &Rc<Self>) -> Option<Rc<Attempt<B>>> {
-        let mut attempt = self.attempt.borrow_mut();
-        if attempt.is_none() && self.streams.may_grow() {
-            let begun = Rc::new(Attempt::default());
-            tokio::task::spawn_local(Rc::clone(self).carry_out(Rc::clone(&begun)));
-            *attempt = Some(begun);
-        }
-        attempt.clone()
-    }
-
-    async fn carry_out(self: Rc<Self>, attempt: Rc<Attempt<B>>) {
-        let made = self.make(Instant::now() + self.connect_timeout, Offer::Http2OrHttp1).await;
-        self.attempt.take();
-        attempt.end(match made {
-            Ok(Made::Http2(shared)) => {
-                self.streams.add(shared);
-                Outcome::Shared
-            }
-            Ok(Made::Http1(connection)) => Outcome::Alone(RefCell::new(Some(connection))),
-            Err(error) => Outcome::Failed(error),
-        });
-    }
-
     /// Makes a connection. A failure has the name looked up again.
-    async fn make(&self, deadline: Instant, offer: Offer) -> Result<Made<B>, UpstreamError> {
+    pub(super) async fn make(&self, deadline: Instant, offer: Offer) -> Result<Made<B>, UpstreamError> {
         let made = self.make_at_any_address(deadline, offer).await;
         match (&made, offer) {
             (Ok(Made::Http1(_)), Offer::Http2OrHttp1) => self.version.set(Some(Version::Http1)),
@@ -254,7 +212,7 @@ fn http2_only() -> UpstreamError {
     UpstreamError::new(UpstreamErrorKind::Connect, "the backend speaks HTTP/2 only")
 }
 
-fn too_late() -> UpstreamError {
+pub(super) fn too_late() -> UpstreamError {
     UpstreamError::new(UpstreamErrorKind::Connect, "connecting to the backend took too long")
 }
 

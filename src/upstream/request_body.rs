@@ -65,6 +65,15 @@ impl<B: Body> RequestBody<B> {
         self
     }
 
+    /// Whoever sends it waits for the backend to take what was read, from now on.
+    pub(super) fn wait_for_backend(&self) {
+        if let Some(upload) = &self.upload
+            && matches!(upload.stage.get(), Stage::Client)
+        {
+            upload.stage.set(Stage::Backend(Instant::now()));
+        }
+    }
+
     /// It is not as long as its length has said: that is its own failure.
     pub(super) fn fail_by_length(&self) {
         if let Some(upload) = &self.upload {

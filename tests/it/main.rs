@@ -38,4 +38,3 @@ mod token_properties;
 mod tokens;
 mod upgrades;
 mod upstreams_h2;
-mod waiting;

@@ -5,25 +5,21 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 
+use super::Refreshed;
+use super::change::log_change;
+use super::disk::Disk;
 use super::gate::{Ask, Gate};
 use super::origin::{Good, KeyState, LastRefresh, digest_of};
 use super::schedule::{Jitter, Pace, Schedule};
 use super::source::{Found, Get, KeyError, Source};
-use super::{Origin, Refreshed, stored};
 use crate::clock;
 use crate::config::KeyFetch;
 use crate::core::keyset::Keyset;
 use crate::live::reload::{NewKeys, Request};
-
-/// Least time between two writes of the same keys, whose age is all that has changed.
-const STORE_AGAIN: Duration = Duration::from_secs(60);
 
 /// What the configuration says about an issuer. A reload can change it without touching the keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -158,6 +154,8 @@ impl<G: Get> Follower<G> {
     /// Puts keys in force, if they are not. Whether they were not.
     async fn take(&mut self, found: Found, settings: &Settings) -> bool {
         let Found { keys, jwks, max_age } = found;
+        let (now, was_failing) = (clock::timer(), self.schedule.is_failing());
+        self.schedule.succeeded(now, settings.pace(), max_age, jitter());
         let known = self.parts.state.known();
         let has_changed = !self.has_keys() || known.good.is_none_or(|good| good.digest != digest_of(&jwks));
         if has_changed {
@@ -168,12 +166,10 @@ impl<G: Get> Follower<G> {
             log_change(&settings.name, &self.parts.keys, &keys);
             self.parts.keys = keys;
         }
-        if self.schedule.is_failing() {
+        if was_failing {
             tracing::info!(issuer = settings.name, "the issuer's keys can be fetched again");
         }
         (self.parts.count)(&settings.name, "success");
-        let now = clock::timer();
-        self.schedule.succeeded(now, settings.pace(), max_age, jitter());
         self.parts.state.update(|known| {
             known.good = Some(Good::fetched(&jwks, now));
             known.last_refresh = Some(LastRefresh { at_ms: clock::now_ms(), error: None });
@@ -222,62 +218,4 @@ impl<G: Get> Follower<G> {
 fn jitter() -> Jitter {
     // The keys of a hasher are random: no more is needed to be out of step.
     Jitter(f64::from((RandomState::new().hash_one(0_u8) % 1001) as u32) / 1000.0)
-}
-
-/// Writes the last good keys, off the thread and without being waited for: a disk that hangs must not stop the refreshing.
-#[derive(Default)]
-struct Disk {
-    /// The write under way, or the last one.
-    writing: Option<JoinHandle<bool>>,
-    written_at: Option<Instant>,
-}
-
-impl Disk {
-    fn keep(&mut self, settings: &Settings, jwks: Bytes, is_new: bool, now: Instant) {
-        let Some(directory) = settings.state_dir.clone() else { return };
-        let is_recent = self.written_at.is_some_and(|at| now.saturating_duration_since(at) < STORE_AGAIN);
-        let is_busy = self.writing.as_ref().is_some_and(|writing| !writing.is_finished());
-        if is_busy || is_recent && !is_new {
-            return;
-        }
-        self.written_at = Some(now);
-        let (settings, fetched_at) = (settings.clone(), clock::now());
-        self.writing = Some(tokio::task::spawn_blocking(move || {
-            let Settings { name, iss, fetch, state_dir: _ } = &settings;
-            // Only text is a key set.
-            let jwks = std::str::from_utf8(&jwks).unwrap_or_default();
-            let stored = stored::store(&directory, Origin { name, iss, fetch }, jwks, fetched_at);
-            if let Err(error) = &stored {
-                let directory = directory.display();
-                tracing::warn!(issuer = name, %directory, %error, "the last good keys could not be kept on disk");
-            }
-            stored.is_ok()
-        }));
-    }
-}
-
-/// Most ids of keys in a line of the log.
-const IDS_SHOWN: usize = 8;
-
-fn log_change(issuer: &str, old: &Keyset, new: &Keyset) {
-    let (added, removed) = (missing_in(old, new), missing_in(new, old));
-    tracing::info!(issuer, added, removed, keys = new.iter().len(), "the issuer's keys have changed");
-    for ignored in new.ignored().take(IDS_SHOWN) {
-        tracing::warn!(issuer, "a key is not used: {ignored}");
-    }
-}
-
-/// The ids of keys of `of` that `keys` does not have.
-fn missing_in(keys: &Keyset, of: &Keyset) -> String {
-    let is_missing = |id: &Option<&str>| !keys.iter().any(|key| key.id() == *id);
-    let ids: Vec<_> = of.iter().map(|key| key.id()).filter(is_missing).collect();
-    let mut shown: Vec<String> = ids
-        .iter()
-        .take(IDS_SHOWN)
-        .map(|id| id.map_or_else(|| "(no kid)".to_owned(), |id| id.escape_debug().to_string()))
-        .collect();
-    if let more @ 1.. = ids.len().saturating_sub(IDS_SHOWN) {
-        shown.push(format!("and {more} more"));
-    }
-    shown.join(", ")
 }

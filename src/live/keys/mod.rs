@@ -5,7 +5,9 @@
 //! ([`super::reload`]), like any other change. An answer that is bad in any way replaces nothing; the last good keys serve
 //! until they are older than `max_stale`.
 
+mod change;
 mod discovery;
+mod disk;
 mod follower;
 mod gate;
 mod keeper;

@@ -1,179 +1,18 @@
 //! An issuer that comes and goes, in simulated time: what serves meanwhile, how often it is asked, and who is told.
 
-use std::cell::RefCell;
-use std::path::Path;
+mod world;
+
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
-use http::{StatusCode, Uri};
-use serde_json::{Value, json};
-use tokio::sync::{mpsc, watch};
-use tokio::task::LocalSet;
+use serde_json::json;
 use tokio::time::{Instant, sleep};
 
-use super::keeper::{Shared, keep};
-use super::source::Get;
+use self::world::{Answer, HOUR, URI, World, config, jwks, serving, simulated};
 use super::*;
 use crate::clock;
-use crate::config::{Config, from_text};
-use crate::live::reload::Request;
-use crate::live::state::{Generation, Live};
-use crate::net::fetch::{Document, FetchError};
-
-const JWKS: &str = include_str!("../../../examples/keys/jwks.json");
-const HOUR: Duration = Duration::from_secs(3600);
-
-/// What the issuer does when it is asked.
-#[derive(Clone)]
-enum Answer {
-    Body(String),
-    Fresh(String, Duration),
-    Slow(Duration, String),
-    Status(u16),
-    Hang,
-}
-
-type Script = Box<dyn Fn(&str) -> Answer>;
-
-/// An issuer.
-struct Issuer {
-    script: RefCell<Script>,
-    /// When it was asked, and for which path.
-    asked: RefCell<Vec<(Instant, String)>>,
-}
-
-impl Get for Issuer {
-    async fn get(&self, uri: &Uri) -> Result<Document, FetchError> {
-        self.asked.borrow_mut().push((clock::timer(), uri.path().to_owned()));
-        let answer = (self.script.borrow())(uri.path());
-        let document = |body: String, max_age| Ok(Document { body: body.into(), max_age });
-        match answer {
-            Answer::Body(body) => document(body, None),
-            Answer::Fresh(body, max_age) => document(body, Some(max_age)),
-            Answer::Slow(time, body) => {
-                sleep(time).await;
-                document(body, None)
-            }
-            Answer::Status(status) => Err(FetchError::Status(StatusCode::from_u16(status).unwrap())),
-            Answer::Hang => std::future::pending().await,
-        }
-    }
-}
-
-/// A gateway as far as keys are concerned.
-struct World {
-    issuer: Rc<Issuer>,
-    live: Arc<Live>,
-    refresh: KeyRefresh,
-    changed: watch::Sender<()>,
-    counted: Rc<RefCell<Vec<(String, &'static str)>>>,
-}
-
-impl World {
-    /// With one issuer, `https://a.example`, whose `keys` are these.
-    fn new(keys: &str, script: impl Fn(&str) -> Answer + 'static) -> Self {
-        Self::with(config(keys, None), script)
-    }
-
-    fn with(config: Config, script: impl Fn(&str) -> Answer + 'static) -> Self {
-        let live = Arc::new(Live::new(Generation::first(config)));
-        let (writer, mut requests) = mpsc::channel(1);
-        let (changed, change) = watch::channel(());
-        let issuer = Rc::new(Issuer { script: RefCell::new(Box::new(script)), asked: RefCell::default() });
-        let (refresh, counted) = (KeyRefresh::default(), Rc::<RefCell<Vec<_>>>::default());
-        let count = Rc::clone(&counted);
-        let shared = Shared {
-            get: Rc::clone(&issuer),
-            count: Rc::new(move |issuer: &str, result| count.borrow_mut().push((issuer.to_owned(), result))),
-            live: Arc::clone(&live),
-            writer,
-            refresh: refresh.clone(),
-        };
-        tokio::task::spawn_local(keep(shared, change));
-        let written = Arc::clone(&live);
-        tokio::task::spawn_local(async move {
-            while let Some(Request::Keys(new)) = requests.recv().await {
-                written.put_in_force(new);
-            }
-        });
-        Self { issuer, live, refresh, changed, counted }
-    }
-
-    fn behave(&self, script: impl Fn(&str) -> Answer + 'static) {
-        *self.issuer.script.borrow_mut() = Box::new(script);
-    }
-
-    /// The ids of the keys in force.
-    fn ids(&self) -> Vec<String> {
-        let live = self.live.load();
-        let issuer = live.snapshot.issuers.iter().next().unwrap();
-        issuer.keys.iter().map(|key| key.id().unwrap().to_owned()).collect()
-    }
-
-    fn number(&self) -> u64 {
-        self.live.load().snapshot.number
-    }
-
-    fn known(&self) -> Known {
-        self.live.load().key_origins[0].state.known()
-    }
-
-    async fn has(&self, ids: &[&str]) {
-        let waited = tokio::time::timeout(2 * HOUR, self.live.wait_for(|_| self.ids() == ids)).await;
-        assert!(waited.is_ok(), "{:?} instead of {ids:?}", self.ids());
-    }
-
-    fn reload(&self, keys: &str) {
-        self.live.swap(self.live.load().next(config(keys, None)));
-        self.changed.send_replace(());
-    }
-
-    fn asked(&self) -> Vec<(Instant, String)> {
-        self.issuer.asked.borrow().clone()
-    }
-
-    /// Forgets how often the issuer was asked.
-    fn forget(&self) {
-        self.issuer.asked.borrow_mut().clear();
-    }
-}
-
-/// A configuration with an issuer whose `keys` are these, in flow style.
-fn config(keys: &str, state_dir: Option<&Path>) -> Config {
-    let state_dir = state_dir.map(|path| format!("state_dir: {}\n", path.display())).unwrap_or_default();
-    let text = format!(
-        "listeners: [{{address: 127.0.0.1:0}}]\n{state_dir}issuers:
-  - {{name: a, issuer: https://a.example, audiences: [x], keys: {{{keys}}}}}
-upstreams: {{echo: {{builtin: echo}}}}
-routes: [{{match: /, authenticated: true, upstream: echo}}]\n"
-    );
-    from_text("config.yaml", &text, Path::new("."), &|_| None)
-        .unwrap_or_else(|problems| panic!("{}", problems.render(false)))
-}
-
-/// A key set with keys of these ids.
-fn jwks(ids: &[&str]) -> String {
-    let key = serde_json::from_str::<Value>(JWKS).unwrap()["keys"][0].clone();
-    let with_id = |id: &&str| {
-        let mut key = key.clone();
-        key["kid"] = json!(id);
-        key
-    };
-    json!({ "keys": ids.iter().map(with_id).collect::<Vec<_>>() }).to_string()
-}
-
-fn serving(ids: &'static [&'static str]) -> impl Fn(&str) -> Answer {
-    let keys = jwks(ids);
-    move |_| Answer::Body(keys.clone())
-}
-
-const URI: &str = "jwks_uri: https://a.example/keys";
-
-/// Runs a test in which time passes when nothing else happens.
-fn simulated(test: impl Future<Output = ()>) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
-    LocalSet::new().block_on(&runtime, test);
-}
+use crate::live::state::Generation;
 
 #[test]
 fn an_issuer_that_is_down_for_a_day_is_not_missed() {
@@ -422,7 +261,10 @@ fn keys_on_disk_serve_at_once_and_age_goes_on() {
         {
             let world = World::with(config(&keys, Some(directory.path())), serving(&["one"]));
             world.has(&["one"]).await;
-            while std::fs::read_dir(directory.path()).unwrap().next().is_none() {
+            let kept = |entry: std::io::Result<std::fs::DirEntry>| {
+                entry.unwrap().path().extension().is_some_and(|it| it == "json")
+            };
+            while !std::fs::read_dir(directory.path()).unwrap().any(kept) {
                 sleep(Duration::from_millis(1)).await;
             }
         }

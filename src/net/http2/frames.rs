@@ -19,6 +19,7 @@ pub(super) enum Kind {
     Headers,
     Reset,
     Continuation,
+    WindowUpdate,
     /// Any other.
     Control,
 }
@@ -109,6 +110,7 @@ impl From<u8> for Kind {
             0x0 => Self::Data,
             0x1 => Self::Headers,
             0x3 => Self::Reset,
+            0x8 => Self::WindowUpdate,
             0x9 => Self::Continuation,
             _ => Self::Control,
         }

@@ -6,18 +6,24 @@ use std::rc::Rc;
 
 use tokio::time::Instant;
 
-use super::frames::{Frame, Frames, Kind};
+use super::frames::{Frames, Kind};
 
 /// Bytes of the connection preface (RFC 9113 section 3.4), which come before the first frame.
 const PREFACE_BYTES: usize = 24;
 
-/// Frames that carry nothing (PING, SETTINGS, PRIORITY, WINDOW_UPDATE, empty DATA, unknown ones): a client may send this
-/// many at once, and as many a second.
+/// Frames that carry nothing (PING, SETTINGS, PRIORITY, empty DATA, unknown ones): a client may send this many at once, and
+/// as many a second.
 const CONTROL_AT_ONCE: u32 = 2048;
 const CONTROL_A_SECOND: u32 = 512;
-/// And one more for every so many bytes that it was sent: whoever receives acknowledges, often frame by frame. An answer
-/// to a PING has half of that.
+/// And one more for every so many bytes that it was sent: whoever receives may measure how far away we are. An answer to a
+/// PING has half of that.
 const BYTES_FOR_A_CONTROL: usize = 32;
+/// The same for WINDOW_UPDATE. Nothing answers it, so that none can be earned by another. gRPC's clients give the room of
+/// each message back at once, twice: to its stream and to the connection. A DATA frame has ten bytes and more, and as many
+/// can wait for theirs as fit in the client's windows.
+const UPDATES_AT_ONCE: u32 = 32 * 1024;
+const UPDATES_A_SECOND: u32 = 512;
+const BYTES_FOR_AN_UPDATE: usize = 4;
 /// Streams that a client may reset. Each has cost a decision and perhaps a connection to a backend, and a client that
 /// resets at once is held to no number of streams (CVE-2023-44487). A proxy before us resets whatever its own clients
 /// abandon, so there have to be some.
@@ -32,6 +38,7 @@ pub(super) struct Watch(Rc<RefCell<Watched>>);
 struct Watched {
     frames: Frames,
     control: Allowance,
+    updates: Allowance,
     resets: Allowance,
     written: usize,
     flooded: bool,
@@ -45,6 +52,7 @@ impl Watch {
         Self(Rc::new(RefCell::new(Watched {
             frames: Frames::behind(PREFACE_BYTES),
             control: Allowance::new(CONTROL_AT_ONCE, CONTROL_A_SECOND, now),
+            updates: Allowance::new(UPDATES_AT_ONCE, UPDATES_A_SECOND, now),
             resets: Allowance::new(RESETS_AT_ONCE, RESETS_A_SECOND, now),
             written: 0,
             flooded: false,
@@ -62,6 +70,7 @@ impl Watch {
     pub(super) fn wrote(&self, bytes: usize) {
         let watched = &mut *self.0.borrow_mut();
         watched.blocked_since = None;
+        watched.updates.grant(bytes / BYTES_FOR_AN_UPDATE);
         watched.written += bytes;
         watched.control.grant(watched.written / BYTES_FOR_A_CONTROL);
         watched.written %= BYTES_FOR_A_CONTROL;
@@ -90,22 +99,21 @@ impl Watch {
 
 impl Watched {
     fn read(&mut self, bytes: &[u8], now: Instant) {
-        let Self { frames, control, resets, flooded, .. } = self;
-        frames.walk(bytes, |frame| *flooded |= !allows(control, resets, frame, now));
+        let Self { frames, control, updates, resets, flooded, .. } = self;
+        frames.walk(bytes, |frame| {
+            *flooded |= !match frame.kind {
+                Kind::Reset => resets.take(now),
+                Kind::WindowUpdate => updates.take(now),
+                Kind::Control => control.take(now),
+                Kind::Data if frame.is_empty_data() => control.take(now),
+                // What these can cost has a bound of its own: windows, the number of streams, the size of a head.
+                Kind::Data | Kind::Headers | Kind::Continuation => true,
+            }
+        });
         match self.frames.is_in_block() {
             true => self.block_since = self.block_since.or(Some(now)),
             false => self.block_since = None,
         }
-    }
-}
-
-fn allows(control: &mut Allowance, resets: &mut Allowance, frame: Frame, now: Instant) -> bool {
-    match frame.kind {
-        Kind::Reset => resets.take(now),
-        Kind::Control => control.take(now),
-        Kind::Data if frame.is_empty_data() => control.take(now),
-        // What these can cost has a bound of its own: windows, the number of streams, the size of a head.
-        Kind::Data | Kind::Headers | Kind::Continuation => true,
     }
 }
 
@@ -182,16 +190,28 @@ mod tests {
         assert!((2048..10_000).contains(&answered.count()));
     }
 
+    const WINDOW_UPDATE: [u8; 13] = [0, 0, 4, 8, 0, 0, 0, 0, 1, 0, 0, 1, 0];
+
     #[test]
-    fn whoever_receives_much_may_acknowledge_it() {
+    fn whoever_receives_may_give_the_room_back_message_by_message() {
         let watch = Watch::new();
-        let window_update = [0, 0, 4, 8, 0, 0, 0, 0, 1, 0, 0, 1, 0];
         watch.read(&[0; PREFACE_BYTES]);
         for _ in 0..100_000 {
-            watch.wrote(64);
-            watch.read(&window_update);
-            watch.read(&window_update);
+            watch.wrote(9 + 1);
+            watch.read(&WINDOW_UPDATE);
+            watch.read(&WINDOW_UPDATE);
         }
         assert!(!watch.is_flooded());
+    }
+
+    #[test]
+    fn room_that_nobody_took_is_not_given_back_for_ever() {
+        let watch = Watch::new();
+        watch.read(&[0; PREFACE_BYTES]);
+        let given = (0..1_000_000).take_while(|_| {
+            watch.read(&WINDOW_UPDATE);
+            !watch.is_flooded()
+        });
+        assert!((32_768..100_000).contains(&given.count()));
     }
 }

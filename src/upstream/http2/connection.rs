@@ -72,7 +72,7 @@ impl Shared {
         // Its answer comes behind the backend's settings. From then on it is known how many streams there may be, and
         // what speaks no HTTP/2 was found out while there was nothing to lose.
         tokio::select! {
-            pong = pings.ping(Ping::opaque()) => drop(pong.map_err(no_http2)?),
+            pong = pings.ping(Ping::opaque()) => pong.map(|_pong| ()).map_err(no_http2)?,
             ended = &mut connection => return Err(ended.err().map_or_else(|| CLOSED.into(), no_http2)),
         }
         let activity = Rc::new(Activity::new(heard));

@@ -124,7 +124,8 @@ fn alpn_settles_what_is_spoken() {
 
 #[test]
 fn a_certificate_that_cannot_be_trusted_is_no_connection_and_the_operator_is_told_why() {
-    let cases: [(fn(&mut CertificateParams), &str); 3] = [
+    type Change = fn(&mut CertificateParams);
+    let cases: [(Change, &str); 3] = [
         (|params| params.not_after = date_time_ymd(2001, 1, 1), "its certificate has expired"),
         (|params| params.not_before = date_time_ymd(3000, 1, 1), "its certificate is not valid yet"),
         (
@@ -141,7 +142,7 @@ fn a_certificate_that_cannot_be_trusted_is_no_connection_and_the_operator_is_tol
     }
     worker(async {
         let address = backend(Authority::named("stranger").identity(|_| {}), None, &[H2, HTTP_11]).await;
-        let text = "its certificate has an unknown issuer: neither `tls.ca_file` nor the system trusts it";
+        let text = "its certificate has an unknown issuer: trusted are those of `tls.ca_file`, or else the system's";
         refused(Authority::new().upstream(address), text).await;
     });
 }

@@ -141,19 +141,26 @@ pub(crate) fn token(key: &str) -> String {
 /// A token of this issuer by the key of this name, which is its `kid`.
 pub(crate) fn token_of(iss: &str, key: &str) -> String {
     let key = mint::key(key);
-    token_with_kid(iss, key.name, key)
+    signed(iss, key.name, 3600, key)
+}
+
+/// A token of [`ISS`] by the key of this name, an hour after its end.
+pub(crate) fn expired(key: &str) -> String {
+    let key = mint::key(key);
+    signed(ISS, key.name, -3600, key)
 }
 
 /// A token that names a key which nobody has.
 pub(crate) fn unknown(kid: &str) -> String {
-    token_with_kid(ISS, kid, mint::key("stranger-p256"))
+    signed(ISS, kid, 3600, mint::key("stranger-p256"))
 }
 
-fn token_with_kid(iss: &str, kid: &str, key: &mint::TestKey) -> String {
+fn signed(iss: &str, kid: &str, seconds_left: i64, key: &mint::TestKey) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let expires = i64::try_from(now).unwrap() + seconds_left;
     let header = json!({ "alg": key.algorithm(), "kid": kid, "typ": "at+jwt" });
     let claims = json!({
-        "iss": iss, "aud": "https://api.example", "sub": "acme", "client_id": "acme", "iat": now, "exp": now + 3600,
+        "iss": iss, "aud": "https://api.example", "sub": "acme", "client_id": "acme", "iat": now, "exp": expires,
     });
     mint::mint(&header, &claims, key)
 }

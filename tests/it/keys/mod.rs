@@ -3,6 +3,7 @@
 mod issuer;
 mod refresh;
 mod start;
+mod waiting;
 
 use std::fs;
 use std::path::Path;

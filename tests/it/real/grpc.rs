@@ -124,12 +124,12 @@ fn a_backend_that_is_gone_is_unavailable() {
 #[test]
 fn tls_on_both_sides() {
     let certificate = tls::certificate();
-    let [chain, key] = ["tls.crt", "tls.key"].map(|name| tls::file(certificate.path(), name));
+    let [roots, chain, key] = ["ca.crt", "tls.crt", "tls.key"].map(|name| tls::file(certificate.path(), name));
     let server = Peer::serve("grpc_server.py", &["--certificate", &chain, "--private-key", &key]);
     let gateway =
-        tls::start(&config(&format!("https://{}", server.address), &format!(", tls: {{ca_file: '{chain}'}}")));
+        tls::start(&config(&format!("https://{}", server.address), &format!(", tls: {{ca_file: '{roots}'}}")));
     let (address, token) = (gateway.address().to_string(), mint(&["--scope", "peers:call"]));
-    let roots = tls::file(gateway.directory(), "tls.crt");
+    let roots = tls::file(gateway.directory(), "ca.crt");
     for method in ["Unary", "Bidi", "Server"] {
         let call = [&address, method, "--ca", &roots, "--token", &token, "--count", "100", "--message", "100"];
         assert_eq!(outcome("grpc_client.py", &call)["code"], 0, "{method}");

@@ -32,14 +32,6 @@ fn all_good(gateway: &Gateway, scheme: &str, more: &[&str]) {
 }
 
 #[test]
-fn without_tls() {
-    let gateway = Gateway::start(ECHO);
-    all_good(&gateway, "http", &[]);
-    // The same listener, spoken to in HTTP/1.1.
-    all_good(&gateway, "http", &["--h1"]);
-}
-
-#[test]
 fn over_tls() {
     let gateway = tls::start(ECHO);
     all_good(&gateway, "https", &[]);

@@ -1,9 +1,11 @@
-//! Certificates that are their own authority, and a gateway that shows one.
+//! A gateway with TLS on its listener, and certificates as files.
 
 use std::fs;
+use std::path::Path;
 
 use tempfile::TempDir;
 
+use crate::harness::certificates::Authority;
 use crate::harness::gateway::{Gateway, complete};
 use crate::harness::tokens;
 
@@ -11,17 +13,17 @@ const LISTENERS: &str = "listeners: [{address: 127.0.0.1:0, tls: {certificate: .
 admin: {address: 127.0.0.1:0}
 ";
 
-/// A directory with a certificate for the loopback, `tls.crt`, and its key, `tls.key`.
+/// A directory with a certificate for the loopback, `tls.crt`, its key, `tls.key`, and who signed it, `ca.crt`.
 pub(super) fn certificate() -> TempDir {
-    let directory = tempfile::tempdir().unwrap();
-    let rcgen::CertifiedKey { cert, signing_key } =
-        rcgen::generate_simple_self_signed(["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
-    fs::write(directory.path().join("tls.crt"), cert.pem()).unwrap();
-    fs::write(directory.path().join("tls.key"), signing_key.serialize_pem()).unwrap();
+    let (directory, authority) = (tempfile::tempdir().unwrap(), Authority::new("authority of the tests"));
+    let issued = authority.issue("peer");
+    for (name, pem) in [("tls.crt", &issued.certificate), ("tls.key", &issued.key), ("ca.crt", &authority.pem)] {
+        fs::write(directory.path().join(name), pem).unwrap();
+    }
     directory
 }
 
-/// Starts a gateway with TLS on its listener; its certificate lies in its directory as `tls.crt`.
+/// Starts a gateway with TLS on its listener; who signed its certificate lies in its directory as `ca.crt`.
 pub(super) fn start(config: &str) -> Gateway {
     let directory = certificate();
     fs::write(directory.path().join("config.yaml"), complete(&format!("{LISTENERS}{config}"))).unwrap();
@@ -30,6 +32,6 @@ pub(super) fn start(config: &str) -> Gateway {
 }
 
 /// The path of a file in a directory.
-pub(super) fn file(directory: &std::path::Path, name: &str) -> String {
+pub(super) fn file(directory: &Path, name: &str) -> String {
     directory.join(name).display().to_string()
 }

@@ -90,7 +90,7 @@ fn over_tls() {
     let server = Peer::serve("ws_server.py", &[]);
     let gateway = tls::start(&config(&format!("http://{}", server.address), ""));
     let (url, token) = (format!("wss://{}/ws/echo", gateway.address()), mint(&["--scope", "peers:call"]));
-    let roots = tls::file(gateway.directory(), "tls.crt");
+    let roots = tls::file(gateway.directory(), "ca.crt");
     let end = outcome("ws_client.py", &[&url, "--ca", &roots, "--token", &token, "--bytes", "1000000", "--count", "3"]);
     assert_eq!((&end["echoes"], &end["code"]), (&json!(3), &json!(1000)));
 }

@@ -1,6 +1,7 @@
 //! Connections that become something else than HTTP: WebSockets, and whatever else a client and a backend agree on.
 
 mod ends;
+mod expiry;
 mod http2;
 mod passing;
 mod refusals;

@@ -4,9 +4,9 @@
 //! It is not hyper's server around the same crate for what the gateway promises: hyper sends no informational answers
 //! and offers no say in how a malformed request is answered.
 //!
-//! A connection is one task ([`connection`]), each of its streams another ([`exchange`]). [`head`] makes of a stream's
-//! fields what HTTP/1.1 makes of a request line and fields. [`wire`] stands between `h2` and the socket: it sees the heads
-//! of frames pass and counts what is cheap to send and costs a server much ([`watch`]).
+//! A connection is one task (`connection`), each of its streams another (`exchange`). `head` makes of a stream's
+//! fields what HTTP/1.1 makes of a request line and fields. `wire` stands between `h2` and the socket: it sees the heads
+//! of frames pass and counts what is cheap to send and costs a server much (`watch`).
 
 pub(super) mod body;
 mod clock;

@@ -80,6 +80,7 @@ fn issuer(issuer: &Issuer, origin: &KeyOrigin) -> Value {
 fn key_source(source: &KeySource) -> String {
     match source {
         KeySource::File => "file".to_owned(),
+        KeySource::Authority => "authority".to_owned(),
         KeySource::Fetched(KeyFetch { jwks_uri: None, .. }) => "discovery".to_owned(),
         KeySource::Fetched(KeyFetch { jwks_uri: Some(uri), .. }) => {
             let uri = uri.to_string();

@@ -80,6 +80,7 @@ fn table<const COLUMNS: usize>(header: [&str; COLUMNS], rows: impl IntoIterator<
 fn keys(issuer: &Issuer, source: &KeySource) -> String {
     let fetch = match source {
         KeySource::File => return format!("in a file, {}", count(issuer.keys.iter().count(), "key")),
+        KeySource::Authority => return "made and rotated by the authority".to_owned(),
         KeySource::Fetched(fetch) => fetch,
     };
     match &fetch.jwks_uri {

@@ -121,6 +121,8 @@ fn decode(root: &Node<'_>, base: &Path, report: &mut Report<'_>) -> Option<Confi
         body_bytes_max: limits.body_bytes_max,
     };
     Some(Config {
+        authority: None,
+        registries: issuers.key_sources.iter().map(|_| super::RegistrySource::None).collect(),
         listeners: addresses.listeners,
         admin: addresses.admin,
         health: addresses.health,

@@ -3,6 +3,7 @@
 //! [`load`] is the one border between the text and the program: behind it there is no unchecked value.
 
 mod answers;
+pub mod authority;
 mod certificate;
 mod claims;
 mod decode;
@@ -35,6 +36,7 @@ mod yaml;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::core::snapshot::{PathReading, Snapshot};
@@ -42,6 +44,7 @@ use crate::net::tls::{ClientTls, ServerTls};
 use crate::telemetry::Format;
 use crate::telemetry::access_log::Destination;
 
+pub use authority::{Authority, RegistryFeed};
 pub use env::Env;
 pub use issue::{ConfigIssue, Diagnostics, Spot};
 pub use load::{from_text, load};
@@ -68,6 +71,10 @@ pub struct Config {
     pub snapshot: Snapshot,
     /// Where each issuer's keys come from, in the order of the snapshot's issuers.
     pub key_sources: Vec<KeySource>,
+    /// The authority, if there is one. Its issuer is among the snapshot's.
+    pub authority: Option<Arc<Authority>>,
+    /// Whose client registry is followed for each issuer, in the same order.
+    pub registries: Vec<RegistrySource>,
     /// Where the last good keys are kept for a start while an issuer is down.
     pub state_dir: Option<PathBuf>,
     /// Choices that open something, and other things worth a look.
@@ -94,6 +101,19 @@ pub enum KeySource {
     File,
     /// The network.
     Fetched(KeyFetch),
+    /// Our own authority.
+    Authority,
+}
+
+/// Who says which clients an issuer has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RegistrySource {
+    /// Nobody: the issuer alone.
+    None,
+    /// Our own authority: the issuer is its.
+    Authority,
+    /// The feed of another one.
+    Feed(RegistryFeed),
 }
 
 /// `issuers[].keys`, where they are fetched.

@@ -26,6 +26,7 @@ mod leaf;
 mod methods;
 pub mod path;
 mod pattern;
+pub mod registry;
 pub mod rejection;
 pub mod route;
 pub mod scope;

@@ -93,8 +93,14 @@ reasons! {
     TokenKind "token_kind" => INVALID_TOKEN;
     /// Bound to a key or a certificate that the request does not prove.
     TokenBinding "token_binding" => INVALID_TOKEN;
-    /// The client is not one for which this issuer may speak.
+    /// The token was revoked.
+    TokenRevoked "token_revoked" => INVALID_TOKEN;
+    /// The client is not one for which this issuer may speak, or not registered.
     ClientUnknown "client_unknown" => INVALID_TOKEN;
+    /// The client was revoked, or the token is older than its last revocation.
+    ClientRevoked "client_revoked" => INVALID_TOKEN;
+    /// The client's time is over.
+    ClientExpired "client_expired" => INVALID_TOKEN;
     /// More than one `Authorization` header.
     TokenDuplicate "token_duplicate" => INVALID_REQUEST;
     /// `Authorization` has not the syntax of RFC 6750.
@@ -131,6 +137,8 @@ reasons! {
     UpstreamTimeout "upstream_timeout" => GATEWAY_TIMEOUT;
     /// The issuer's keys are not there.
     KeysUnavailable "keys_unavailable" => UNAVAILABLE;
+    /// Nobody can tell whether the client still exists.
+    RegistryUnavailable "registry_unavailable" => UNAVAILABLE;
     /// More is asked than the gateway takes on.
     Overloaded "overloaded" => UNAVAILABLE;
 }
@@ -147,7 +155,7 @@ impl Reason {
     /// limits) is refused in every mode.
     #[must_use]
     pub const fn is_shadowable(self) -> bool {
-        matches!(self.answer().status, 401 | 403) || matches!(self, Self::KeysUnavailable)
+        matches!(self.answer().status, 401 | 403) || matches!(self, Self::KeysUnavailable | Self::RegistryUnavailable)
     }
 }
 

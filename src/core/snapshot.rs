@@ -8,6 +8,7 @@ use http::{HeaderName, HeaderValue, Method};
 use ipnet::IpNet;
 
 use super::keyset::{AlgorithmSet, Keyset};
+use super::registry::Clients;
 use super::route::RouteTable;
 use super::scope::{NameId, Role, Vocabulary};
 
@@ -87,6 +88,8 @@ pub enum PathReading {
 #[derive(Debug, Clone, Default)]
 pub struct Issuers {
     all: Vec<Arc<Issuer>>,
+    /// What is known of their clients, in the same order.
+    clients: Vec<Arc<Clients>>,
     by_iss: HashMap<Box<str>, IssuerId>,
     without_iss: Option<IssuerId>,
 }
@@ -99,7 +102,24 @@ impl Issuers {
         let ids = || (0u16..).map(IssuerId);
         let by_iss = all.iter().zip(ids()).map(|(issuer, id)| (issuer.iss.clone(), id)).collect();
         let without_iss = all.iter().zip(ids()).find(|(issuer, _)| !issuer.require_iss).map(|(_, id)| id);
-        Self { all: all.into_iter().map(Arc::new).collect(), by_iss, without_iss }
+        let clients = all.iter().map(|_| Arc::default()).collect();
+        Self { all: all.into_iter().map(Arc::new).collect(), clients, by_iss, without_iss }
+    }
+
+    /// The same issuers, with other clients of one of them.
+    #[must_use]
+    pub fn with_clients(&self, id: IssuerId, clients: Arc<Clients>) -> Self {
+        let mut next = self.clone();
+        if let Some(known) = next.clients.get_mut(usize::from(id.0)) {
+            *known = clients;
+        }
+        next
+    }
+
+    /// What is known of an issuer's clients.
+    #[must_use]
+    pub fn clients_of(&self, id: IssuerId) -> Option<&Clients> {
+        self.clients.get(usize::from(id.0)).map(|clients| &**clients)
     }
 
     /// The same issuers, one of them with other keys.

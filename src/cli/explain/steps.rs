@@ -70,7 +70,8 @@ impl Stage {
             // Of an unknown issuer nothing is verified; of one that the route does not take, everything was.
             R::TokenIssuer if trace.principal.is_none() => Self::Token,
             R::TokenIssuer | R::TokenType | R::TokenAudience | R::TokenExpired | R::TokenNotYetValid => Self::Claims,
-            R::TokenTooOld | R::TokenKind | R::TokenBinding | R::ClientUnknown => Self::Claims,
+            R::TokenTooOld | R::TokenKind | R::TokenBinding | R::TokenRevoked => Self::Claims,
+            R::ClientUnknown | R::ClientRevoked | R::ClientExpired | R::RegistryUnavailable => Self::Claims,
             R::ScopeMissing | R::RoleMissing | R::ClientForbidden => Self::Access,
             R::TenantMissing | R::TenantForbidden => Self::Tenant,
             R::BodyTooLarge | R::UpstreamConnect | R::UpstreamProtocol | R::UpstreamTimeout | R::Overloaded => {

@@ -125,6 +125,11 @@ pub(in crate::live) fn complete(config: &mut Config, before: Option<Before<'_>>)
     for ((id, issuer), source) in (0..).map(IssuerId).zip(config.snapshot.issuers.iter()).zip(&config.key_sources) {
         let state = match source {
             KeySource::File => Arc::new(KeyState::of_file(now)),
+            KeySource::Authority => {
+                let (keys, state) = before.and_then(|before| before.keys_of_authority(issuer)).unwrap_or_default();
+                issuers = issuers.with_keys(id, keys);
+                state
+            }
             KeySource::Fetched(fetch) => {
                 let (keys, state) = before
                     .and_then(|before| before.keys_of(issuer, fetch))
@@ -140,6 +145,13 @@ pub(in crate::live) fn complete(config: &mut Config, before: Option<Before<'_>>)
 }
 
 impl Before<'_> {
+    /// Our authority's keys in force: they do not come again because the configuration was loaded again.
+    fn keys_of_authority(self, issuer: &Issuer) -> Option<(Arc<Keyset>, Arc<KeyState>)> {
+        let mut all = self.snapshot.issuers.iter().zip(self.origins);
+        let (old, origin) = all.find(|(old, origin)| old.iss == issuer.iss && origin.source == KeySource::Authority)?;
+        Some((Arc::clone(&old.keys), Arc::clone(&origin.state)))
+    }
+
     /// The keys in force, if they are those of this issuer and came from where they would come from now.
     fn keys_of(self, issuer: &Issuer, fetch: &KeyFetch) -> Option<(Arc<Keyset>, Arc<KeyState>)> {
         let mut all = self.snapshot.issuers.iter().zip(self.origins);

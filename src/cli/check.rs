@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use comfy_table::{Table, presets};
 
-use crate::config::{Config, KeySource, Listener};
+use crate::config::{Authority, Config, KeySource, Listener, RegistrySource};
 use crate::core::route::Match;
 use crate::core::scope::{NameId, Vocabulary};
 use crate::core::snapshot::{Issuer, Mode, Requirement, Route, Snapshot, TokenRequirement};
@@ -22,7 +22,12 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let config = args.config.load()?;
-    let tables = [Some(route_table(&config.snapshot)), issuer_table(&config), Some(listener_table(&config))];
+    let tables = [
+        Some(route_table(&config.snapshot)),
+        issuer_table(&config),
+        config.authority.as_deref().map(|authority| authority_table(&config, authority)),
+        Some(listener_table(&config)),
+    ];
     let mut text = tables.into_iter().flatten().collect::<Vec<_>>().join("\n");
     if !config.warnings.is_empty() {
         text.push('\n');
@@ -55,9 +60,30 @@ fn route_table(snapshot: &Snapshot) -> String {
 }
 
 fn issuer_table(config: &Config) -> Option<String> {
-    let rows = config.snapshot.issuers.iter().zip(&config.key_sources);
-    let rows = rows.map(|(issuer, source)| [issuer.name.to_string(), keys(issuer, source)]);
+    let rows = config.snapshot.issuers.iter().zip(&config.key_sources).zip(&config.registries);
+    let rows =
+        rows.map(|((issuer, source), registry)| [issuer.name.to_string(), keys(issuer, source) + &clients(registry)]);
     (!config.key_sources.is_empty()).then(|| table(["ISSUER", "KEYS"], rows))
+}
+
+fn authority_table(config: &Config, authority: &Authority) -> String {
+    let listeners = config.listeners.iter().zip(&authority.listeners).filter(|(_, serves)| **serves);
+    let listeners: Vec<String> = listeners.map(|(listener, _)| listener.address.to_string()).collect();
+    let scopes: Vec<&str> = authority.scopes.keys().map(|scope| &**scope).collect();
+    let tokens = format!(
+        "{}, valid for {} s, for {}",
+        authority.algorithm.name(),
+        authority.token_lifetime.as_secs(),
+        authority.audience
+    );
+    let rows = [
+        ("storage", authority.storage.to_string()),
+        ("listeners", listeners.join(", ")),
+        ("token paths", authority.token_paths.join(", ")),
+        ("tokens", tokens),
+        ("scopes", scopes.join(", ")),
+    ];
+    table(["AUTHORITY", &*authority.issuer], rows.map(|(name, value)| [name.to_owned(), value]))
 }
 
 fn listener_table(config: &Config) -> String {
@@ -80,12 +106,21 @@ fn table<const COLUMNS: usize>(header: [&str; COLUMNS], rows: impl IntoIterator<
 fn keys(issuer: &Issuer, source: &KeySource) -> String {
     let fetch = match source {
         KeySource::File => return format!("in a file, {}", count(issuer.keys.iter().count(), "key")),
-        KeySource::Authority => return "made and rotated by the authority".to_owned(),
+        KeySource::Authority => return "the authority's".to_owned(),
         KeySource::Fetched(fetch) => fetch,
     };
     match &fetch.jwks_uri {
         None => format!("discovered at {}", issuer.iss),
         Some(uri) => format!("fetched from {}", uri.to_string().split('?').next().unwrap_or_default()),
+    }
+}
+
+/// Who registers an issuer's clients, as the end of a sentence.
+fn clients(registry: &RegistrySource) -> String {
+    match registry {
+        RegistrySource::None => String::new(),
+        RegistrySource::Authority => ", and so are its clients".to_owned(),
+        RegistrySource::Feed(feed) => format!("; clients as {} says", feed.url),
     }
 }
 

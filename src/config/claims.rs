@@ -19,6 +19,16 @@ pub(super) fn default() -> ClaimNames {
     }
 }
 
+/// Where the tokens of our own authority say what (RFC 9068 section 2.2).
+pub(super) fn of_authority() -> ClaimNames {
+    ClaimNames {
+        scopes: names(&["scope"]),
+        roles: names(&["roles"]),
+        client_id: names(&["client_id"]),
+        tenant: ClaimRef::Name("tenant_id".into()),
+    }
+}
+
 fn names(names: &[&str]) -> Box<[ClaimRef]> {
     names.iter().map(|name| ClaimRef::Name((*name).into())).collect()
 }

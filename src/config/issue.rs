@@ -60,8 +60,7 @@ impl Spot {
             (offset..=line_text.len()).find(|offset| line_text.is_char_boundary(*offset)).unwrap_or(line_text.len())
         };
         let (start, end) = (within(bytes.start), within(bytes.end.max(bytes.start)));
-        // A private key that somebody put where its path belongs is not repeated.
-        let is_shown = line_text.len() <= SHOWN_LINE_BYTES_MAX && !line_text.contains("PRIVATE KEY-----");
+        let is_shown = line_text.len() <= SHOWN_LINE_BYTES_MAX && !holds_secret(line_text);
         let line_text = if is_shown { line_text } else { "" };
         Self { position: source.position(bytes.start), line_text: line_text.to_owned(), marked: start..end }
     }
@@ -78,6 +77,17 @@ impl Spot {
         let mark = kind.span(self.marked.clone()).label(label);
         group.element(Snippet::source(&*self.line_text).path(name).line_start(self.position.line).annotation(mark))
     }
+}
+
+/// Whether a line has a secret in it that ought not to be in the file: a private key in place of its path, or a URL with
+/// a password. It is not repeated.
+fn holds_secret(line: &str) -> bool {
+    let mut urls = line.match_indices("://").filter_map(|(at, mark)| line.get(at + mark.len()..));
+    let has_password = |rest: &str| {
+        let url = rest.split([' ', '\t']).next().unwrap_or_default();
+        url.rsplit_once('@').is_some_and(|(user, _)| user.contains(':')) || url.contains("password=")
+    };
+    line.contains("PRIVATE KEY-----") || urls.any(has_password)
 }
 
 impl ConfigIssue {

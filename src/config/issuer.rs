@@ -11,20 +11,20 @@ use super::limits::DURATION;
 use super::report::Report;
 use super::scalar::{self, Flaw};
 use super::yaml::{Node, Value};
-use super::{KeySource, claims, key_source, words};
+use super::{KeySource, RegistrySource, claims, key_source, registry, words};
 
-const LEEWAY_SECONDS: i64 = 30;
+pub(super) const LEEWAY_SECONDS: i64 = 30;
 const LEEWAY_SECONDS_USUAL_MAX: i64 = 300;
 
 /// `mode`, wherever it stands.
 pub(super) const MODES: &[(&str, Mode)] = &[("enforce", Mode::Enforce), ("shadow", Mode::Shadow)];
 
-/// Decodes one issuer, and where its keys come from.
+/// Decodes one issuer, where its keys come from, and who registers its clients.
 pub(super) fn decode(
     fields: &Fields<'_>,
     files: &mut Files<'_>,
     report: &mut Report<'_>,
-) -> Option<(Issuer, KeySource)> {
+) -> Option<(Issuer, KeySource, RegistrySource)> {
     let name = report.field(fields, "name", |report, node| report.parsed(node, "a name", scalar::name));
     let iss = report
         .required(fields, "issuer", |report, node| report.parsed(node, "the value of `iss`", scalar::claim_value));
@@ -55,6 +55,7 @@ pub(super) fn decode(
     if let Some(place) = fields.key_place("mode").filter(|_| mode == Mode::Shadow) {
         report.warn(place, "`mode: shadow`: whatever this issuer's keys have signed is let through");
     }
+    let registry = registry::decode(fields, files, report);
     let (key_source, keys) = keys?;
     if key_source == KeySource::File {
         check_keys(&keys, algorithms, fields, report);
@@ -79,7 +80,7 @@ pub(super) fn decode(
         max_token_age_seconds,
         mode,
     };
-    Some((issuer, key_source))
+    Some((issuer, key_source, registry?))
 }
 
 fn audiences(fields: &Fields<'_>, report: &mut Report<'_>) -> Option<Audiences> {
@@ -174,7 +175,7 @@ fn token_types(report: &mut Report<'_>, node: &Node<'_>) -> Option<TokenTypes> {
     Some(TokenTypes::OneOf(types.into()))
 }
 
-fn scope_prefix(text: &str) -> Result<Box<str>, Flaw> {
+pub(super) fn scope_prefix(text: &str) -> Result<Box<str>, Flaw> {
     match text {
         "" => Ok(text.into()),
         _ => scalar::scope(text).map_err(|flaw| Flaw { hint: None, ..flaw }),

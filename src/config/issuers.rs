@@ -1,15 +1,20 @@
 //! `issuers`: who signs tokens, and what only one of them can have.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
-use crate::core::snapshot::{Issuer, IssuerId};
+use crate::core::keyset::Algorithm;
+use crate::core::snapshot::{Audiences, Issuer, IssuerId, Kinds, Mode, TokenTypes};
 
 use super::decode::Fields;
 use super::files::Files;
 use super::report::Report;
 use super::source::Place;
 use super::yaml::{Node, Value};
-use super::{KeySource, issuer, keys, words};
+use super::{Authority, KeySource, RegistrySource, claims, issuer, keys, words};
+
+/// What the authority is called among the issuers.
+const AUTHORITY: &str = "authority";
 
 /// The issuers, and where each is in the file.
 #[derive(Default)]
@@ -17,16 +22,19 @@ pub(super) struct Declared<'t> {
     pub(super) all: Vec<Issuer>,
     /// Where their keys come from.
     pub(super) key_sources: Vec<KeySource>,
+    /// Who registers their clients.
+    pub(super) registries: Vec<RegistrySource>,
     places: Vec<Place>,
     prefixes: BTreeSet<Box<str>>,
     ids: HashMap<&'t str, IssuerId>,
     used: Vec<bool>,
-    /// Whether the section is there, be it with problems of its own.
+    seen: Seen<'t>,
+    /// Whether there is a section that could name one, be it with problems of its own.
     is_declared: bool,
 }
 
-impl Declared<'_> {
-    /// Whether the section is missing.
+impl<'t> Declared<'t> {
+    /// Whether there is nobody whose tokens could be trusted.
     pub(super) fn is_missing(&self) -> bool {
         !self.is_declared
     }
@@ -55,6 +63,40 @@ impl Declared<'_> {
         self.used.fill(true);
     }
 
+    fn push(&mut self, issuer: Issuer, key_source: KeySource, registry: RegistrySource, place: Place) {
+        self.places.push(place);
+        self.used.push(false);
+        if !issuer.scope_prefix.is_empty() {
+            self.prefixes.insert(issuer.scope_prefix.clone());
+        }
+        self.all.push(issuer);
+        self.key_sources.push(key_source);
+        self.registries.push(registry);
+    }
+
+    /// Adds the authority: one more issuer.
+    pub(super) fn add_authority(&mut self, authority: &Authority, place: Place, report: &mut Report<'_>) {
+        if let Some(named) = self.seen.names.get(AUTHORITY) {
+            report
+                .error(*named, format!("`{AUTHORITY}` is what the issuer of the section `authority` is called"))
+                .related(place, "that section");
+        }
+        if let Some(named) = self.seen.iss.get(&*authority.issuer) {
+            report
+                .error(*named, "the section `authority` has this `iss`: its tokens are trusted without an entry here")
+                .related(place, "that section");
+        }
+        let Ok(id) = u16::try_from(self.all.len()) else {
+            report.error(place, "more than 65536 issuers");
+            return;
+        };
+        self.ids.insert(AUTHORITY, IssuerId(id));
+        self.push(issuer_of(authority), KeySource::Authority, RegistrySource::Authority, place);
+        // Its tokens may be for others: no route has to take them.
+        self.used.pop();
+        self.used.push(true);
+    }
+
     /// Warns of issuers whose tokens open nothing.
     pub(super) fn warn_unused(&self, report: &mut Report<'_>) {
         for ((issuer, place), _) in self.all.iter().zip(&self.places).zip(&self.used).filter(|(_, used)| !**used) {
@@ -64,8 +106,8 @@ impl Declared<'_> {
 }
 
 pub(super) fn decode<'t>(file: &Fields<'t>, files: &mut Files<'_>, report: &mut Report<'_>) -> Declared<'t> {
-    let mut declared = Declared { is_declared: file.get("issuers").is_some(), ..Declared::default() };
-    let mut seen = Seen::default();
+    let is_declared = file.get("issuers").is_some() || file.get("authority").is_some();
+    let mut declared = Declared { is_declared, ..Declared::default() };
     let items = report.field(file, "issuers", |report, node| report.items(node, "a list of issuers"));
     for item in items.unwrap_or_default() {
         let Some(fields) = report.fields(item, &keys::ISSUER) else { continue };
@@ -76,19 +118,38 @@ pub(super) fn decode<'t>(file: &Fields<'t>, files: &mut Files<'_>, report: &mut 
         if let Some(name) = report.required(&fields, "name", |report, node| report.text(node, "a name")) {
             declared.ids.insert(name, IssuerId(id));
         }
-        seen.check(&fields, report);
+        declared.seen.check(&fields, report);
         // An issuer with problems has none of its own afterwards: there is no configuration then.
-        if let Some((issuer, key_source)) = issuer::decode(&fields, files, report) {
-            declared.places.push(item.place);
-            declared.used.push(false);
-            if !issuer.scope_prefix.is_empty() {
-                declared.prefixes.insert(issuer.scope_prefix.clone());
-            }
-            declared.all.push(issuer);
-            declared.key_sources.push(key_source);
+        if let Some((issuer, key_source, registry)) = issuer::decode(&fields, files, report) {
+            declared.push(issuer, key_source, registry, item.place);
         }
     }
     declared
+}
+
+/// The authority as an issuer. Its tokens are all alike, so that there is nothing to configure.
+fn issuer_of(authority: &Authority) -> Issuer {
+    Issuer {
+        name: AUTHORITY.into(),
+        iss: authority.issuer.clone(),
+        audiences: Audiences::OneOf([authority.audience.clone()].into()),
+        // All that it can sign with: a rotation may change the algorithm.
+        algorithms: [Algorithm::Rs256, Algorithm::Es256, Algorithm::EdDsa].into_iter().collect(),
+        keys: Arc::default(),
+        keys_are_fetched: false,
+        clients: None,
+        tenants: None,
+        fixed_tenant: None,
+        token_kinds: Kinds { client: true, user: false },
+        token_types: TokenTypes::OneOf(["at+jwt".into()].into()),
+        claims: claims::of_authority(),
+        scope_prefix: authority.scope_prefix.clone(),
+        require_iss: true,
+        client_when: None,
+        leeway_seconds: issuer::LEEWAY_SECONDS,
+        max_token_age_seconds: None,
+        mode: Mode::Enforce,
+    }
 }
 
 /// What only one issuer can have.

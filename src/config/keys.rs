@@ -28,16 +28,17 @@ macro_rules! sections {
 
 sections! {
     FILE "": "listeners" "admin" "health" "issuers" "roles" "upstreams" "identity" "routes" "workers" "mode" "resource"
-        "cors" "trusted_proxies" "errors" "limits" "telemetry" "state_dir";
+        "cors" "trusted_proxies" "errors" "limits" "telemetry" "state_dir" "authority";
     LISTENER "listeners[]": "address" "tls";
     LISTENER_TLS "listeners[].tls": "certificate" "private_key" "client_ca" "client_certificate";
     ADMIN "admin": "address";
     HEALTH "health": "address";
     ISSUER "issuers[]": "name" "issuer" "audiences" "algorithms" "keys" "clients" "tenants" "fixed_tenant" "token_kinds"
-        "token_types" "claims" "scope_prefix" "require_iss" "client_when" "leeway" "max_token_age" "mode";
+        "token_types" "claims" "scope_prefix" "require_iss" "client_when" "leeway" "max_token_age" "mode" "registry";
     KEYS "issuers[].keys": "jwks_file" "jwks_uri" "refresh" "max_stale";
     CLAIMS "issuers[].claims": "scopes" "roles" "client_id" "tenant";
     CLIENT_WHEN "issuers[].client_when": "claim" "equals";
+    REGISTRY "issuers[].registry": "url" "client_id" "client_secret_file";
     ROLE "roles.NAME": "scopes" "includes";
     UPSTREAM "upstreams.NAME": "urls" "connect_timeout" "timeout" "host" "tls" "paths" "health_check" "builtin";
     UPSTREAM_TLS "upstreams.NAME.tls": "ca_file" "certificate" "private_key";
@@ -50,4 +51,7 @@ sections! {
     ERRORS "errors": "format" "realm";
     LIMITS "limits": "header_bytes" "body_bytes" "token_bytes" "connections" "request_head" "idle" "drain" "drain_delay";
     TELEMETRY "telemetry": "access_log" "log_format";
+    AUTHORITY "authority": "issuer" "storage" "max_stale" "storage_password_file" "key_encryption_file" "audience"
+        "token_lifetime" "algorithm" "rotate_keys" "client_id_prefix" "listeners" "token_paths" "scope_prefix" "scopes"
+        "admin_secret_file";
 }

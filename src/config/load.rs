@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::Read;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use ipnet::IpNet;
 
@@ -22,7 +23,10 @@ use super::requirement::Names;
 use super::scalar::Flaw;
 use super::source::{BYTES_MAX, Place, Source};
 use super::yaml::{self, Node};
-use super::{Config, answers, identity, issuers, keys, limits, listeners, resource, roles, routes, scalar, upstreams};
+use super::{
+    Authority, Config, answers, authority, identity, issuers, keys, limits, listeners, resource, roles, routes, scalar,
+    upstreams,
+};
 
 const WORKERS_MAX: usize = 1024;
 
@@ -81,17 +85,23 @@ fn decode(root: &Node<'_>, base: &Path, report: &mut Report<'_>) -> Option<Confi
     let limits = limits::decode(&file, report);
     let telemetry = limits::telemetry(&file, base, report);
     let mut issuers = issuers::decode(&file, &mut files, report);
+    let authority = authority::decode(&file, &addresses.listeners, &mut files, report);
+    if let Some((authority, place)) = &authority {
+        issuers.add_authority(authority, *place, report);
+    }
+    let authority = authority.map(|(authority, _)| authority);
     let role_definitions = roles::decode(&file, report);
     let mut upstreams = upstreams::decode(&file, &mut files, report);
     let identity = identity::decode(&file, report);
 
-    let (mut scopes, mut role_names) = vocabularies(&role_definitions);
+    let (mut scopes, mut role_names) = vocabularies(&role_definitions, authority.as_ref());
     let mut names = Names {
         issuers: &mut issuers,
         scopes: &mut scopes,
         roles: &mut role_names,
         tenant_header: identity.tenant.is_some(),
         no_issuer_reported: false,
+        authority: authority.as_ref(),
     };
     let table = routes::decode(&file, &mut upstreams, &mut names, report);
 
@@ -121,8 +131,8 @@ fn decode(root: &Node<'_>, base: &Path, report: &mut Report<'_>) -> Option<Confi
         body_bytes_max: limits.body_bytes_max,
     };
     Some(Config {
-        authority: None,
-        registries: issuers.key_sources.iter().map(|_| super::RegistrySource::None).collect(),
+        authority: authority.map(Arc::new),
+        registries: issuers.registries,
         listeners: addresses.listeners,
         admin: addresses.admin,
         health: addresses.health,
@@ -140,9 +150,14 @@ fn decode(root: &Node<'_>, base: &Path, report: &mut Report<'_>) -> Option<Confi
 }
 
 /// The scopes and roles that are known before any route names one.
-fn vocabularies(roles: &HashMap<Box<str>, Role>) -> (Vocabulary, Vocabulary) {
+fn vocabularies(roles: &HashMap<Box<str>, Role>, authority: Option<&Authority>) -> (Vocabulary, Vocabulary) {
     let (mut scopes, mut role_names) = (Vocabulary::default(), Vocabulary::default());
     scopes.intern(ADMIN_SCOPE);
+    if authority.is_some() {
+        for (scope, _) in authority::CONTROL_SCOPES {
+            scopes.intern(scope);
+        }
+    }
     for (name, role) in roles {
         role_names.intern(name);
         for scope in &role.scopes {
@@ -157,7 +172,7 @@ fn check_exposed_admin(place: Place, issuers: &mut Declared<'_>, report: &mut Re
     if issuers.is_missing() {
         report
             .error(place, "the admin listener can be reached from other machines, and nobody could show it a token")
-            .expected("expected a loopback address, or a section `issuers`");
+            .expected("expected a loopback address, or a section `issuers` or `authority`");
     }
     issuers.use_all();
 }

@@ -3,6 +3,7 @@
 use crate::core::scope::{NameId, Vocabulary};
 use crate::core::snapshot::{Requirement, TokenRequirement};
 
+use super::Authority;
 use super::decode::Fields;
 use super::issuer;
 use super::issuers::Declared;
@@ -19,6 +20,8 @@ pub(super) struct Names<'n, 't> {
     pub(super) roles: &'n mut Vocabulary,
     /// Whether there is a tenant header.
     pub(super) tenant_header: bool,
+    /// The authority, which answers at some paths itself.
+    pub(super) authority: Option<&'n Authority>,
     /// Set once it has been reported that there is no issuer.
     pub(super) no_issuer_reported: bool,
 }
@@ -137,6 +140,6 @@ fn check_issuers(requirement: &TokenRequirement, place: Place, names: &mut Names
         names.no_issuer_reported = true;
         report
             .error(place, "the route needs a token, and there is nobody whose tokens are trusted")
-            .expected("expected a section `issuers`");
+            .expected("expected a section `issuers` or `authority`");
     }
 }

@@ -12,7 +12,7 @@ use super::scalar::{self, Flaw};
 use super::source::Place;
 use super::upstreams::Upstreams;
 use super::yaml::Node;
-use super::{keys, words};
+use super::{Authority, keys, words};
 
 const MATCH: &str = "`METHODS /pattern` or `/pattern`, such as `GET,PUT /v1/files/{*path}`";
 
@@ -55,7 +55,7 @@ fn route(
     names: &mut Names<'_, '_>,
     report: &mut Report<'_>,
 ) -> Option<(Place, Match, Route)> {
-    let target = report.required(fields, "match", |report, node| target(node, report));
+    let target = report.required(fields, "match", |report, node| target(node, names.authority, report));
     let host = report.field(fields, "host", |report, node| {
         let parse = |text: &str| match HostName::parse(text) {
             Ok(host) => Ok((Box::<str>::from(text), host)),
@@ -99,11 +99,18 @@ struct Target<'t> {
     pattern: Pattern,
 }
 
-fn target<'t>(node: &'t Node<'t>, report: &mut Report<'_>) -> Option<(Place, Target<'t>)> {
+fn target<'t>(
+    node: &'t Node<'t>,
+    authority: Option<&Authority>,
+    report: &mut Report<'_>,
+) -> Option<(Place, Target<'t>)> {
     let text = report.text(node, MATCH)?;
     match read_target(text) {
         Ok(target) => {
             warn_of_odd_methods(&target.methods, node.place, report);
+            if authority.and_then(|authority| authority.endpoint(target.pattern_text)).is_some() {
+                report.error(node.place, "the authority answers at this path: no request would reach the route");
+            }
             Some((node.place, target))
         }
         Err(flaw) => {

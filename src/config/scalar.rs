@@ -42,7 +42,7 @@ fn split_unit(text: &str) -> Option<(u64, &str)> {
 /// Longest duration: beyond any use, and far from where clocks overflow.
 const DURATION_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
 
-/// `250ms`, `30s`, `5m`, `24h`.
+/// `250ms`, `30s`, `5m`, `24h`, `30d`.
 pub(super) fn duration(text: &str) -> Result<Duration, Flaw> {
     let (number, unit) = split_unit(text).ok_or_else(|| Flaw::new("not a duration"))?;
     let milliseconds = match unit {
@@ -50,8 +50,8 @@ pub(super) fn duration(text: &str) -> Result<Duration, Flaw> {
         "s" => 1000,
         "m" => 60_000,
         "h" => 3_600_000,
+        "d" => 24 * 3_600_000,
         "" => return Err(Flaw::new("a duration has a unit").hint(format!("write `{number}s` for seconds"))),
-        "d" => return Err(Flaw::new("days are no unit here").hint(format!("write `{}h`", number.saturating_mul(24)))),
         _ => return Err(Flaw::new("not a duration")),
     };
     let duration = number.checked_mul(milliseconds).map(Duration::from_millis);
@@ -170,7 +170,7 @@ mod tests {
         assert_eq!(duration("24h"), Ok(Duration::from_secs(86_400)));
         assert_eq!(duration("0s"), Ok(Duration::ZERO));
         assert_eq!(duration("30").unwrap_err().hint.unwrap(), "write `30s` for seconds");
-        assert_eq!(duration("2d").unwrap_err().hint.unwrap(), "write `48h`");
+        assert_eq!(duration("30d"), duration("720h"));
         for odd in ["", "s", "-1s", "1.5s", " 1s", "1s ", "1S", "1 s", "99999999999999999999s", "9999999999h"] {
             assert!(duration(odd).is_err(), "{odd}");
         }

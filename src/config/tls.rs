@@ -101,11 +101,7 @@ fn identity(fields: &Fields<'_>, role: Role, files: &mut Files<'_>, report: &mut
         Some((chain, node.place))
     });
     let key = report.required(fields, "private_key", |report, node| {
-        let (key, is_world_readable) = report
-            .file(node, PRIVATE_KEY, files, |content| Ok((pem::private_key(content)?, content.is_world_readable)))?;
-        if is_world_readable {
-            report.warn(node.place, "every user of this machine can read the private key");
-        }
+        let key = report.secret_file(node, PRIVATE_KEY, "the private key", files, pem::private_key)?;
         Some((key, node.place))
     });
     let ((chain, chain_place), (key, key_place)) = (chain?, key?);

@@ -3,7 +3,7 @@
 //! Each `tests/cases/config/NAME.yaml` has beside it what `check` prints about it: `NAME.stderr` if it is to be refused,
 //! `NAME.stdout` if it is good. To add a case, write the YAML file and run the tests with `SIDEGATE_BLESS=1`, which
 //! writes what is printed now; then read what it wrote. Certificates and keys that cases name are in `tls/`, where
-//! [`pem`] puts them for each run.
+//! [`pem`] puts them for each run; other secrets are in `secrets/`.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
@@ -12,6 +12,7 @@ mod values;
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
@@ -41,7 +42,25 @@ fn cases_with_certificates() -> TempDir {
     let tls = directory.path().join("tls");
     fs::create_dir(&tls).unwrap();
     pem::write(&tls);
+    write_secrets(&directory.path().join("secrets"));
     directory
+}
+
+fn write_secrets(directory: &Path) {
+    fs::create_dir(directory).unwrap();
+    for (name, content) in [
+        ("kek", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n"),
+        ("registry", "hunter2\n"),
+        ("readable", "hunter2"),
+        ("lines", "hunter2\nhunter2\n"),
+        ("short", "hunter2"),
+        ("empty", "\n"),
+    ] {
+        let path = directory.join(format!("{name}.secret"));
+        fs::write(&path, content).unwrap();
+        let mode = if name == "readable" { 0o644 } else { 0o600 };
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+    }
 }
 
 /// The lines of all private keys that there are.

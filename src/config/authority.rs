@@ -50,6 +50,25 @@ pub struct Authority {
     pub admin_secret_file: Option<PathBuf>,
 }
 
+/// What the authority answers on the listeners.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Endpoint {
+    /// `authority.token_paths` (RFC 6749 section 3.2).
+    Token,
+    /// `/oauth2/introspect` (RFC 7662).
+    Introspect,
+    /// `/oauth2/revoke` (RFC 7009).
+    Revoke,
+    /// `/.well-known/openid-configuration` (OpenID Connect Discovery 1.0).
+    OpenidConfiguration,
+    /// `/.well-known/oauth-authorization-server` (RFC 8414).
+    OauthMetadata,
+    /// `/.well-known/jwks.json` (RFC 7517).
+    Jwks,
+    /// `/registry/v1/changes`: the feed of the client registry.
+    Changes,
+}
+
 /// `authority.storage`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Storage {

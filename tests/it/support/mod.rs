@@ -1,6 +1,7 @@
 //! What several tests need.
 
 pub(crate) mod attacks;
+pub(crate) mod authority;
 pub(crate) mod decisions;
 pub(crate) mod memo;
 pub(crate) mod mint;

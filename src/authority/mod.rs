@@ -4,5 +4,8 @@
 //! those of any issuer, its clients as that issuer's registry ([`crate::core::registry`]).
 
 pub mod client;
+pub mod manage;
+pub mod rules;
 pub mod secret;
 pub mod store;
+pub mod view;

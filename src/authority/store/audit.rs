@@ -1,0 +1,93 @@
+//! What the audit log tells of a change: no secret, no hash of one, no private key.
+
+use serde_json::{Map, Value, json};
+
+use super::StoredKey;
+use crate::authority::client::{Client, StoredSecret};
+
+/// Members of a JWK that are public (RFC 7517 section 4, RFC 7518 section 6, RFC 8037 section 2). A list of what may be told
+/// instead of one of what may not: somebody may hand in a private key by mistake, with members that nobody here knows.
+const PUBLIC_MEMBERS: &[&str] =
+    &["kty", "use", "key_ops", "alg", "kid", "x5c", "x5t", "x5t#S256", "crv", "x", "y", "n", "e"];
+
+/// A client.
+pub(super) fn client(client: &Client) -> Box<str> {
+    let Client { id, name, description, notes, scopes, roles, tenants, secrets, jwks, .. } = client;
+    let Client { is_revoked, created_at, expires_at, last_used_at: _, generation, version, .. } = client;
+    let secrets: Vec<Value> = secrets.iter().map(secret).collect();
+    let value = json!({
+        "client_id": id,
+        "name": name,
+        "description": description,
+        "notes": notes,
+        "scopes": scopes,
+        "roles": roles,
+        "tenants": tenants,
+        "secrets": secrets,
+        "jwks": jwks.as_deref().map(public_keys),
+        "is_revoked": is_revoked,
+        "created_at": created_at.0,
+        "expires_at": expires_at.0,
+        "generation": generation,
+        "version": version,
+    });
+    value.to_string().into()
+}
+
+/// Signing keys.
+pub(super) fn keys(keys: &[StoredKey]) -> Box<str> {
+    Value::from_iter(keys.iter().map(key)).to_string().into()
+}
+
+/// Ids of the keys that are not the same before and after.
+pub(super) fn changed_keys(before: &[StoredKey], after: &[StoredKey]) -> Box<str> {
+    let gone = before.iter().filter(|key| after.iter().all(|other| other.key_id != key.key_id));
+    let new = after.iter().filter(|key| {
+        let old = before.iter().find(|other| other.key_id == key.key_id);
+        old.is_none_or(|old| old.phase != key.phase || old.is_sealed != key.is_sealed)
+    });
+    let ids: Vec<&str> = gone.chain(new).map(|key| &*key.key_id).collect();
+    ids.join(" ").into()
+}
+
+fn key(key: &StoredKey) -> Value {
+    let StoredKey { key_id, algorithm, phase, created_at, phase_since, private: _, is_sealed, public_jwk: _ } = key;
+    json!({
+        "kid": key_id,
+        "algorithm": algorithm.name(),
+        "phase": phase.name(),
+        "created_at": created_at.0,
+        "phase_since": phase_since.0,
+        "is_sealed": is_sealed,
+    })
+}
+
+fn secret(secret: &StoredSecret) -> Value {
+    let StoredSecret { hash: _, created_at, expires_at } = secret;
+    json!({ "created_at": created_at.0, "expires_at": expires_at.map(|at| at.0) })
+}
+
+fn public_keys(jwks: &str) -> Value {
+    let jwks: Value = serde_json::from_str(jwks).unwrap_or_default();
+    let keys = jwks.get("keys").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    json!({ "keys": keys.iter().map(public_key).collect::<Vec<_>>() })
+}
+
+fn public_key(key: &Value) -> Map<String, Value> {
+    let members = key.as_object().into_iter().flatten();
+    let public = members.filter(|(name, _)| PUBLIC_MEMBERS.contains(&name.as_str()));
+    public.map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_private_key_only_the_public_part_is_told() {
+        let jwks =
+            r#"{"keys":[{"kty":"EC","crv":"P-256","x":"1","y":"2","d":"private","odd":"private"},7],"more":"private"}"#;
+        assert_eq!(public_keys(jwks).to_string(), r#"{"keys":[{"crv":"P-256","kty":"EC","x":"1","y":"2"},{}]}"#);
+        assert_eq!(public_keys("private").to_string(), r#"{"keys":[]}"#);
+    }
+}

@@ -32,7 +32,7 @@ mod source;
 mod tls;
 mod upstreams;
 mod url;
-mod words;
+pub(crate) mod words;
 mod yaml;
 
 use std::net::SocketAddr;

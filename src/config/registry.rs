@@ -19,7 +19,7 @@ pub(super) fn decode(issuer: &Fields<'_>, files: &mut Files<'_>, report: &mut Re
 fn feed(node: &Node<'_>, files: &mut Files<'_>, report: &mut Report<'_>) -> Option<RegistryFeed> {
     let fields = report.fields(node, &keys::REGISTRY)?;
     let url = report.required(&fields, "url", |report, node| {
-        let url = report.parsed(node, "the URL of a listener of the other Sidegate", url::discoverable)?;
+        let url = report.parsed(node, "the URL of a listener of the other Sidegate", url::base)?;
         if url::is_open(&url) {
             let text = "a registry over http://: anybody on the way can read the client's secret, and hide revocations";
             report.warn(node.place, text);

@@ -33,6 +33,14 @@ pub(super) fn discoverable(text: &str) -> Result<Uri, Flaw> {
     }
 }
 
+/// A URL that paths are put behind: one without a query.
+pub(super) fn base(text: &str) -> Result<Uri, Flaw> {
+    match text.find('?') {
+        Some(at) => Err(Flaw::new("a URL with a query: paths are put behind it").at(at..text.len())),
+        None => fetchable(text),
+    }
+}
+
 /// Whether what is fetched from there crosses a network that anybody on the way can change it on.
 pub(super) fn is_open(uri: &Uri) -> bool {
     let host = uri.host().unwrap_or_default();

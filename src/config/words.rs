@@ -7,7 +7,7 @@ const CHARACTERS_MAX: usize = 60;
 
 /// The known word nearest to `word`, if one is near: a third of its characters may differ, and at least one; or one is
 /// a part of the other.
-pub(super) fn nearest<'w>(word: &str, known: impl IntoIterator<Item = &'w str> + Clone) -> Option<&'w str> {
+pub(crate) fn nearest<'w>(word: &str, known: impl IntoIterator<Item = &'w str> + Clone) -> Option<&'w str> {
     let lower = word.to_lowercase();
     let candidates = known.clone().into_iter();
     let (distance, best) = candidates.map(|it| (distance(&lower, &it.to_lowercase()), it)).min_by_key(|(d, _)| *d)?;
@@ -69,7 +69,7 @@ pub(super) fn or_list<'w>(words: impl IntoIterator<Item = &'w str>) -> String {
 }
 
 /// A word from the file as it may be shown: not too long, and without control characters.
-pub(super) fn shown(word: &str) -> Cow<'_, str> {
+pub(crate) fn shown(word: &str) -> Cow<'_, str> {
     let long = word.char_indices().nth(CHARACTERS_MAX);
     if long.is_none() && !word.contains(char::is_control) {
         return Cow::Borrowed(word);

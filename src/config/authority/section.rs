@@ -40,11 +40,14 @@ pub(in crate::config) fn decode(
     let key_encryption = storage::key_encryption(&fields, files, report);
     let storage = storage::decode(&fields, files, report);
     storage::check_encryption(&fields, storage.as_ref(), key_encryption.as_ref(), place, report);
-    let token_lifetime = report.field(&fields, "token_lifetime", token_lifetime).unwrap_or(TOKEN_LIFETIME);
+    let token_lifetime = match fields.get("token_lifetime") {
+        Some(node) => token_lifetime(report, node),
+        None => Some(TOKEN_LIFETIME),
+    };
     let authority = Authority {
         max_stale: report.field(&fields, "max_stale", positive_duration).unwrap_or(MAX_STALE),
         audience: audience(&fields, issuer.as_deref(), report).unwrap_or_default(),
-        token_lifetime,
+        token_lifetime: token_lifetime.unwrap_or(TOKEN_LIFETIME),
         algorithm: report
             .field(&fields, "algorithm", |report, node| report.word(node, ALGORITHMS))
             .unwrap_or(Algorithm::Rs256),
@@ -105,11 +108,11 @@ fn token_lifetime(report: &mut Report<'_>, node: &Node<'_>) -> Option<Duration> 
 }
 
 /// A key signs no longer than it is published as the next one and as the last one: both take the lifetime of a token.
-fn rotate_keys(fields: &Fields<'_>, token_lifetime: Duration, report: &mut Report<'_>) -> Duration {
+fn rotate_keys(fields: &Fields<'_>, token_lifetime: Option<Duration>, report: &mut Report<'_>) -> Duration {
     let node = fields.get("rotate_keys");
     let rotate_keys = node.and_then(|node| positive_duration(report, node)).unwrap_or(ROTATE_KEYS);
     if let Some(node) = node
-        && rotate_keys <= token_lifetime * 2
+        && token_lifetime.is_some_and(|lifetime| rotate_keys <= lifetime * 2)
     {
         let finding = report.error(node.place, "not longer than twice `token_lifetime`");
         if let Some(place) = fields.key_place("token_lifetime") {

@@ -58,10 +58,7 @@ fn sqlite(path: &str, files: &Files<'_>) -> Result<Storage, Flaw> {
 }
 
 fn postgres(text: &str) -> Result<Storage, Flaw> {
-    let password = || {
-        let flaw = Flaw::new("a URL with a password: secrets do not belong into the configuration");
-        flaw.hint("`storage_password_file` names a file with it")
-    };
+    let password = || Flaw::new("a URL with a password, which belongs into a file that `storage_password_file` names");
     let (_, rest) = text.split_once("://").unwrap_or_default();
     // What is before the last @ may be a user and his password, even if some of its characters should be escaped.
     if rest.rsplit_once('@').is_some_and(|(user, _)| user.contains(':')) {

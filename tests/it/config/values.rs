@@ -1,10 +1,12 @@
 //! What the program sees of TLS, of upstreams' URLs and of where keys come from.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use sidegate::config::{self, Config, KeyFetch, KeySource, Scheme, UpstreamKind};
+use sidegate::config::authority::{Endpoint, Storage};
+use sidegate::config::{self, Config, KeyFetch, KeySource, RegistrySource, Scheme, UpstreamKind};
+use sidegate::core::snapshot::{Audiences, TokenTypes};
 use tempfile::TempDir;
 
 use super::cases_with_certificates;
@@ -101,4 +103,76 @@ fn nothing_of_a_key_is_in_the_debug_text_of_a_configuration() {
     let directory = cases_with_certificates();
     let text = format!("{:?}", load(directory.path(), "tls-good").listeners);
     assert!(text.contains("ServerTls") && text.len() < 1000, "{text}");
+}
+
+#[test]
+fn the_authority_is_one_more_issuer() {
+    let text = "listeners: [{ address: 127.0.0.1:0 }]\n\
+                authority: { issuer: 'http://127.0.0.1', audience: api, scope_prefix: p/, scopes: { a: b } }\n\
+                upstreams: { echo: { builtin: echo } }\n\
+                routes: [{ match: /, scopes: [a], issuers: [authority], upstream: echo }]\n";
+    let config = config::from_text("test.yaml", text, Path::new("/srv"), &|_| None).unwrap();
+    let authority = config.authority.as_deref().unwrap();
+    assert_eq!(authority.storage, Storage::Sqlite("/srv/./sidegate.db".into()));
+    assert_eq!(authority.admin_secret_file.as_deref(), Some(Path::new("/srv/./admin-secret")));
+    assert_eq!((authority.max_stale.as_secs(), authority.token_lifetime.as_secs()), (900, 3600));
+    assert_eq!((authority.rotate_keys.as_secs(), &*authority.listeners), (2_592_000, &[true][..]));
+    assert_eq!(
+        authority.scopes.keys().map(|name| &**name).collect::<Vec<_>>(),
+        ["a", "sidegate.clients:read", "sidegate.clients:write", "sidegate.registry:read"]
+    );
+    for (path, endpoint) in [
+        ("/oauth2/token", Some(Endpoint::Token)),
+        ("/connect/token", Some(Endpoint::Token)),
+        ("/oauth2/introspect", Some(Endpoint::Introspect)),
+        ("/.well-known/jwks.json", Some(Endpoint::Jwks)),
+        ("/registry/v1/changes", Some(Endpoint::Changes)),
+        ("/OAuth2/token", None),
+        ("/oauth2/token/", None),
+    ] {
+        assert_eq!(authority.endpoint(path), endpoint, "{path}");
+    }
+
+    let snapshot = &config.snapshot;
+    let id = snapshot.issuers.of_token(Some("http://127.0.0.1")).unwrap();
+    let issuer = snapshot.issuers.get(id).unwrap();
+    assert_eq!((&*issuer.name, &*issuer.scope_prefix, issuer.keys_are_fetched), ("authority", "p/", false));
+    assert_eq!(issuer.token_types, TokenTypes::OneOf(["at+jwt".into()].into()));
+    assert_eq!(issuer.audiences, Audiences::OneOf(["api".into()].into()));
+    assert!(snapshot.scopes.id("sidegate.clients:write").is_some());
+    assert_eq!(
+        (&*config.key_sources, &*config.registries),
+        (&[KeySource::Authority][..], &[RegistrySource::Authority][..])
+    );
+    assert_eq!(config.files, Vec::<PathBuf>::new());
+}
+
+#[test]
+fn secrets_are_read_from_their_files_which_are_watched() {
+    let directory = tempfile::tempdir().unwrap();
+    let write = |name: &str, content: &[u8]| std::fs::write(directory.path().join(name), content).unwrap();
+    let load = || {
+        let text = "listeners: [{ address: 127.0.0.1:0 }]\n\
+                    authority:\n  issuer: https://a.example\n  audience: api\n  storage: postgres://u@db/sidegate\n  \
+                    storage_password_file: password\n  key_encryption_file: kek\n\
+                    upstreams: { echo: { builtin: echo } }\n\
+                    routes: [{ match: /, authenticated: true, upstream: echo }]\n";
+        config::from_text("test.yaml", text, directory.path(), &|_| None)
+    };
+    write("password", b"hunter2\r\n");
+    let mut raw = *b"01234567890123456789012345678901";
+    raw[31] = b'\n';
+    for content in [&raw[..], &[&raw[..], b"\n"].concat(), b"MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MAo=\n"] {
+        write("kek", content);
+        let config = load().unwrap();
+        let authority = config.authority.as_deref().unwrap();
+        assert_eq!(*authority.key_encryption.as_ref().unwrap().0, raw);
+        let Storage::Postgres(postgres) = &authority.storage else { panic!("{:?}", authority.storage) };
+        assert_eq!((&*postgres.url, &**postgres.password.as_ref().unwrap().0), ("postgres://u@db/sidegate", "hunter2"));
+        assert_eq!(config.files.len(), 2);
+        let debug = format!("{config:?}");
+        assert!(!debug.contains("hunter2") && !debug.contains("48, 49, 50"));
+    }
+    write("kek", b"MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5");
+    assert!(!load().unwrap_err().to_string().contains("MDEy"));
 }

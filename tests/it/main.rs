@@ -28,6 +28,7 @@ mod paths;
 mod principals;
 mod proxying;
 mod real;
+mod registry;
 mod reload;
 mod routes;
 mod secrets;

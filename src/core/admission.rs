@@ -10,6 +10,7 @@ use super::decision::Trace;
 use super::facts::{Facts, KeysAsked, Need, NotAdmitted};
 use super::foreign::Quoted;
 use super::head::RequestHead;
+use super::registration::Entry;
 use super::rejection::{Reason, Rejection};
 use super::scope::{Granted, NameId, Vocabulary};
 use super::snapshot::{Issuer, Snapshot, TokenRequirement};
@@ -30,28 +31,33 @@ pub fn admit(
     trace: &mut Trace,
 ) -> Result<(), NotAdmitted> {
     let bearer = bearer::extract(head.headers, snapshot.token_bytes_max)?;
-    let principal = principal(snapshot, requirement, &bearer, facts, now, trace)?;
+    let (principal, entry) = principal(snapshot, requirement, &bearer, facts, now, trace)?;
     trace.principal = Some(Arc::clone(&principal));
-    principal.authenticate(snapshot, requirement, now)?;
+    principal.check(snapshot, requirement, entry, now)?;
     trace.authenticated = true;
     principal.authorize(snapshot, requirement)?;
     trace.tenant = tenant::settle(snapshot, requirement, &principal, head.headers)?;
     Ok(())
 }
 
-/// The principal of a token whose signature is good: remembered, or worked out now.
-fn principal(
-    snapshot: &Snapshot,
+/// The principal of a token whose signature is good: remembered, or worked out now. With it what is known of its client, so
+/// that it is looked up once.
+fn principal<'s>(
+    snapshot: &'s Snapshot,
     requirement: &TokenRequirement,
     bearer: &BearerToken<'_>,
     facts: &Facts<'_>,
     now: UnixSeconds,
     trace: &mut Trace,
-) -> Result<Arc<Principal>, NotAdmitted> {
+) -> Result<(Arc<Principal>, Entry<'s>), NotAdmitted> {
     let known = facts.memo.recall(bearer.digest()).filter(|known| known.token() == bearer.digest());
     if let Some(known) = known.as_ref().filter(|known| known.snapshot == snapshot.number) {
-        trace.signature = Some(SignatureCheck::Remembered);
-        return Ok(Arc::clone(known));
+        let entry = known.entry(snapshot);
+        // Of a client that has changed since, what the token may do is worked out anew.
+        if known.registration.is_of(entry) {
+            trace.signature = Some(SignatureCheck::Remembered);
+            return Ok((Arc::clone(known), entry));
+        }
     }
     let token = UnverifiedToken::parse(bearer)?.attribute(&snapshot.issuers)?;
     settle_keys(snapshot, requirement, &token, facts, now, trace)?;
@@ -59,7 +65,8 @@ fn principal(
     let principal = Arc::new(Principal::new(snapshot, verified)?);
     facts.memo.remember(&principal);
     trace.signature = Some(check);
-    Ok(principal)
+    let entry = principal.entry(snapshot);
+    Ok((principal, entry))
 }
 
 /// Sees to it that a token is not refused for the lack of a key that its issuer has by now.
@@ -90,17 +97,30 @@ fn settle_keys(
 }
 
 impl Principal {
-    /// Whether the token is valid, here and now: `typ`, issuer of the route, `aud`, times, kind, binding, client.
+    /// Whether the token is valid, here and now: `typ`, issuer of the route, `aud`, times, kind, binding, client, and the
+    /// client's registration.
     ///
     /// # Errors
-    /// The first check that fails; each is a 401.
+    /// The first check that fails; each is a 401 but `registry_unavailable`.
     pub fn authenticate(
         &self,
         snapshot: &Snapshot,
         requirement: &TokenRequirement,
         now: UnixSeconds,
     ) -> Result<(), Rejection> {
-        self.standing.check(self.issuer_in(snapshot)?, requirement, now)
+        self.check(snapshot, requirement, self.entry(snapshot), now)
+    }
+
+    fn check(
+        &self,
+        snapshot: &Snapshot,
+        requirement: &TokenRequirement,
+        entry: Entry<'_>,
+        now: UnixSeconds,
+    ) -> Result<(), Rejection> {
+        self.standing.check(self.issuer_in(snapshot)?, requirement, now)?;
+        let clients = snapshot.issuers.clients_of(self.issuer).ok_or_else(gone)?;
+        self.registration.check(clients, entry, self.client_id.as_deref(), now)
     }
 
     /// Whether the bearer of the token may do what the route guards. In this order: client, all scopes, one of the scopes,

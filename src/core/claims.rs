@@ -7,11 +7,14 @@ use http::{HeaderName, HeaderValue};
 
 use super::algorithm::Algorithm;
 use super::bearer::TokenDigest;
+use super::foreign::Quoted;
 use super::grant::Grant;
 use super::identity;
 use super::json::{Json, Object};
 use super::jws::{Content, malformed};
 use super::kind::Kind;
+use super::registration::{Entry, Registration};
+use super::registry::Clients;
 use super::rejection::{Reason, Rejection};
 use super::scope::Granted;
 use super::snapshot::{ClaimRef, Issuer, IssuerId, Mode, Snapshot, TokenRequirement};
@@ -44,6 +47,7 @@ pub struct Principal {
     pub headers: Box<[(HeaderName, HeaderValue)]>,
     pub(super) vouched: Vouched,
     pub(super) standing: Standing,
+    pub(super) registration: Registration,
     pub(super) scopes: Granted,
     pub(super) roles: Granted,
     pub(super) tenants: Tenants,
@@ -57,14 +61,15 @@ impl Principal {
     pub fn new(snapshot: &Snapshot, token: VerifiedToken) -> Result<Self, Rejection> {
         let VerifiedToken { issuer: id, vouched, content } = token;
         let issuer = snapshot.issuers.get(id).ok_or_else(gone)?;
-        let Reading { subject, client_id, grant, standing } = Reading::of(snapshot, (id, issuer), &content)?;
+        let Reading { subject, client_id, entry, grant, standing } = Reading::of(snapshot, (id, issuer), &content)?;
         Ok(Self {
             snapshot: snapshot.number,
             issuer: id,
             client_id: client_id.map(Box::from),
             subject: subject.map(Box::from),
             headers: identity::headers(&snapshot.identity, &content.claims, client_id, &grant),
-            tenants: Tenants::read(issuer, &content.claims),
+            tenants: Tenants::read(issuer, &content.claims, entry),
+            registration: Registration::read(entry, &content.claims),
             algorithm: content.algorithm,
             key_id: content.key_id,
             vouched,
@@ -88,6 +93,31 @@ impl Principal {
         self.standing.kind
     }
 
+    /// Number of the change that had made the client what it was when this was worked out: its registration is part of it.
+    /// `None` if nobody registers the issuer's clients, or not this one.
+    #[must_use]
+    pub fn registered_version(&self) -> Option<u64> {
+        self.registration.version()
+    }
+
+    /// The tenants that the bearer is held to: those that the token claims, its issuer may speak for and, where clients are
+    /// registered, its client has. There may be none of them left. `None` if neither token nor client is held to any.
+    #[must_use]
+    pub fn tenant_names(&self) -> Option<Vec<&str>> {
+        self.tenants.names()
+    }
+
+    /// What is known now of its client.
+    pub(super) fn entry<'s>(&self, snapshot: &'s Snapshot) -> Entry<'s> {
+        Entry::of(snapshot.issuers.clients_of(self.issuer), self.client_id.as_deref())
+    }
+
+    /// Whether its client still stands, among these.
+    pub(super) fn stands(&self, clients: &Clients, now: UnixSeconds) -> bool {
+        let client_id = self.client_id.as_deref();
+        self.registration.stands(clients, Entry::of(Some(clients), client_id), client_id, now)
+    }
+
     /// About how much memory it takes, in bytes.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
@@ -95,7 +125,7 @@ impl Principal {
         let names = self.scope_names.iter().chain(&self.role_names);
         let texts: usize = texts.chain(names).map(|text| text.len() + size_of::<Box<str>>()).sum();
         let headers: usize = self.headers.iter().map(|header| header.1.len() + size_of_val(header)).sum();
-        size_of::<Self>() + texts + headers + self.tenants.memory_bytes()
+        size_of::<Self>() + texts + headers + self.tenants.memory_bytes() + self.registration.memory_bytes()
     }
 
     /// The first whole second at which the token is expired, without the issuer's leeway.
@@ -109,17 +139,20 @@ impl Principal {
 struct Reading<'a> {
     subject: Option<&'a str>,
     client_id: Option<&'a str>,
+    /// What is known of the client.
+    entry: Entry<'a>,
     grant: Grant,
     standing: Standing,
 }
 
 impl<'a> Reading<'a> {
-    fn of(snapshot: &Snapshot, (id, issuer): (IssuerId, &Issuer), content: &'a Content) -> Result<Self, Rejection> {
+    fn of(snapshot: &'a Snapshot, (id, issuer): (IssuerId, &Issuer), content: &'a Content) -> Result<Self, Rejection> {
         let subject = subject(&content.claims)?;
         let client_id = client_id(issuer, &content.claims);
-        let grant = Grant::read(snapshot, issuer, &content.claims);
+        let entry = Entry::of(snapshot.issuers.clients_of(id), client_id);
+        let grant = Grant::read(snapshot, issuer, &content.claims, entry);
         let standing = Standing::read((id, issuer), content, &grant, client_id)?;
-        Ok(Self { subject, client_id, grant, standing })
+        Ok(Self { subject, client_id, entry, grant, standing })
     }
 }
 
@@ -141,6 +174,11 @@ pub(super) fn is_refused_anyway(
 
 pub(super) fn gone() -> Rejection {
     Rejection::new(Reason::TokenIssuer, "the token was verified under another configuration")
+}
+
+/// A token's client, for a text.
+pub(super) fn client_text(id: Option<&str>) -> String {
+    id.map_or("a token without client".into(), |id| format!("client {}", Quoted(id)))
 }
 
 /// `sub` (RFC 7519 section 4.1.2). One that is no string is refused and not taken for absent: absent means a client.

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use super::json::{Json, Object};
+use super::registration::Entry;
 use super::scope::{Granted, Vocabulary};
 use super::snapshot::{ClaimRef, Issuer, Snapshot};
 
@@ -10,9 +11,9 @@ use super::snapshot::{ClaimRef, Issuer, Snapshot};
 /// for.
 #[derive(Debug, Default)]
 pub(super) struct Grant {
-    /// Scopes without the issuer's prefix, then those of the roles.
+    /// Scopes without the issuer's prefix, then those of the roles; of clients that are registered, those that they have.
     pub(super) scope_names: Box<[Box<str>]>,
-    /// Roles, each followed by those that it includes.
+    /// Roles, each followed by those that it includes, likewise.
     pub(super) role_names: Box<[Box<str>]>,
     /// The scopes that the configuration mentions.
     pub(super) scopes: Granted,
@@ -23,19 +24,17 @@ pub(super) struct Grant {
 }
 
 impl Grant {
-    pub(super) fn read(snapshot: &Snapshot, issuer: &Issuer, claims: &Object) -> Self {
+    /// What the claims of a token grant, as far as its client has it now.
+    pub(super) fn read(snapshot: &Snapshot, issuer: &Issuer, claims: &Object, entry: Entry<'_>) -> Self {
         let claimed_scopes = names(ClaimRef::first(&issuer.claims.scopes, claims));
         let claimed_roles = names(ClaimRef::first(&issuer.claims.roles, claims));
         let names_scope = !claimed_scopes.is_empty();
 
         let unprefixed = claimed_scopes.into_iter().filter_map(|name| name.strip_prefix(&*issuer.scope_prefix));
-        let (mut scopes, mut roles) = (Names::default(), Names::default());
-        unprefixed.for_each(|name| scopes.add(name));
-        for name in claimed_roles {
-            roles.add(name);
-            let Some(role) = snapshot.roles.get(name) else { continue };
-            role.includes.iter().for_each(|included| roles.add(included));
-            role.scopes.iter().for_each(|scope| scopes.add(scope));
+        let (mut scopes, mut roles) = effective(snapshot, unprefixed, claimed_roles.into_iter());
+        if let Some((had_scopes, had_roles)) = had(snapshot, entry) {
+            scopes.keep(&had_scopes);
+            roles.keep(&had_roles);
         }
         Self {
             scopes: scopes.numbers(&snapshot.scopes),
@@ -45,6 +44,33 @@ impl Grant {
             names_scope,
         }
     }
+}
+
+/// The scopes and roles that the client has now; `None` where nobody registers clients.
+fn had<'a>(snapshot: &'a Snapshot, entry: Entry<'a>) -> Option<(Names<'a>, Names<'a>)> {
+    let names = |names: &'a [Box<str>]| names.iter().map(|name| &**name);
+    match entry {
+        Entry::NotKept => None,
+        Entry::Absent => Some(Default::default()),
+        Entry::Present(client) => Some(effective(snapshot, names(&client.scopes), names(&client.roles))),
+    }
+}
+
+/// These scopes, and these roles with all that they stand for.
+fn effective<'a>(
+    snapshot: &'a Snapshot,
+    own_scopes: impl Iterator<Item = &'a str>,
+    own_roles: impl Iterator<Item = &'a str>,
+) -> (Names<'a>, Names<'a>) {
+    let (mut scopes, mut roles) = (Names::default(), Names::default());
+    own_scopes.for_each(|name| scopes.add(name));
+    for name in own_roles {
+        roles.add(name);
+        let Some(role) = snapshot.roles.get(name) else { continue };
+        role.includes.iter().for_each(|included| roles.add(included));
+        role.scopes.iter().for_each(|scope| scopes.add(scope));
+    }
+    (scopes, roles)
 }
 
 /// The names in a claim: a string's, parted by spaces (RFC 6749 section 3.3), or an array's strings. An array element
@@ -77,6 +103,11 @@ impl<'a> Names<'a> {
         if !name.is_empty() && self.known.insert(name) {
             self.order.push(name);
         }
+    }
+
+    /// Drops those that are not among `others`.
+    fn keep(&mut self, others: &Names<'_>) {
+        self.order.retain(|name| others.known.contains(name));
     }
 
     fn numbers(&self, vocabulary: &Vocabulary) -> Granted {

@@ -26,6 +26,7 @@ mod leaf;
 mod methods;
 pub mod path;
 mod pattern;
+mod registration;
 pub mod registry;
 pub mod rejection;
 pub mod route;
@@ -112,15 +113,39 @@ fn outcome(
     }))
 }
 
-/// The first whole second at which [`decide`] would refuse a request that it let through, because of its token's age. What
-/// outlasts its request, such as a WebSocket, has to end then. `None` without a token that mattered.
+/// The first whole second at which [`decide`] would refuse a request that it let through, because of its token's age or
+/// because its client's time is over. What outlasts its request, such as a WebSocket, has to end then. `None` without a token
+/// that mattered.
 #[must_use]
 pub fn ends(snapshot: &Snapshot, trace: &Trace) -> Option<UnixSeconds> {
     let principal = trace.principal.as_ref().filter(|_| trace.authenticated)?;
     let route = snapshot.routes.get(trace.route?)?;
     let shadow = snapshot.mode_of(route) == Mode::Shadow || issuer_is_shadowed(snapshot, route, trace);
     let issuer = snapshot.issuers.get(principal.issuer)?;
-    (!shadow).then(|| principal.standing.validity.ends(issuer))
+    (!shadow).then(|| {
+        let token_ends = principal.standing.validity.ends(issuer);
+        principal.entry(snapshot).expires().map_or(token_ends, |expires| expires.min(token_ends))
+    })
+}
+
+/// Whether a request that was let through under the snapshot `then` would still be let in under a later one, as far as
+/// its token's client is concerned: neither refused nor unknown, revoked or expired, and the token not revoked. For what
+/// goes on after its decision, such as a long answer. Other configuration than there was then ends nothing, nor does a
+/// registry that was lost, nor anything that is in shadow mode.
+#[must_use]
+pub fn still_stands(then: &Snapshot, later: &Snapshot, trace: &Trace, now: UnixSeconds) -> bool {
+    let Some(principal) = trace.principal.as_ref().filter(|_| trace.authenticated) else { return true };
+    let route = trace.route.and_then(|id| then.routes.get(id));
+    let shadow = |route| then.mode_of(route) == Mode::Shadow || issuer_is_shadowed(then, route, trace);
+    if later.mode == Mode::Shadow || route.is_some_and(shadow) {
+        return true;
+    }
+    // Numbers of issuers are a snapshot's own.
+    let issuer = then.issuers.get(principal.issuer).and_then(|issuer| later.issuers.of_token(Some(&issuer.iss)));
+    let Some(id) = issuer.filter(|id| later.issuers.get(*id).is_some_and(|issuer| issuer.mode == Mode::Enforce)) else {
+        return true;
+    };
+    later.issuers.clients_of(id).is_none_or(|clients| principal.stands(clients, now))
 }
 
 /// Nobody waits for a refusal that is not carried out.

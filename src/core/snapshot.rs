@@ -15,7 +15,8 @@ use super::scope::{NameId, Role, Vocabulary};
 /// One validated set of configuration and keys. What is large in it is shared by those that differ only in keys.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
-    /// Grows by one with each swap. What was remembered under another number has to be worked out again.
+    /// Grows by one with each swap, but for those that only change clients ([`Snapshot::with_clients`]). What was remembered
+    /// under another number has to be worked out again.
     pub number: u64,
     /// `mode` of the whole file.
     pub mode: Mode,
@@ -128,6 +129,19 @@ impl Issuers {
         let mut next = self.clone();
         if let Some(issuer) = next.all.get_mut(usize::from(id.0)) {
             *issuer = Arc::new(Issuer { keys, ..Issuer::clone(issuer) });
+        }
+        next
+    }
+
+    /// The same issuers, of whose tokens only those of one are taken, and only for this audience.
+    #[must_use]
+    pub fn only(&self, id: IssuerId, audience: &str) -> Self {
+        let mut next = self.clone();
+        next.by_iss.retain(|_, known| *known == id);
+        next.without_iss = next.without_iss.filter(|known| *known == id);
+        if let Some(issuer) = next.all.get_mut(usize::from(id.0)) {
+            *issuer =
+                Arc::new(Issuer { audiences: Audiences::OneOf([audience.into()].into()), ..Issuer::clone(issuer) });
         }
         next
     }
@@ -395,6 +409,21 @@ impl Snapshot {
     #[must_use]
     pub fn with_keys(&self, issuer: IssuerId, keys: Arc<Keyset>) -> Self {
         Self { number: self.number + 1, issuers: self.issuers.with_keys(issuer, keys), ..self.clone() }
+    }
+
+    /// This snapshot with other clients of one of its issuers. It keeps its number: only what was worked out for clients that
+    /// have changed has to be worked out again, and that is known by their version.
+    #[must_use]
+    pub fn with_clients(&self, issuer: IssuerId, clients: Arc<Clients>) -> Self {
+        Self { issuers: self.issuers.with_clients(issuer, clients), ..self.clone() }
+    }
+
+    /// This snapshot for requests that are the gateway's own business: only tokens of `issuer` are accepted, and only for
+    /// `audience`. Its number is none that a snapshot for other requests has, since what is remembered for those says nothing
+    /// here; different issuers and audiences need memories of their own.
+    #[must_use]
+    pub fn for_audience(&self, issuer: IssuerId, audience: &str) -> Self {
+        Self { number: !self.number, issuers: self.issuers.only(issuer, audience), ..self.clone() }
     }
 
     /// The mode that a route is under: the file's shadow mode covers every route.

@@ -1,6 +1,7 @@
 //! Whether a token is valid, but for its signature: what its claims and its header say, held against its issuer's
 //! configuration, a route's and the clock.
 
+use super::claims::client_text;
 use super::foreign::{Quoted, QuotedList};
 use super::grant::Grant;
 use super::json::{Json, Object};
@@ -150,6 +151,6 @@ fn check_fence(issuer: &Issuer, client_id: Option<&str>) -> Result<(), Rejection
     if client_id.is_some_and(|id| fence.contains(id)) {
         return Ok(());
     }
-    let client = client_id.map_or("a token without client".into(), |id| format!("client {}", Quoted(id)));
-    Err(Rejection::new(Reason::ClientUnknown, format!("issuer {} may not speak for {client}", issuer.name)))
+    let detail = format!("issuer {} may not speak for {}", issuer.name, client_text(client_id));
+    Err(Rejection::new(Reason::ClientUnknown, detail))
 }

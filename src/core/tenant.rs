@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use super::claims::Principal;
 use super::identity;
 use super::json::{Json, Object};
+use super::registration::Entry;
 use super::rejection::{Reason, Rejection};
 use super::snapshot::{Issuer, Snapshot, TokenRequirement};
 
@@ -22,6 +23,10 @@ pub(super) struct Tenants {
     unusable: bool,
     /// Whether the issuer may speak for some tenants only.
     fenced: bool,
+    /// Whether token or client is held to certain tenants, even if there is none of them left.
+    restricted: bool,
+    /// Whether none is left of those that token or client is held to, because they have none in common.
+    stripped: bool,
 }
 
 #[derive(Debug)]
@@ -34,16 +39,44 @@ struct Tenant {
 impl Tenants {
     /// The tenants in the claims of a token of this issuer. A claim that is neither string nor integer nor an array of
     /// these names no tenant at all, and neither does one with such an element: what cannot be read whole is not half
-    /// believed.
-    pub(super) fn read(issuer: &Issuer, claims: &Object) -> Self {
-        let names = match &issuer.fixed_tenant {
-            Some(fixed) => vec![Cow::Borrowed(&**fixed)],
-            None => issuer.claims.tenant.find(claims).and_then(names).unwrap_or_default(),
-        };
+    /// believed. Where clients are registered, of the tenants that the token claims only those count that its client has now;
+    /// a fixed tenant is the operator's word on both.
+    pub(super) fn read(issuer: &Issuer, claims: &Object, entry: Entry<'_>) -> Self {
+        if let Some(fixed) = &issuer.fixed_tenant {
+            return Self { restricted: true, ..Self::named_in(issuer, vec![Cow::Borrowed(&**fixed)]) };
+        }
+        let claim = issuer.claims.tenant.find(claims);
+        let claimed = Self::named_in(issuer, claim.and_then(names).unwrap_or_default());
+        claimed.held_by(claim.is_some(), entry)
+    }
+
+    fn named_in(issuer: &Issuer, names: Vec<Cow<'_, str>>) -> Self {
         let mut known = HashSet::new();
         let names = names.iter().filter(|name| !name.is_empty() && known.insert(&***name));
         let all: Option<Box<[Tenant]>> = names.map(|name| Tenant::new(name, issuer)).collect();
-        Self { unusable: all.is_none(), all: all.unwrap_or_default(), fenced: issuer.tenants.is_some() }
+        let (unusable, all) = (all.is_none(), all.unwrap_or_default());
+        Self { all, unusable, fenced: issuer.tenants.is_some(), restricted: false, stripped: false }
+    }
+
+    /// Those of them that the client has. A token without tenant of a client with tenants has none of them: it was issued
+    /// before the client was held to them.
+    fn held_by(self, is_claimed: bool, entry: Entry<'_>) -> Self {
+        let had: &[Box<str>] = match entry {
+            Entry::NotKept => return Self { restricted: is_claimed, ..self },
+            Entry::Absent => &[],
+            Entry::Present(client) => &client.tenants,
+        };
+        let has = |tenant: &Tenant| had.iter().any(|name| name.as_bytes() == tenant.value.as_bytes());
+        let all: Box<[Tenant]> = self.all.into_iter().filter(has).collect();
+        let restricted = is_claimed || !had.is_empty();
+        Self { stripped: restricted && all.is_empty(), restricted, all, ..self }
+    }
+
+    /// The tenants that count; `None` if neither token nor client is held to any.
+    pub(super) fn names(&self) -> Option<Vec<&str>> {
+        let usable = self.all.iter().filter(|tenant| !tenant.fenced_off);
+        let names = || usable.filter_map(|tenant| std::str::from_utf8(tenant.value.as_bytes()).ok()).collect();
+        (self.restricted || self.fenced).then(names)
     }
 
     pub(super) fn memory_bytes(&self) -> usize {
@@ -121,6 +154,11 @@ fn choose<'a>(
     required: bool,
 ) -> Result<Option<&'a Tenant>, Rejection> {
     match (&*tenants.all, asked) {
+        // Whoever is held to tenants must not pass for somebody who is not.
+        ([], _) if tenants.stripped => Err(Rejection::new(
+            Reason::TenantMissing,
+            "none is left of the tenants that the token and its client are held to",
+        )),
         ([], _) if required => Err(missing()),
         (_, Some(name)) => match tenants.named(name) {
             Some(tenant) => Ok(Some(tenant)),

@@ -29,6 +29,7 @@ mod paths;
 mod principals;
 mod proxying;
 mod real;
+mod registry;
 mod reload;
 mod routes;
 mod secrets;

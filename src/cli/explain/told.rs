@@ -135,7 +135,8 @@ impl Told<'_> {
     fn valid(&self, principal: &Principal) -> String {
         let client = principal.client_id.as_deref().map_or("no client".to_owned(), |id| format!("client {id:?}"));
         let claims = Said::read(self.snapshot, self.head).map(|said| said.claims()).unwrap_or_default();
-        format!("{client}, a {}'s token; {claims}", principal.kind().name())
+        let registered = if principal.registered_version().is_some() { ", registered" } else { "" };
+        format!("{client}{registered}, a {}'s token; {claims}", principal.kind().name())
     }
 
     /// What the route asks for beside what the token has.

@@ -33,7 +33,7 @@ pub(crate) fn token(algorithm: &str, key_name: &str) -> String {
 pub(crate) fn token_named(algorithm: &str, key_name: &str, kid: &str) -> String {
     let header = json!({ "alg": algorithm, "kid": kid, "typ": "at+jwt" });
     let claims = json!({
-        "iss": "https://issuer.test", "aud": "https://api.test", "sub": "acme", "client_id": "acme", "jti": "1",
+        "iss": "https://issuer.test", "aud": "https://api.test", "sub": "acme", "client_id": "acme", "jti": "1", "gen": 7,
         "iat": NOW.0 - 60, "exp": NOW.0 + 3600, "tenant_id": ["t1", "t2"], "roles": ["clerk"],
         "scope": "users:read users:write orders:read files:read ping",
     });

@@ -9,5 +9,6 @@ pub(crate) mod model;
 pub(crate) mod path_attacks;
 pub(crate) mod policy;
 pub(crate) mod readings;
+pub(crate) mod registry;
 pub(crate) mod routes;
 pub(crate) mod shapes;

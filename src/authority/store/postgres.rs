@@ -25,8 +25,7 @@ use tokio_postgres::{AsyncMessage, Client, Config};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::link::{Access, Ended, Job, Link};
-use super::sqlite::missing;
-use super::{StoreError, Waiter, read, write};
+use super::{StoreError, Waiter, missing, read, write};
 use crate::config::authority::Postgres as Settings;
 use crate::net::tls;
 

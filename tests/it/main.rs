@@ -34,6 +34,7 @@ mod reload;
 mod routes;
 mod secrets;
 mod shadow;
+mod store;
 mod support;
 mod tls;
 mod token_properties;

@@ -470,6 +470,17 @@ impl Waiter {
     }
 }
 
+/// The migrations that tables of this version still need.
+fn missing(migrations: &'static [&'static str], version: i64) -> Result<&'static [&'static str], StoreError> {
+    let steps = usize::try_from(version).ok().and_then(|version| migrations.get(version..));
+    steps.ok_or_else(|| {
+        let known = migrations.len();
+        StoreError::Unusable(format!(
+            "its tables are of version {version}, made by a newer sidegate; this one knows versions up to {known}"
+        ))
+    })
+}
+
 fn no_answer() -> StoreError {
     StoreError::Unavailable("it did not answer in time".to_owned())
 }

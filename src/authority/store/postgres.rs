@@ -5,6 +5,7 @@
 //! has an end.
 
 use std::cell::RefCell;
+use std::error::Error as _;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -24,8 +25,7 @@ use tokio_postgres::{AsyncMessage, Client, Config};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::link::{Access, Ended, Job, Link};
-use super::sqlite::missing;
-use super::{StoreError, Waiter, read, write};
+use super::{StoreError, Waiter, missing, read, write};
 use crate::config::authority::Postgres as Settings;
 use crate::net::tls;
 
@@ -93,7 +93,7 @@ impl Postgres {
 fn config(settings: &Settings) -> Result<Config, StoreError> {
     let Settings { url, password } = settings;
     let mut config: Config = url.parse().map_err(|error: tokio_postgres::Error| {
-        StoreError::Unusable(format!("{error}; expected postgres://USER@HOST/DATABASE"))
+        StoreError::Unusable(format!("{}; expected postgres://USER@HOST/DATABASE", with_cause(&error)))
     })?;
     if let Some(password) = password {
         config.password(password.0.as_str());
@@ -257,10 +257,14 @@ async fn look(pool: &Pool, listener: &mut Option<Listener>) -> Result<u64, Store
 /// What an error of PostgreSQL means. Its details may name values, and are left out.
 pub(super) fn failed(error: &tokio_postgres::Error) -> StoreError {
     let Some(told) = error.as_db_error() else {
-        return StoreError::Unavailable(error.to_string());
+        return StoreError::Unavailable(with_cause(error));
     };
     let text = format!("{} (SQLSTATE {})", told.message(), told.code().code());
     if passes(told.code()) { StoreError::Unavailable(text) } else { StoreError::Unusable(text) }
+}
+
+fn with_cause(error: &tokio_postgres::Error) -> String {
+    error.source().map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"))
 }
 
 /// Whether an error is of the kind that passes. The classes are those of PostgreSQL's appendix A: connection, transaction

@@ -16,7 +16,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use tokio::sync::oneshot;
 
 use super::link::{Access, Job, Link};
-use super::{StoreError, Waiter};
+use super::{StoreError, Waiter, missing};
 
 /// What leads from each version of the tables to the next one.
 const MIGRATIONS: &[&str] = &[include_str!("tables/sqlite_1.sql")];
@@ -157,20 +157,6 @@ fn migrate(connection: &Connection) -> Result<(), StoreError> {
     connection.pragma_update(None, "application_id", APPLICATION_ID).map_err(sql)?;
     connection.pragma_update(None, "user_version", i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX)).map_err(sql)?;
     connection.execute_batch("COMMIT").map_err(sql)
-}
-
-/// The migrations that tables of this version still need.
-pub(super) fn missing(
-    migrations: &'static [&'static str],
-    version: i64,
-) -> Result<&'static [&'static str], StoreError> {
-    let steps = usize::try_from(version).ok().and_then(|version| migrations.get(version..));
-    steps.ok_or_else(|| {
-        let known = migrations.len();
-        StoreError::Unusable(format!(
-            "its tables are of version {version}, made by a newer sidegate; this one knows versions up to {known}"
-        ))
-    })
 }
 
 impl Server {

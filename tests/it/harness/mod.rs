@@ -11,6 +11,7 @@ pub(crate) mod curl;
 pub(crate) mod gateway;
 pub(crate) mod h2_backend;
 pub(crate) mod nginx;
+pub(crate) mod postgres;
 pub(crate) mod process;
 pub(crate) mod response;
 pub(crate) mod sync;

@@ -1,0 +1,139 @@
+//! Losing the database, or oneself, in the middle of changes.
+
+use std::env;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use sidegate::authority::store::{Store, StoreError};
+use sidegate::config::authority::Storage;
+use tokio::time::timeout;
+
+use super::{Place, create, try_create};
+use crate::harness::PATIENCE;
+use crate::harness::postgres::PostgresServer;
+use crate::harness::process::Process;
+
+/// Names the file that [`writes_until_it_is_killed`] writes to.
+const FILE: &str = "SIDEGATE_TEST_STORE";
+const ACKNOWLEDGED: usize = 40;
+
+/// A process of its own for the test below.
+#[tokio::test]
+#[ignore = "another test runs it"]
+async fn writes_until_it_is_killed() {
+    let file = env::var_os(FILE).expect("the path of a database");
+    let store = Store::open(&Storage::Sqlite(Path::new(&file).to_owned())).await.unwrap();
+    for number in 1.. {
+        assert_eq!(create(&store, &number.to_string()).await, number);
+        println!("done {number}");
+        std::io::stdout().flush().unwrap();
+    }
+}
+
+#[tokio::test]
+async fn sqlite_keeps_what_was_acknowledged_when_the_process_is_killed() {
+    let place = Place::sqlite();
+    let Storage::Sqlite(file) = place.storage() else { unreachable!() };
+    let mut acknowledged = 0;
+    for _ in 0..2 {
+        if acknowledged > 0 {
+            std::fs::remove_file(&file).unwrap();
+        }
+        let mut command = Command::new(env::current_exe().unwrap());
+        let name = "store::losses::writes_until_it_is_killed";
+        command.args(["--ignored", "--nocapture", "--exact", name]).env(FILE, &file);
+        let mut process = Process::spawn(&mut command);
+        let is_enough = |text: &str| (done(text).count() > ACKNOWLEDGED).then_some(());
+        process.stdout.wait_for("changes", is_enough);
+        process.signal(Signal::KILL);
+        process.wait();
+
+        let store = place.open().await;
+        let output = process.stdout.text();
+        acknowledged = done(&output).count();
+        for id in done(&output) {
+            assert!(store.client(id).await.unwrap().is_some(), "{id}");
+        }
+        let (number, audit) = (store.number().await.unwrap(), store.audit(0, usize::MAX).await.unwrap());
+        assert_eq!((store.changes(0).await.unwrap().items.len(), audit.len()), (number as usize, number as usize));
+        assert_eq!(create(&store, "next").await, number + 1);
+    }
+}
+
+fn done(output: &str) -> impl Iterator<Item = &str> {
+    // The test runner begins the first of these lines with the name of the test.
+    output.lines().filter_map(|line| line.split_once("done ")).map(|(_, number)| number)
+}
+
+#[tokio::test]
+async fn postgres_keeps_what_was_acknowledged_when_it_is_killed() {
+    let mut server = PostgresServer::start();
+    let store = Store::open(&Storage::Postgres(server.settings())).await.unwrap();
+    let (told, mut acknowledged) = tokio::sync::mpsc::unbounded_channel();
+    for writer in 0..4 {
+        let (store, told) = (store.clone(), told.clone());
+        tokio::spawn(async move {
+            for change in 0.. {
+                let id = format!("{writer}-{change}");
+                match try_create(&store, &id).await {
+                    Ok(number) => told.send((number, id)).unwrap(),
+                    Err(StoreError::Unavailable(_)) => return,
+                    Err(error) => panic!("{error}"),
+                }
+            }
+        });
+    }
+    drop(told);
+    let mut done = Vec::new();
+    while done.len() < ACKNOWLEDGED {
+        done.push(timeout(PATIENCE, acknowledged.recv()).await.unwrap().unwrap());
+    }
+    let waiting = tokio::spawn({
+        let store = store.clone();
+        async move { store.changed(u64::MAX).await }
+    });
+    server.kill();
+    let lost = timeout(PATIENCE, waiting).await.unwrap().unwrap();
+    assert!(matches!(lost, Err(StoreError::Unavailable(_))), "{lost:?}");
+    while let Some(one) = timeout(PATIENCE, acknowledged.recv()).await.unwrap() {
+        done.push(one);
+    }
+    for lost in [store.number().await.err(), store.changed(0).await.err(), try_create(&store, "x").await.err()] {
+        assert!(matches!(lost, Some(StoreError::Unavailable(_))), "{lost:?}");
+    }
+
+    server.restart();
+    // The same store: nobody opens it again.
+    let changes = store.changes(0).await.unwrap();
+    let numbers: Vec<u64> = changes.items.iter().map(|(number, _)| *number).collect();
+    assert!(done.iter().all(|(number, _)| numbers.contains(number)));
+    for (number, id) in &done {
+        assert_eq!(store.client(id).await.unwrap().unwrap().version, *number);
+    }
+    let audit: Vec<u64> = store.audit(0, usize::MAX).await.unwrap().iter().map(|row| row.number).collect();
+    assert_eq!((&audit, changes.number), (&numbers, *numbers.last().unwrap()));
+    assert_eq!(create(&store, "next").await, changes.number + 1);
+    timeout(PATIENCE, store.changed(changes.number)).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn connections_that_died_unnoticed_are_replaced() {
+    let mut server = PostgresServer::start();
+    let store = Store::open(&Storage::Postgres(server.settings())).await.unwrap();
+    let woken = tokio::spawn({
+        let store = store.clone();
+        async move {
+            while store.changed(1).await.is_err() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
+    });
+    create(&store, "a").await;
+    server.kill();
+    server.restart();
+    assert_eq!(create(&store, "b").await, 2);
+    timeout(PATIENCE, woken).await.unwrap().unwrap();
+}

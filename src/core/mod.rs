@@ -31,6 +31,7 @@ pub mod rejection;
 pub mod route;
 pub mod scope;
 mod sha256;
+pub mod signed;
 pub mod snapshot;
 mod standing;
 pub mod tenant;

@@ -1,0 +1,55 @@
+//! The signing keys in use: the one that signs, and all that are published.
+
+use serde_json::{Value, json};
+
+use super::rotation::find;
+use super::signer::{KeyError, Signer};
+use super::store::{KeyPhase, StoredKey};
+use crate::config::authority::KeyEncryptionKey;
+use crate::core::keyset::Keyset;
+
+/// The keys, ready for use.
+pub struct Keyring {
+    /// The key that signs.
+    pub signer: Signer,
+    /// The public keys as a JWK set (RFC 7517 section 5): the current one first, then the next, then those of before.
+    pub jwks: Vec<u8>,
+    /// The same, to verify with.
+    pub public: Keyset,
+    phases: Vec<(Box<str>, KeyPhase)>,
+}
+
+impl Keyring {
+    /// Makes stored keys ready for use.
+    ///
+    /// # Errors
+    /// There is no current one, or one is damaged or cannot be opened.
+    pub fn open(keys: &[StoredKey], encryption: Option<&KeyEncryptionKey>) -> Result<Self, KeyError> {
+        let current = find(keys, KeyPhase::Current).ok_or(KeyError::NoCurrent)?;
+        let signer = Signer::open(current, encryption)?;
+        let jwks = jwks(keys)?;
+        let public = Keyset::parse(&jwks).map_err(|_| KeyError::Damaged(current.key_id.clone()))?;
+        Ok(Self { signer, jwks, public, phases: phases(keys) })
+    }
+
+    /// Whether it was made from these keys.
+    #[must_use]
+    pub fn is_of(&self, keys: &[StoredKey]) -> bool {
+        self.phases == phases(keys)
+    }
+}
+
+fn jwks(keys: &[StoredKey]) -> Result<Vec<u8>, KeyError> {
+    let in_phase = |phase| keys.iter().filter(move |key| key.phase == phase);
+    let keys = [KeyPhase::Current, KeyPhase::Next, KeyPhase::Retired].into_iter().flat_map(in_phase);
+    let read =
+        |key: &StoredKey| serde_json::from_str(&key.public_jwk).map_err(|_| KeyError::Damaged(key.key_id.clone()));
+    let keys: Vec<Value> = keys.map(read).collect::<Result<_, _>>()?;
+    Ok(json!({ "keys": keys }).to_string().into_bytes())
+}
+
+fn phases(keys: &[StoredKey]) -> Vec<(Box<str>, KeyPhase)> {
+    let mut phases: Vec<_> = keys.iter().map(|key| (key.key_id.clone(), key.phase)).collect();
+    phases.sort_unstable();
+    phases
+}

@@ -1,0 +1,362 @@
+//! The authority as its endpoints see it: a parsed request in, an answer out. What listens, and what runs it, is elsewhere.
+//!
+//! Everything takes `&self`, is `Send` and holds no lock while it waits: calls may run beside each other.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Response};
+use subtle::{Choice, ConstantTimeEq as _};
+
+use super::assertion::{self, Used};
+use super::client::{Client, Status, StoredSecret};
+use super::credentials::ClientCredentials;
+use super::error::{ErrorCode, OAuthError};
+use super::form::Request;
+use super::guess::Guesses;
+use super::keyring::Keyring;
+use super::rotation::{self, RotationError, Rule, Turn};
+use super::secret::SecretHash;
+use super::signer::{KeyError, NewKey};
+use super::store::{Actor, ChangeError, Store, StoreError, StoredKey};
+use super::used::LastUsed;
+use super::{answer, introspect, metadata, mint, revoke, token};
+use crate::config::authority::{Authority, Endpoint, KeyEncryptionKey};
+use crate::core::json::{Json, Object};
+use crate::core::keyset::Keyset;
+use crate::core::scope::Role;
+use crate::core::signed::UnverifiedClaims;
+use crate::core::time::UnixSeconds;
+
+/// Longest token that is looked at, in bytes.
+const TOKEN_BYTES_MAX: usize = 16 * 1024;
+
+/// Most secrets of a client; so many are always compared.
+const SECRETS_MAX: usize = 2;
+
+/// The authority, ready to answer.
+pub struct Service {
+    store: Store,
+    keyring: Mutex<Arc<Keyring>>,
+    guesses: Mutex<Guesses>,
+    assertions: Mutex<Used>,
+    last_used: Mutex<LastUsed>,
+}
+
+/// A request to one of its endpoints, and what it is answered under. Has no `Debug`: fields and body hold secrets.
+pub struct Call {
+    /// Which endpoint.
+    pub endpoint: Endpoint,
+    /// Its method.
+    pub method: Method,
+    /// The query of its target, without the question mark.
+    pub query: Option<Box<str>>,
+    /// Its header fields.
+    pub headers: HeaderMap,
+    /// Its body. One byte more than [`super::BODY_BYTES_MAX`] is enough to be too long.
+    pub body: Bytes,
+    /// Who sent it.
+    pub peer: IpAddr,
+    /// When.
+    pub now: UnixSeconds,
+    /// The roles of the configuration in force.
+    pub roles: Arc<HashMap<Box<str>, Role>>,
+    /// Its `authority` section.
+    pub settings: Arc<Authority>,
+}
+
+/// Why the authority's keys could not be had or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The storage failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The signing keys are not usable, or not to be changed.
+    #[error(transparent)]
+    Keys(#[from] RotationError),
+}
+
+/// What one of our own tokens says. Its signature is good; whether it is still worth anything is another question.
+pub(super) struct OwnToken {
+    pub(super) client_id: Box<str>,
+    pub(super) jti: Box<str>,
+    pub(super) audiences: Vec<Box<str>>,
+    pub(super) scope: Box<str>,
+    pub(super) tenants: Vec<Box<str>>,
+    pub(super) issued: UnixSeconds,
+    pub(super) expires: UnixSeconds,
+    pub(super) generation: u64,
+}
+
+impl Service {
+    /// Opens the signing keys, and makes them if there are none.
+    ///
+    /// # Errors
+    /// The storage failed, or its keys cannot be used.
+    pub async fn start(store: Store, settings: &Authority, now: UnixSeconds) -> Result<Self, StartError> {
+        let keys = turn_keys(&store, &authority(), settings, Turn::ByAge, now).await?;
+        let keyring = open(&keys, settings)?;
+        Ok(Self {
+            store,
+            keyring: Mutex::new(Arc::new(keyring)),
+            guesses: Mutex::default(),
+            assertions: Mutex::default(),
+            last_used: Mutex::default(),
+        })
+    }
+
+    /// Does what is due to the signing keys by their age, and takes over what another process has done to them. Whether the
+    /// published ones are others now.
+    ///
+    /// # Errors
+    /// The storage failed, or its keys cannot be used. Those in use stay in use.
+    pub async fn tick(&self, settings: &Authority, now: UnixSeconds) -> Result<bool, StartError> {
+        let keys = turn_keys(&self.store, &authority(), settings, Turn::ByAge, now).await?;
+        if self.keyring().is_of(&keys) {
+            return Ok(false);
+        }
+        *lock(&self.keyring) = Arc::new(open(&keys, settings)?);
+        Ok(true)
+    }
+
+    /// The published keys: a JWK set (RFC 7517 section 5).
+    #[must_use]
+    pub fn jwks(&self) -> Vec<u8> {
+        self.keyring().jwks.clone()
+    }
+
+    /// Writes down which clients have got tokens since the last time.
+    ///
+    /// # Errors
+    /// The storage failed. They are written the next time.
+    pub async fn flush_used(&self) -> Result<(), StoreError> {
+        let used = lock(&self.last_used).take();
+        if used.is_empty() {
+            return Ok(());
+        }
+        let written = self.store.used(used.clone()).await;
+        if written.is_err() {
+            used.iter().for_each(|(id, at)| lock(&self.last_used).note(id, *at));
+        }
+        written
+    }
+
+    /// Answers a request. The feed ([`Endpoint::Changes`]) is answered elsewhere.
+    pub async fn answer(&self, call: Call) -> Response<Bytes> {
+        let answered = match call.endpoint {
+            Endpoint::Token => token::answer(self, &call).await,
+            Endpoint::Introspect => introspect::answer(self, &call).await,
+            Endpoint::Revoke => revoke::answer(self, &call).await,
+            Endpoint::OauthMetadata => document(&call, || metadata::oauth(&call.settings).to_string().into()),
+            Endpoint::OpenidConfiguration => document(&call, || metadata::openid(&call.settings).to_string().into()),
+            Endpoint::Jwks => document(&call, || self.jwks()),
+            Endpoint::Changes => Err(OAuthError::unavailable()),
+        };
+        answered.unwrap_or_else(answer::error)
+    }
+
+    /// The client whose credentials these are. One that does not exist, one that is revoked or expired and one whose
+    /// credentials are others take the same path and get the same answer.
+    ///
+    /// # Errors
+    /// `invalid_client`, `rate_limited`, `temporarily_unavailable`.
+    pub(super) async fn authenticate(&self, shown: &ClientCredentials, call: &Call) -> Result<Client, OAuthError> {
+        match shown {
+            ClientCredentials::Secret { id, secret } => {
+                self.prove(id, call, |client| Ok(secret_is_right(client, secret, call.now))).await
+            }
+            ClientCredentials::Assertion { id, jwt } => {
+                let assertion =
+                    (jwt.len() <= assertion::BYTES_MAX).then(|| UnverifiedClaims::parse(jwt).ok()).flatten();
+                let assertion = assertion.ok_or_else(OAuthError::client)?;
+                let subject: Box<str> = assertion.subject().ok_or_else(OAuthError::client)?.into();
+                if !super::credentials::is_client_id(&subject) || id.as_ref().is_some_and(|id| *id != subject) {
+                    return Err(OAuthError::client());
+                }
+                let settings = &call.settings;
+                let prove = |client: Option<&Client>| {
+                    let Some(proof) = assertion::verify(assertion, &subject, client, settings, call.now) else {
+                        return Ok(false);
+                    };
+                    lock(&self.assertions).once(&subject, &proof, call.now).map(|()| true)
+                };
+                self.prove(&subject, call, prove).await
+            }
+        }
+    }
+
+    async fn prove(
+        &self,
+        id: &str,
+        call: &Call,
+        prove: impl FnOnce(Option<&Client>) -> Result<bool, OAuthError>,
+    ) -> Result<Client, OAuthError> {
+        let may_try = lock(&self.guesses).check(id, call.peer, call.now);
+        may_try.map_err(|retry_after_seconds| {
+            OAuthError::new(ErrorCode::RateLimited { retry_after_seconds }, "too many failures to authenticate")
+        })?;
+        let client = self.client(id).await?;
+        let is_proven = prove(client.as_ref())?;
+        match client.filter(|client| is_proven && client.status(call.now) == Status::Active) {
+            Some(client) => Ok(client),
+            None => {
+                lock(&self.guesses).failed(id, call.peer, call.now);
+                Err(OAuthError::client())
+            }
+        }
+    }
+
+    /// What a token says, if it is one of ours.
+    pub(super) fn own_token(&self, token: &str, call: &Call) -> Option<OwnToken> {
+        if token.len() > TOKEN_BYTES_MAX {
+            return None;
+        }
+        let token = UnverifiedClaims::parse(token).ok()?;
+        let signed = token.verify(&self.keyring().public, &Keyset::default()).ok()?;
+        let is_access_token = signed.token_type.as_deref() == Some(mint::TOKEN_TYPE);
+        let is_ours = is_access_token && signed.claims.str("iss") == Some(&*call.settings.issuer);
+        is_ours.then(|| OwnToken::read(&signed.claims)).flatten()
+    }
+
+    pub(super) async fn client(&self, id: &str) -> Result<Option<Client>, OAuthError> {
+        self.store.client(id).await.map_err(unavailable)
+    }
+
+    pub(super) async fn is_token_revoked(&self, jti: &str) -> Result<bool, OAuthError> {
+        self.store.is_token_revoked(jti).await.map_err(unavailable)
+    }
+
+    pub(super) async fn revoke_token(&self, token: &OwnToken, now: UnixSeconds) -> Result<(), OAuthError> {
+        // Every revocation is a change that all gateways hear of: the same one again is none.
+        if self.is_token_revoked(&token.jti).await? {
+            return Ok(());
+        }
+        let who = Actor(format!("client:{}", token.client_id).into());
+        self.store.revoke_token(&who, &token.jti, token.expires, now).await.map_err(unavailable)
+    }
+
+    pub(super) fn keyring(&self) -> Arc<Keyring> {
+        Arc::clone(&lock(&self.keyring))
+    }
+
+    pub(super) fn note_used(&self, id: &str, now: UnixSeconds) {
+        lock(&self.last_used).note(id, now);
+    }
+}
+
+impl Call {
+    pub(super) fn form_request(&self) -> Request<'_> {
+        Request { method: &self.method, query: self.query.as_deref(), headers: &self.headers, body: &self.body }
+    }
+}
+
+impl OwnToken {
+    fn read(claims: &Object) -> Option<Self> {
+        let seconds = |name| match claims.get(name) {
+            Some(Json::Integer(seconds)) => Some(UnixSeconds(*seconds)),
+            _ => None,
+        };
+        let Some(Json::Integer(generation)) = claims.get("gen") else { return None };
+        Some(Self {
+            client_id: claims.str("client_id")?.into(),
+            jti: claims.str("jti")?.into(),
+            audiences: strings(claims.get("aud")),
+            scope: claims.str("scope").unwrap_or_default().into(),
+            tenants: strings(claims.get("tenant_id")),
+            issued: seconds("iat")?,
+            expires: seconds("exp")?,
+            generation: u64::try_from(*generation).ok()?,
+        })
+    }
+}
+
+/// Makes the next key the current one at once, for `keys rotate`. What there is then. Running processes notice it at their
+/// next tick.
+///
+/// # Errors
+/// The storage failed, or its keys cannot be used, or there are too many.
+pub async fn rotate_now(
+    store: &Store,
+    who: &Actor,
+    settings: &Authority,
+    now: UnixSeconds,
+) -> Result<Vec<StoredKey>, StartError> {
+    turn_keys(store, who, settings, Turn::Now, now).await
+}
+
+/// Does what is due to the keys. Whether something is, is seen before; what it is, is decided within the transaction, since
+/// another process may have done it meanwhile.
+async fn turn_keys(
+    store: &Store,
+    who: &Actor,
+    settings: &Authority,
+    turn: Turn,
+    now: UnixSeconds,
+) -> Result<Vec<StoredKey>, StartError> {
+    let rule = Rule::of(settings);
+    let encryption: Option<KeyEncryptionKey> = settings.key_encryption.clone();
+    let keys = store.keys().await?;
+    let missing = rotation::plan(&keys, &rule, turn, now).map(|plan| plan.missing.len());
+    let is_sealing = encryption.is_some() && keys.iter().any(|key| !key.is_sealed);
+    if missing.is_none() && !is_sealing {
+        return Ok(keys);
+    }
+    // Made here: an RSA key takes its time, and a transaction keeps others waiting.
+    let spare: Result<Vec<NewKey>, KeyError> =
+        (0..missing.unwrap_or(0)).map(|_| NewKey::generate(rule.algorithm)).collect();
+    let spare = spare.map_err(RotationError::from)?;
+    let change = move |keys: &[StoredKey]| rotation::next_keys(keys, (&rule, turn), encryption.as_ref(), spare, now);
+    store.change_keys(who, now, change).await.map_err(|error| match error {
+        ChangeError::Denied(why) => StartError::Keys(why),
+        ChangeError::Store(error) => StartError::Store(error),
+    })
+}
+
+fn open(keys: &[StoredKey], settings: &Authority) -> Result<Keyring, StartError> {
+    Keyring::open(keys, settings.key_encryption.as_ref()).map_err(|error| StartError::Keys(error.into()))
+}
+
+/// Whether the secret is one of the client's that count now. As many hashes are compared for a client without secrets, and for
+/// none at all.
+fn secret_is_right(client: Option<&Client>, secret: &str, now: UnixSeconds) -> bool {
+    const NONE: SecretHash = SecretHash([0; 32]);
+    let shown = SecretHash::of(secret);
+    let stored: &[StoredSecret] = client.map_or(&[], |client| &client.secrets);
+    let is_live =
+        |index: usize| stored.get(index).is_some_and(|secret| secret.expires_at.is_none_or(|expires| now < expires));
+    let compare = |index: usize| {
+        let hash = stored.get(index).map_or(&NONE, |secret| &secret.hash);
+        hash.0.ct_eq(&shown.0) & Choice::from(u8::from(is_live(index)))
+    };
+    (0..SECRETS_MAX.max(stored.len())).fold(Choice::from(0), |is_right, index| is_right | compare(index)).into()
+}
+
+fn document(call: &Call, body: impl FnOnce() -> Vec<u8>) -> Result<Response<Bytes>, OAuthError> {
+    match call.method {
+        Method::GET | Method::HEAD => Ok(answer::document(body())),
+        _ => Err(OAuthError::new(ErrorCode::MethodNotAllowed("GET, HEAD"), "the request has to be a GET")),
+    }
+}
+
+fn strings(claim: Option<&Json>) -> Vec<Box<str>> {
+    match claim {
+        Some(Json::Array(several)) => several.iter().filter_map(Json::as_str).map(Box::from).collect(),
+        single => single.and_then(Json::as_str).map(Box::from).into_iter().collect(),
+    }
+}
+
+fn unavailable(error: StoreError) -> OAuthError {
+    tracing::error!(%error, "the authority cannot answer");
+    OAuthError::unavailable()
+}
+
+fn authority() -> Actor {
+    Actor("authority".into())
+}
+
+/// What is behind a lock stays whole when something panics that holds it: it is changed in one step.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -3,14 +3,13 @@
 use std::fmt::Write;
 use std::process::ExitCode;
 
-use comfy_table::{Table, presets};
-
 use crate::config::{Authority, Config, KeySource, Listener, RegistrySource};
 use crate::core::route::Match;
 use crate::core::scope::{NameId, Vocabulary};
 use crate::core::snapshot::{Issuer, Mode, Requirement, Route, Snapshot, TokenRequirement};
 
-use super::{ConfigFile, output};
+use super::ConfigFile;
+use super::output::{self, table};
 
 /// Check a configuration; print its routes, and warn of what they open
 #[derive(Debug, clap::Args)]
@@ -89,17 +88,6 @@ fn authority_table(config: &Config, authority: &Authority) -> String {
 fn listener_table(config: &Config) -> String {
     let tls = |listener: &Listener| if listener.tls.is_some() { "TLS" } else { "clear text" }.to_owned();
     table(["LISTENER", "TRANSPORT"], config.listeners.iter().map(|it| [it.address.to_string(), tls(it)]))
-}
-
-fn table<const COLUMNS: usize>(header: [&str; COLUMNS], rows: impl IntoIterator<Item = [String; COLUMNS]>) -> String {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING);
-    table.set_header(header);
-    table.add_rows(rows);
-    for column in table.column_iter_mut() {
-        column.set_padding((0, 2));
-    }
-    table.lines().flat_map(|line| [line.trim_end().to_owned(), "\n".to_owned()]).collect()
 }
 
 /// Where an issuer's keys come from. A query is left out: it may be a secret.

@@ -3,11 +3,15 @@
 //! Exit codes: 0 for success, 1 for failure, 2 for a command line that cannot be understood.
 
 mod check;
+mod client;
 mod completions;
 mod explain;
 mod health;
+mod keys;
 mod output;
 mod run;
+mod storage;
+mod token;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -31,6 +35,9 @@ enum Command {
     Check(check::Args),
     Explain(explain::Args),
     Health(health::Args),
+    Client(client::Args),
+    Keys(keys::Args),
+    Token(token::Args),
     Completions(completions::Args),
 }
 
@@ -41,13 +48,16 @@ impl Command {
             Self::Check(args) => check::run(args),
             Self::Explain(args) => explain::run(args),
             Self::Health(args) => health::run(args),
+            Self::Client(args) => client::run(args),
+            Self::Keys(args) => keys::run(args),
+            Self::Token(args) => token::run(&args),
             Self::Completions(args) => completions::run(args),
         }
     }
 }
 
 /// The option that names the configuration file; commands that need one flatten it into their arguments.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub(crate) struct ConfigFile {
     /// The configuration file
     #[arg(id = "config", short = 'c', long = "config", env = "SIDEGATE_CONFIG", value_name = "FILE")]
@@ -84,14 +94,20 @@ mod tests {
 
     use super::*;
 
+    fn check_examples(name: &str, command: &clap::Command) {
+        for command in command.get_subcommands().filter(|command| command.get_name() != "help") {
+            let name = format!("{name} {}", command.get_name());
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.contains(&name), "{name}");
+            check_examples(&name, command);
+        }
+    }
+
     #[test]
     fn the_command_line_is_consistent_and_every_command_has_an_example() {
         let mut cli = Cli::command();
         cli.build();
         cli.clone().debug_assert();
-        for command in cli.get_subcommands().filter(|command| command.get_name() != "help") {
-            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
-            assert!(help.contains(&format!("sidegate {}", command.get_name())), "{}", command.get_name());
-        }
+        check_examples("sidegate", &cli);
     }
 }

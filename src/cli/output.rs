@@ -2,6 +2,9 @@
 
 use std::io::{self, IsTerminal, Write};
 
+use comfy_table::{Table, presets};
+use serde::Serialize;
+
 use crate::config::Diagnostics;
 
 /// Writes a command's result to standard output. A reader that has seen enough (`| head`) is no error.
@@ -11,6 +14,32 @@ pub(crate) fn print(text: &str) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         result => result,
     }
+}
+
+/// Columns beside each other, under their headings.
+pub(crate) fn table<const COLUMNS: usize>(
+    header: [&str; COLUMNS],
+    rows: impl IntoIterator<Item = [String; COLUMNS]>,
+) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_header(header);
+    table.add_rows(rows);
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
+    table.lines().flat_map(|line| [line.trim_end().to_owned(), "\n".to_owned()]).collect()
+}
+
+/// A value as JSON, for programs and for reading.
+pub(crate) fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
+    Ok(print(&format!("{}\n", serde_json::to_string_pretty(value)?))?)
+}
+
+/// Writes something that is worth a look to standard error.
+pub(crate) fn warn(text: &str) {
+    // Nobody is left to tell if this fails.
+    let _ = writeln!(io::stderr().lock(), "warning: {text}");
 }
 
 /// Writes why a command failed to standard error: one cause a line, or the diagnostics of a configuration.

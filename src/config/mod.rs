@@ -26,7 +26,7 @@ mod requirement;
 mod resource;
 mod roles;
 mod routes;
-mod scalar;
+pub(crate) mod scalar;
 mod secret;
 mod source;
 mod tls;

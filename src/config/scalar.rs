@@ -10,10 +10,10 @@ use ipnet::IpNet;
 
 /// What is wrong with a scalar.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Flaw {
-    pub(super) message: String,
+pub(crate) struct Flaw {
+    pub(crate) message: String,
     /// What to write instead.
-    pub(super) hint: Option<String>,
+    pub(crate) hint: Option<String>,
     /// The part of the text that is wrong; `None` is all of it.
     pub(super) at: Option<Range<usize>>,
 }
@@ -43,7 +43,7 @@ fn split_unit(text: &str) -> Option<(u64, &str)> {
 const DURATION_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
 
 /// `250ms`, `30s`, `5m`, `24h`, `30d`.
-pub(super) fn duration(text: &str) -> Result<Duration, Flaw> {
+pub(crate) fn duration(text: &str) -> Result<Duration, Flaw> {
     let (number, unit) = split_unit(text).ok_or_else(|| Flaw::new("not a duration"))?;
     let milliseconds = match unit {
         "ms" => 1,

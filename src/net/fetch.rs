@@ -1,4 +1,4 @@
-//! Fetches small documents over HTTP: key sets, and the metadata that says where they are.
+//! Fetches small documents over HTTP: key sets, and the metadata that says where they are; and asks for tokens.
 //!
 //! Whoever answers is not trusted to be well: time, head and body are bounded whatever the answer claims, a redirect is
 //! an error (it would move the trust to a host that nobody configured), and no error repeats what a body holds.
@@ -10,9 +10,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::uri::{PathAndQuery, Scheme};
-use http::{Request, Response, StatusCode, Uri};
+use http::{Method, Request, Response, StatusCode, Uri};
 use http_body::Body;
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::Builder;
 use hyper_util::rt::TokioIo;
@@ -104,16 +104,46 @@ impl Fetcher {
     /// # Errors
     /// See [`FetchError`].
     pub async fn get(&self, uri: &Uri) -> Result<Document, FetchError> {
-        timeout(TIMEOUT, self.get_in_any_time(uri)).await.unwrap_or(Err(FetchError::Timeout))
+        let target = Target::of(uri)?;
+        let (_, document) = self.ask(&target, target.request()?, Statuses::Ok).await?;
+        Ok(document)
     }
 
-    async fn get_in_any_time(&self, uri: &Uri) -> Result<Document, FetchError> {
+    /// What a form gets for an answer that is sent to `uri` by POST, be it a refusal. `authorization` says who sends it.
+    ///
+    /// # Errors
+    /// See [`FetchError`].
+    pub async fn post_form(
+        &self,
+        uri: &Uri,
+        authorization: HeaderValue,
+        form: String,
+    ) -> Result<(StatusCode, Bytes), FetchError> {
         let target = Target::of(uri)?;
-        let stream = connect(target.host, target.port).await?;
-        match target.is_https {
-            true => exchange(self.secure(target.host, stream).await?, target.request()?).await,
-            false => exchange(stream, target.request()?).await,
-        }
+        let mut request = target.request()?;
+        *request.method_mut() = Method::POST;
+        *request.body_mut() = Full::from(form);
+        let headers = request.headers_mut();
+        headers.insert(header::AUTHORIZATION, authorization);
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
+        let (status, document) = self.ask(&target, request, Statuses::Any).await?;
+        Ok((status, document.body))
+    }
+
+    async fn ask(
+        &self,
+        target: &Target<'_>,
+        request: Request<Full<Bytes>>,
+        statuses: Statuses,
+    ) -> Result<(StatusCode, Document), FetchError> {
+        let answer = async {
+            let stream = connect(target.host, target.port).await?;
+            match target.is_https {
+                true => exchange(self.secure(target.host, stream).await?, request, statuses).await,
+                false => exchange(stream, request, statuses).await,
+            }
+        };
+        timeout(TIMEOUT, answer).await.unwrap_or(Err(FetchError::Timeout))
     }
 
     async fn secure(&self, host: &str, stream: TcpStream) -> Result<TlsStream<TcpStream>, FetchError> {
@@ -126,6 +156,14 @@ impl Fetcher {
         let name = ServerName::try_from(host.to_owned()).map_err(|error| failed(io::Error::other(error)))?;
         TlsConnector::from(tls.http1.clone()).connect(name, stream).await.map_err(failed)
     }
+}
+
+/// Which answers have a body that is of use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Statuses {
+    Ok,
+    /// Whatever is no redirect.
+    Any,
 }
 
 /// A URL, taken apart.
@@ -159,10 +197,10 @@ impl<'a> Target<'a> {
         })
     }
 
-    fn request(&self) -> Result<Request<Empty<Bytes>>, FetchError> {
+    fn request(&self) -> Result<Request<Full<Bytes>>, FetchError> {
         let authority =
             HeaderValue::from_str(self.authority).map_err(|_| FetchError::Url("has a host that is none"))?;
-        let mut request = Request::new(Empty::new());
+        let mut request = Request::new(Full::default());
         *request.uri_mut() = Uri::from(self.path.clone());
         let headers = request.headers_mut();
         headers.insert(header::HOST, authority);
@@ -190,7 +228,11 @@ async fn connect(host: &str, port: u16) -> Result<TcpStream, FetchError> {
 }
 
 /// One request and its answer on a connection that ends with them.
-async fn exchange<S>(stream: S, request: Request<Empty<Bytes>>) -> Result<Document, FetchError>
+async fn exchange<S>(
+    stream: S,
+    request: Request<Full<Bytes>>,
+    statuses: Statuses,
+) -> Result<(StatusCode, Document), FetchError>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -202,7 +244,7 @@ where
         .await?;
     let answer = async {
         let response = sender.send_request(request).await?;
-        read(response).await
+        read(response, statuses).await
     };
     // Its errors come to whoever waits for the answer, and its end may come with the answer's last byte.
     let driver = async {
@@ -215,16 +257,16 @@ where
     }
 }
 
-async fn read(response: Response<Incoming>) -> Result<Document, FetchError> {
+async fn read(response: Response<Incoming>, statuses: Statuses) -> Result<(StatusCode, Document), FetchError> {
     let status = response.status();
     if status.is_redirection() {
         return Err(FetchError::Redirect { host: location_host(response.headers()) });
     }
-    if status != StatusCode::OK {
+    if statuses == Statuses::Ok && status != StatusCode::OK {
         return Err(FetchError::Status(status));
     }
     let max_age = max_age(response.headers());
-    Ok(Document { body: read_body(response.into_body()).await?, max_age })
+    Ok((status, Document { body: read_body(response.into_body()).await?, max_age }))
 }
 
 async fn read_body(mut body: Incoming) -> Result<Bytes, FetchError> {

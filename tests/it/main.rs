@@ -12,6 +12,7 @@
 
 mod allocations;
 mod answers;
+mod authority;
 mod authority_tokens;
 mod config;
 mod documents;

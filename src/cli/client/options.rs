@@ -1,0 +1,159 @@
+//! The options of `sidegate client`, as what they mean.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+
+use super::super::ConfigFile;
+use super::print::Output;
+use crate::authority::manage::{self, Draft};
+use crate::authority::rules::{self, JWKS_BYTES_MAX, Rules};
+use crate::core::time::UnixSeconds;
+
+/// A client that there is.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct One {
+    #[command(flatten)]
+    pub(super) config: ConfigFile,
+    /// The client's id
+    pub(super) id: String,
+    /// How it looks
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) output: Output,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Expiry {
+    /// The last day (UTC), such as 2027-12-31, or a time (RFC 3339); a year from now if left out
+    #[arg(long, value_name = "DATE")]
+    expires: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Create {
+    #[command(flatten)]
+    pub(super) config: ConfigFile,
+    /// Its id, which never changes; a random one if left out
+    #[arg(long)]
+    id: Option<String>,
+    /// Its name, for people
+    #[arg(long)]
+    name: String,
+    /// What it is for
+    #[arg(long, default_value = "", hide_default_value = true)]
+    description: String,
+    /// Whatever its keepers want to remember
+    #[arg(long, default_value = "", hide_default_value = true)]
+    notes: String,
+    #[command(flatten)]
+    grants: Grants,
+    #[command(flatten)]
+    expiry: Expiry,
+    /// Its public keys (a JSON Web Key Set): it signs its requests (RFC 7523) and gets no secret
+    #[arg(long, value_name = "FILE")]
+    jwks_file: Option<PathBuf>,
+    /// Give it a secret beside its keys
+    #[arg(long, requires = "jwks_file")]
+    with_secret: bool,
+    /// How it looks
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) output: Output,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Edit {
+    #[command(flatten)]
+    pub(super) one: One,
+    /// Its name, for people
+    #[arg(long)]
+    name: Option<String>,
+    /// What it is for
+    #[arg(long)]
+    description: Option<String>,
+    /// Whatever its keepers want to remember
+    #[arg(long)]
+    notes: Option<String>,
+    #[command(flatten)]
+    grants: Grants,
+    /// Its public keys (a JSON Web Key Set)
+    #[arg(long, value_name = "FILE")]
+    jwks_file: Option<PathBuf>,
+}
+
+/// Lists. One that is empty is said by a single empty text.
+#[derive(Debug, clap::Args)]
+struct Grants {
+    /// A scope of the catalogue; can be repeated
+    #[arg(long = "scope", value_name = "SCOPE", conflicts_with = "all_scopes")]
+    scopes: Option<Vec<String>>,
+    /// Every scope of the catalogue but Sidegate's own
+    #[arg(long)]
+    all_scopes: bool,
+    /// A role of the configuration; can be repeated
+    #[arg(long = "role", value_name = "ROLE")]
+    roles: Option<Vec<String>>,
+    /// A tenant; can be repeated
+    #[arg(long = "tenant", value_name = "TENANT")]
+    tenants: Option<Vec<String>>,
+}
+
+impl Expiry {
+    pub(super) fn parse(&self) -> anyhow::Result<Option<UnixSeconds>> {
+        Ok(self.expires.as_deref().map(rules::expiry).transpose()?)
+    }
+}
+
+impl Grants {
+    fn scopes(&self, rules: &Rules) -> Option<Vec<Box<str>>> {
+        if self.all_scopes { Some(rules.all_scopes()) } else { names(&self.scopes) }
+    }
+}
+
+impl Create {
+    pub(super) fn draft(&self, rules: &Rules) -> anyhow::Result<Draft> {
+        Ok(Draft {
+            id: self.id.as_deref().map(Into::into),
+            name: self.name.as_str().into(),
+            description: self.description.as_str().into(),
+            notes: self.notes.as_str().into(),
+            scopes: self.grants.scopes(rules).unwrap_or_default(),
+            roles: names(&self.grants.roles).unwrap_or_default(),
+            tenants: names(&self.grants.tenants).unwrap_or_default(),
+            expires_at: self.expiry.parse()?,
+            jwks: self.jwks_file.as_deref().map(read_jwks).transpose()?,
+            with_secret: self.with_secret,
+        })
+    }
+}
+
+impl Edit {
+    pub(super) fn edit(&self, rules: &Rules) -> anyhow::Result<manage::Edit> {
+        let text = |text: &Option<String>| text.as_deref().map(Box::from);
+        Ok(manage::Edit {
+            name: text(&self.name),
+            description: text(&self.description),
+            notes: text(&self.notes),
+            scopes: self.grants.scopes(rules),
+            roles: names(&self.grants.roles),
+            tenants: names(&self.grants.tenants),
+            jwks: self.jwks_file.as_deref().map(read_jwks).transpose()?,
+        })
+    }
+}
+
+fn names(names: &Option<Vec<String>>) -> Option<Vec<Box<str>>> {
+    let names = names.as_ref()?;
+    let is_empty = matches!(names.as_slice(), [one] if one.is_empty());
+    Some(if is_empty { Vec::new() } else { names.iter().map(|name| name.as_str().into()).collect() })
+}
+
+fn read_jwks(path: &Path) -> anyhow::Result<Box<str>> {
+    let read = || {
+        let mut text = String::new();
+        File::open(path)?.take(JWKS_BYTES_MAX as u64 + 1).read_to_string(&mut text)?;
+        std::io::Result::Ok(text.into())
+    };
+    read().with_context(|| format!("cannot read {}", path.display()))
+}

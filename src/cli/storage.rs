@@ -1,0 +1,45 @@
+//! The authority's storage, for commands that read and change it beside a running gateway, which notices.
+
+use std::env;
+use std::sync::Arc;
+
+use anyhow::anyhow;
+
+use super::ConfigFile;
+use crate::authority::manage::{Caller, Manager};
+use crate::authority::rules::Rules;
+use crate::authority::store::{Actor, Store};
+use crate::config::{Authority, Config};
+
+/// Longest name of a user that goes into the audit log, in bytes.
+const USER_BYTES_MAX: usize = 64;
+
+/// What commands about the authority work with.
+pub(super) struct Open {
+    pub(super) config: Config,
+    pub(super) authority: Arc<Authority>,
+    pub(super) manager: Manager,
+    pub(super) caller: Caller,
+}
+
+/// Runs `command` with the storage of the authority that the configuration has.
+pub(super) fn with<T>(file: &ConfigFile, command: impl AsyncFnOnce(&Open) -> anyhow::Result<T>) -> anyhow::Result<T> {
+    let config = file.load()?;
+    let authority = config.authority.clone();
+    let authority = authority.ok_or_else(|| anyhow!("{} has no section `authority`", file.path().display()))?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let store = Store::open(&authority.storage).await?;
+        let rules = Rules { authority: authority.clone(), roles: config.snapshot.roles.clone() };
+        let open = Open { config, authority, manager: Manager { store, rules }, caller: Caller::unlimited(actor()) };
+        command(&open).await
+    })
+}
+
+/// Who is at the terminal, as the environment has it: a note for honest people, and no proof.
+fn actor() -> Actor {
+    let user = env::var("USER").unwrap_or_default();
+    let is_name = !user.is_empty() && user.len() <= USER_BYTES_MAX && !user.contains(char::is_control);
+    let user = if is_name { user } else { format!("uid-{}", rustix::process::getuid().as_raw()) };
+    Actor(format!("cli:{user}").into())
+}

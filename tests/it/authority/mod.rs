@@ -1,0 +1,3 @@
+//! The authority, from the outside.
+
+mod cli;

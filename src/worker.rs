@@ -66,6 +66,8 @@ pub trait Connect {
 /// A connection that was accepted.
 #[derive(Debug, Clone, Copy)]
 pub struct Accepted {
+    /// The number of the listener that it came in by.
+    pub listener: usize,
     /// The client's address.
     pub peer: SocketAddr,
     /// Ours.
@@ -208,7 +210,7 @@ impl<C: Connect + 'static> Worker<C> {
     async fn connection(&self, listener: usize, tcp: TcpStream, peer: SocketAddr) {
         let tls = self.connect.tls(listener);
         let local = tcp.local_addr().unwrap_or(peer);
-        let service = Rc::new(self.connect.connect(&Accepted { peer, local, is_tls: tls.is_some() }));
+        let service = Rc::new(self.connect.connect(&Accepted { listener, peer, local, is_tls: tls.is_some() }));
         let (_entered, place) = self.count.enter();
         match (place, tls) {
             (Place::Served, None) => self.http1(tcp.into(), service).await,

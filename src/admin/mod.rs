@@ -28,6 +28,7 @@ use crate::core::rejection::{Reason, Rejection};
 use crate::core::snapshot::Snapshot;
 use crate::fronts::render::{self, Asked, Refusal, X_REQUEST_ID};
 use crate::live::keys::KeyOrigin;
+use crate::live::registry::RegistryStates;
 use crate::live::reload::Reloaded;
 use crate::live::state::{Generation, Live};
 use crate::telemetry::metrics::{self, Metrics};
@@ -42,6 +43,8 @@ pub struct AdminState {
     pub last_reload_error: ArcSwapOption<String>,
     /// Whether requests may be sent here.
     pub readiness: Readiness,
+    /// How it stands with the client registries that are followed.
+    pub registries: RegistryStates,
     /// The series behind `/metrics`.
     pub metrics: Arc<Metrics>,
     /// Number of workers.
@@ -153,7 +156,7 @@ pub fn answer(state: &AdminState, call: &Call<'_>) -> Reply {
         }
         Some(Endpoint::Reload) => return Reply::Reload,
         Some(Endpoint::Healthz) => finish(json_answer(StatusCode::OK, &json!({"status": "alive"}), call), call),
-        Some(Endpoint::Readyz) => finish(readyz(Standing::of(state.readiness.phase(), &live), call), call),
+        Some(Endpoint::Readyz) => finish(readyz(Standing::of(state.readiness.phase(), &live, &state.registries), call), call),
         Some(Endpoint::Metrics) => finish(metrics_text(state, &live, call), call),
         Some(Endpoint::Status) => finish(json_answer(StatusCode::OK, &status::document(state, &live), call), call),
     })
@@ -210,6 +213,9 @@ fn metrics_text(state: &AdminState, live: &Generation, call: &Call<'_>) -> Respo
     let age = |origin: &KeyOrigin| origin.state.known().good.map(|good| good.age(now));
     let issuers = live.snapshot.issuers.iter().zip(&*live.key_origins);
     state.metrics.keys_ages(issuers.filter_map(|(issuer, origin)| Some((&*issuer.name, age(origin)?))));
+    let registries = state.registries.all();
+    let ages = registries.iter().filter_map(|(issuer, registry)| Some((&**issuer, registry.age(now)?)));
+    state.metrics.registry_ages(ages);
     match state.metrics.text() {
         Ok(text) => {
             let content_type = HeaderValue::from_static(metrics::CONTENT_TYPE);

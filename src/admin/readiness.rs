@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use crate::core::snapshot::Issuer;
 use crate::live::keys::KeyOrigin;
+use crate::live::registry::RegistryStates;
 use crate::live::state::Generation;
 
 /// Most issuers that are named in a cause.
@@ -55,21 +56,26 @@ pub(super) enum Standing {
 }
 
 impl Standing {
-    pub(super) fn of(phase: Phase, generation: &Generation) -> Self {
+    pub(super) fn of(phase: Phase, generation: &Generation, registries: &RegistryStates) -> Self {
         match phase {
             Phase::Starting => Self::Unready("starting: not every listener is bound yet".to_owned()),
             Phase::AwaitingKeys => {
-                let without = without_keys(generation).unwrap_or_else(|| "almost there".to_owned());
+                let causes = [without_keys(generation), without_registry(generation)].into_iter().flatten().collect();
+                let without = joined(causes).unwrap_or_else(|| "almost there".to_owned());
                 Self::Unready(format!("starting: {without}"))
             }
-            Phase::Ready => degradation(generation).map_or(Self::Ready, Self::Degraded),
+            Phase::Ready => degradation(generation, registries).map_or(Self::Ready, Self::Degraded),
             Phase::Draining => Self::Unready("draining: the process is about to end".to_owned()),
         }
     }
 }
 
-fn degradation(generation: &Generation) -> Option<String> {
-    let causes: Vec<String> = [without_keys(generation), not_refreshed(generation)].into_iter().flatten().collect();
+fn degradation(generation: &Generation, registries: &RegistryStates) -> Option<String> {
+    let causes = [without_keys(generation), not_refreshed(generation), without_registry(generation)];
+    joined(causes.into_iter().flatten().chain(not_followed(generation, registries)).collect())
+}
+
+fn joined(causes: Vec<String>) -> Option<String> {
     (!causes.is_empty()).then(|| causes.join("; "))
 }
 
@@ -85,11 +91,28 @@ fn not_refreshed(generation: &Generation) -> Option<String> {
     names(generation, failing).map(|names| format!("the last attempt to refresh the keys of {names} failed"))
 }
 
+fn without_registry(generation: &Generation) -> Option<String> {
+    let issuers = &generation.snapshot.issuers;
+    let lacking = issuers.with_ids().filter(|(id, _)| issuers.lacks_registry(*id)).map(|(_, issuer)| &*issuer.name);
+    listed(lacking.collect()).map(|names| format!("no client registry of {names}"))
+}
+
+/// What is known serves for a while.
+fn not_followed(generation: &Generation, registries: &RegistryStates) -> Option<String> {
+    let (issuers, states) = (&generation.snapshot.issuers, registries.all());
+    let failing = |name: &str| states.get(name).is_some_and(|state| state.error.is_some());
+    let names = issuers.with_ids().filter(|(id, issuer)| !issuers.lacks_registry(*id) && failing(&issuer.name));
+    listed(names.map(|(_, issuer)| &*issuer.name).collect())
+        .map(|names| format!("the client registry of {names} cannot be followed"))
+}
+
 /// The names of the issuers that `wanted` holds for, if there are any.
 fn names(generation: &Generation, wanted: impl Fn(&Issuer, &KeyOrigin) -> bool) -> Option<String> {
     let all = generation.snapshot.issuers.iter().zip(&*generation.key_origins);
-    let names: Vec<&str> =
-        all.filter(|(issuer, origin)| wanted(issuer, origin)).map(|(issuer, _)| &*issuer.name).collect();
+    listed(all.filter(|(issuer, origin)| wanted(issuer, origin)).map(|(issuer, _)| &*issuer.name).collect())
+}
+
+fn listed(names: Vec<&str>) -> Option<String> {
     let shown = names.iter().take(NAMES_SHOWN).copied().collect::<Vec<_>>().join(", ");
     match names.len().saturating_sub(NAMES_SHOWN) {
         _ if names.is_empty() => None,

@@ -9,6 +9,7 @@ use crate::clock;
 use crate::config::{KeyFetch, KeySource};
 use crate::core::scope::{NameId, Vocabulary};
 use crate::core::snapshot::{Issuer, Mode, Requirement, Route, Snapshot};
+use crate::live::registry::RegistryState;
 use crate::live::keys::{KeyOrigin, Known};
 use crate::live::state::Generation;
 use crate::upstream::{EndpointStatus, UpstreamHealth};
@@ -18,13 +19,13 @@ pub(super) fn document(state: &AdminState, live: &Generation) -> Value {
     let snapshot = &live.snapshot;
     let loaded = state.loaded.load();
     let now = clock::monotonic();
-    let standing = Standing::of(state.readiness.phase(), live);
+    let standing = Standing::of(state.readiness.phase(), live, &state.registries);
     let (is_ready, cause) = match &standing {
         Standing::Ready => (true, None),
         Standing::Degraded(cause) => (true, Some(cause)),
         Standing::Unready(cause) => (false, Some(cause)),
     };
-    let issuers = snapshot.issuers.iter().zip(&*live.key_origins);
+    let (issuers, registries) = (snapshot.issuers.iter().zip(&*live.key_origins), state.registries.all());
     json!({
         "version": env!("CARGO_PKG_VERSION"),
         "ready": is_ready,
@@ -39,7 +40,7 @@ pub(super) fn document(state: &AdminState, live: &Generation) -> Value {
             "mode": mode(snapshot.mode),
             "last_reload_error": state.last_reload_error.load().as_deref(),
         },
-        "issuers": issuers.map(|(found, origin)| issuer(found, origin)).collect::<Vec<_>>(),
+        "issuers": issuers.map(|(found, origin)| issuer(found, origin, registries.get(&found.name))).collect::<Vec<_>>(),
         "routes": snapshot.routes.iter().map(|(_, _, found)| route(snapshot, found)).collect::<Vec<_>>(),
         "upstreams": live.health.upstreams().map(upstream).collect::<Vec<_>>(),
     })
@@ -60,7 +61,7 @@ fn endpoint(endpoint: EndpointStatus) -> Value {
     })
 }
 
-fn issuer(issuer: &Issuer, origin: &KeyOrigin) -> Value {
+fn issuer(issuer: &Issuer, origin: &KeyOrigin, registry: Option<&RegistryState>) -> Value {
     let keys: Vec<Option<&str>> = issuer.keys.iter().map(|key| key.id()).collect();
     let now = clock::timer();
     let Known { good, last_refresh, next_refresh } = origin.state.known();
@@ -73,6 +74,12 @@ fn issuer(issuer: &Issuer, origin: &KeyOrigin) -> Value {
         "keys_age_seconds": good.map(|good| good.age(now).as_secs()),
         "last_refresh": last_refresh.map(|last| json!({ "at": rfc3339(last.at_ms), "error": last.error })),
         "next_refresh_seconds": next_refresh.map(|at| at.saturating_duration_since(now).as_secs()),
+        "registry": registry.map(|registry| json!({
+            "change": registry.number,
+            "clients": registry.clients,
+            "age_seconds": registry.age(now).map(|age| age.as_secs()),
+            "error": registry.error,
+        })),
     })
 }
 

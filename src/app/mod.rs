@@ -3,6 +3,7 @@
 //! Order matters at both ends. At the start everything that can fail does so before the first request is accepted; at
 //! the end the process is unready first, goes on accepting while load balancers learn of it, and only then drains.
 
+mod authority;
 mod descriptors;
 mod signals;
 mod sockets;
@@ -20,14 +21,18 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::signal::unix::Signal;
 use tokio::sync::{mpsc, watch};
 
+use self::authority::{AuthorityThread, OpenStore};
 use self::signals::EndSignals;
 use self::sockets::Sockets;
 use crate::admin::listener::Admin;
 use crate::admin::{AdminState, Loaded, Phase as ReadyPhase, Readiness, Surface};
 use crate::clock;
 use crate::config::{Config, Limits};
+use crate::authority::desk::{Desk, Handed};
+use crate::fronts::authority::ToAuthority;
 use crate::fronts::proxy::{Proxy, Worker};
 use crate::live::keys::{self, Keeper, KeyRefresh};
+use crate::live::registry::RegistryStates;
 use crate::live::reload::{self, Fixed, Reloaded, Reloader};
 use crate::live::state::{Generation, Live};
 use crate::live::watch::Watcher;
@@ -58,8 +63,12 @@ pub fn run(path: PathBuf, config: Config) -> anyhow::Result<ExitCode> {
     let telemetry = &config.telemetry;
     let access_log = AccessLog::start(&telemetry.access_log, telemetry.log_format, metrics.access_log_dropped())?;
     let (fixed, hash, files) = (Fixed::of(&config), config.hash.clone(), reload::watched(&path, &config));
+    let (desk, handed) = Desk::new();
     let gateway = Gateway {
         workers,
+        desk,
+        registries: RegistryStates::default(),
+        store: OpenStore::default(),
         count: Arc::new(ConnectionCount::new(config.limits.connections)),
         live: Arc::new(Live::new(Generation::first(config))),
         keys: KeyRefresh::default(),
@@ -77,6 +86,7 @@ pub fn run(path: PathBuf, config: Config) -> anyhow::Result<ExitCode> {
     let outcome = runtime.block_on(async {
         let mut end = EndSignals::new()?;
         let reload = gateway.start_reloading(path, fixed, files, &state)?;
+        gateway.start_authority(handed, reload.clone())?;
         for (surface, listener) in [(Surface::Admin, sockets.admin), (Surface::Health, sockets.health)] {
             if let Some(listener) = listener {
                 serve_admin(listener, Admin::new(Arc::clone(&state), surface, reload.clone()));
@@ -145,6 +155,12 @@ struct Gateway {
     live: Arc<Live>,
     /// Where workers ask for keys.
     keys: KeyRefresh,
+    /// Where workers hand over requests for the authority.
+    desk: Desk,
+    /// How it stands with the client registries.
+    registries: RegistryStates,
+    /// The authority's storage, once it is open.
+    store: OpenStore,
     metrics: Arc<Metrics>,
     access_log: AccessLog,
 }
@@ -156,6 +172,7 @@ impl Gateway {
             loaded: ArcSwap::from_pointee(loaded_now(config_hash)),
             last_reload_error: ArcSwapOption::empty(),
             readiness: Readiness::default(),
+            registries: self.registries.clone(),
             metrics: Arc::clone(&self.metrics),
             workers: self.workers.get(),
             started: clock::monotonic(),
@@ -174,10 +191,10 @@ impl Gateway {
         for (number, listeners) in sockets.into_iter().enumerate() {
             let (live, metrics, log) = (Arc::clone(&self.live), Arc::clone(&self.metrics), self.access_log.worker());
             let (count, phase, alive) = (Arc::clone(&self.count), phase.subscribe(), alive.clone());
-            let keys = self.keys.clone();
+            let (keys, authority) = (self.keys.clone(), self.to_authority(&phase));
             let work = move || {
                 worker::runtime()?.block_on(async {
-                    let proxy = Proxy::new(Worker::new(live, keys, metrics, log, memo_bytes_max));
+                    let proxy = Proxy::new(Worker::new(live, keys, authority, metrics, log, memo_bytes_max));
                     worker::serve(listeners, proxy, count, phase).await.context("cannot serve")
                 })
             };
@@ -193,6 +210,23 @@ impl Gateway {
             thread.spawn(run).context("cannot start a worker")?;
         }
         Ok(ended)
+    }
+
+    /// A worker's way to the authority.
+    fn to_authority(&self, phase: &watch::Receiver<Phase>) -> ToAuthority {
+        ToAuthority::new(self.desk.clone(), Arc::clone(&self.live), self.registries.clone(), phase.clone())
+    }
+
+    /// Starts the authority, if there is one.
+    fn start_authority(
+        &self,
+        handed: mpsc::Receiver<Handed>,
+        writer: mpsc::Sender<reload::Request>,
+    ) -> anyhow::Result<()> {
+        let live = Arc::clone(&self.live);
+        let Some(settings) = live.load().authority.clone() else { return Ok(()) };
+        let (states, store) = (self.registries.clone(), Arc::clone(&self.store));
+        AuthorityThread { settings, live, writer, states, store, handed }.start()
     }
 
     /// Starts what reloads the configuration, and what follows a reload in the background. What is returned is where

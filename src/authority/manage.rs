@@ -153,7 +153,24 @@ impl Manager {
     /// # Errors
     /// It may not be what it is to be, its id is taken, or the storage failed.
     pub async fn create(&self, caller: &Caller, draft: Draft, now: UnixSeconds) -> Result<Outcome, ManageError> {
-        let (client, secret) = self.new_client(draft, now).map_err(ChangeError::Denied)?;
+        let has_secret = draft.jwks.is_none() || draft.with_secret;
+        let secret = has_secret.then(ClientSecret::generate).transpose();
+        let secret = secret.map_err(|error| ChangeError::Denied(Denied::from(error)))?;
+        self.create_with(caller, draft, secret, now).await
+    }
+
+    /// Makes a client with this secret.
+    ///
+    /// # Errors
+    /// As for [`Self::create`].
+    pub async fn create_with(
+        &self,
+        caller: &Caller,
+        draft: Draft,
+        secret: Option<ClientSecret>,
+        now: UnixSeconds,
+    ) -> Result<Outcome, ManageError> {
+        let client = self.new_client(draft, secret.as_ref(), now).map_err(ChangeError::Denied)?;
         caller.check_tenants(&client.tenants).map_err(ChangeError::Denied)?;
         let id = client.id.clone();
         let create = move |found: Option<Client>, number| match found {
@@ -167,11 +184,9 @@ impl Manager {
         Ok(Outcome { client, is_changed: true, secret })
     }
 
-    fn new_client(&self, draft: Draft, now: UnixSeconds) -> Result<(Client, Option<ClientSecret>), Denied> {
-        let Draft { id, name, description, notes, scopes, roles, tenants, expires_at, jwks, with_secret } = draft;
-        let secret = if jwks.is_none() || with_secret { Some(ClientSecret::generate()?) } else { None };
-        let stored =
-            secret.as_ref().map(|secret| StoredSecret { hash: secret.hash(), created_at: now, expires_at: None });
+    fn new_client(&self, draft: Draft, secret: Option<&ClientSecret>, now: UnixSeconds) -> Result<Client, Denied> {
+        let Draft { id, name, description, notes, scopes, roles, tenants, expires_at, jwks, with_secret: _ } = draft;
+        let stored = secret.map(|secret| StoredSecret { hash: secret.hash(), created_at: now, expires_at: None });
         let client = Client {
             id: self.rules.id(id.as_deref())?,
             name: rules::name(&name)?,
@@ -190,7 +205,7 @@ impl Manager {
             version: 0,
         };
         check_grants(&client)?;
-        Ok((client, secret))
+        Ok(client)
     }
 
     /// Changes what may be edited.

@@ -15,6 +15,8 @@ use crate::core::algorithm::Algorithm;
 
 pub(super) use section::decode;
 
+/// What the authority is called among the issuers.
+pub const ISSUER_NAME: &str = "authority";
 /// The scope that lets read App Clients.
 pub const CLIENTS_READ: &str = "sidegate.clients:read";
 /// The scope that lets read and change App Clients.

@@ -9,12 +9,10 @@ use crate::core::snapshot::{Audiences, Issuer, IssuerId, Kinds, Mode, TokenTypes
 use super::decode::Fields;
 use super::files::Files;
 use super::report::Report;
+use super::authority::ISSUER_NAME;
 use super::source::Place;
 use super::yaml::{Node, Value};
 use super::{Authority, KeySource, RegistrySource, claims, issuer, keys, words};
-
-/// What the authority is called among the issuers.
-const AUTHORITY: &str = "authority";
 
 /// The issuers, and where each is in the file.
 #[derive(Default)]
@@ -76,9 +74,9 @@ impl<'t> Declared<'t> {
 
     /// Adds the authority: one more issuer.
     pub(super) fn add_authority(&mut self, authority: &Authority, place: Place, report: &mut Report<'_>) {
-        if let Some(named) = self.seen.names.get(AUTHORITY) {
+        if let Some(named) = self.seen.names.get(ISSUER_NAME) {
             report
-                .error(*named, format!("`{AUTHORITY}` is what the issuer of the section `authority` is called"))
+                .error(*named, format!("`{ISSUER_NAME}` is what the issuer of the section `authority` is called"))
                 .related(place, "that section");
         }
         if let Some(named) = self.seen.iss.get(&*authority.issuer) {
@@ -90,7 +88,7 @@ impl<'t> Declared<'t> {
             report.error(place, "more than 65536 issuers");
             return;
         };
-        self.ids.insert(AUTHORITY, IssuerId(id));
+        self.ids.insert(ISSUER_NAME, IssuerId(id));
         self.push(issuer_of(authority), KeySource::Authority, RegistrySource::Authority, place);
         // Its tokens may be for others: no route has to take them.
         self.used.pop();
@@ -130,7 +128,7 @@ pub(super) fn decode<'t>(file: &Fields<'t>, files: &mut Files<'_>, report: &mut 
 /// The authority as an issuer. Its tokens are all alike, so that there is nothing to configure.
 fn issuer_of(authority: &Authority) -> Issuer {
     Issuer {
-        name: AUTHORITY.into(),
+        name: ISSUER_NAME.into(),
         iss: authority.issuer.clone(),
         audiences: Audiences::OneOf([authority.audience.clone()].into()),
         // All that it can sign with: a rotation may change the algorithm.

@@ -8,7 +8,7 @@ use http::{HeaderName, HeaderValue, Method};
 use ipnet::IpNet;
 
 use super::keyset::{AlgorithmSet, Keyset};
-use super::registry::Clients;
+use super::registry::{Availability, Clients};
 use super::route::RouteTable;
 use super::scope::{NameId, Role, Vocabulary};
 
@@ -117,6 +117,13 @@ impl Issuers {
         next
     }
 
+    /// Whether an issuer's clients are registered somewhere, and nobody can tell which there are.
+    #[must_use]
+    pub fn lacks_registry(&self, id: IssuerId) -> bool {
+        let registry = self.clients_of(id).and_then(|clients| clients.registry.as_ref());
+        registry.is_some_and(|registry| registry.availability == Availability::Lost)
+    }
+
     /// What is known of an issuer's clients.
     #[must_use]
     pub fn clients_of(&self, id: IssuerId) -> Option<&Clients> {
@@ -159,6 +166,11 @@ impl Issuers {
     #[must_use]
     pub fn get(&self, id: IssuerId) -> Option<&Issuer> {
         self.all.get(usize::from(id.0)).map(|issuer| &**issuer)
+    }
+
+    /// All of them with their ids.
+    pub fn with_ids(&self) -> impl Iterator<Item = (IssuerId, &Issuer)> {
+        (0u16..).map(IssuerId).zip(self.iter())
     }
 
     /// All of them, in the order of the configuration.

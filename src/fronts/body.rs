@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
 use super::record::Record;
+use super::authority::Pieces;
 use super::serving::Serving;
 use crate::core::rejection::{Reason, Rejection};
 use crate::net::service::{Answer, BodyError, RequestBody};
@@ -111,11 +112,16 @@ pub struct AnswerBody {
 enum Kind {
     Own(Option<Bytes>),
     Upstream(ResponseBody<UploadBody>),
+    Pieces(Pieces),
 }
 
 impl AnswerBody {
     pub(super) fn own(bytes: Bytes, record: Record) -> Self {
         Self { kind: Kind::Own(Some(bytes).filter(|bytes| !bytes.is_empty())), record }
+    }
+
+    pub(super) fn pieces(pieces: Pieces, record: Record) -> Self {
+        Self { kind: Kind::Pieces(pieces), record }
     }
 
     pub(super) fn upstream(body: ResponseBody<UploadBody>, record: Record) -> Self {
@@ -144,6 +150,7 @@ impl Body for AnswerBody {
         let frame = match &mut this.kind {
             Kind::Own(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Kind::Upstream(body) => Pin::new(body).poll_frame(cx),
+            Kind::Pieces(pieces) => pieces.poll_recv(cx).map(|piece| piece.map(|piece| Ok(Frame::data(piece)))),
         };
         if let Poll::Ready(Some(Ok(frame))) = &frame {
             this.record.bytes_out += frame.data_ref().map_or(0, |data| data.len() as u64);
@@ -155,6 +162,7 @@ impl Body for AnswerBody {
         match &self.kind {
             Kind::Own(bytes) => bytes.is_none(),
             Kind::Upstream(body) => body.is_end_stream(),
+            Kind::Pieces(_) => false,
         }
     }
 
@@ -162,6 +170,7 @@ impl Body for AnswerBody {
         match &self.kind {
             Kind::Own(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
             Kind::Upstream(body) => body.size_hint(),
+            Kind::Pieces(_) => SizeHint::default(),
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Ways in: each builds a request head, asks the core, and carries the answer out.
 
+pub mod authority;
 pub mod body;
+mod feed;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod keys;

@@ -10,6 +10,7 @@ use http::{HeaderMap, HeaderValue, Response, Uri, Version, header};
 use http_body::Body;
 use rustls::ServerConfig;
 
+use super::authority::{self, ToAuthority};
 use super::body::{AnswerBody, UploadBody, UploadError};
 use super::keys::Keys;
 use super::record::Record;
@@ -40,6 +41,7 @@ pub struct Worker {
     current: Current,
     memo: TokenMemo,
     keys: Keys,
+    authority: ToAuthority,
     ids: RequestIds,
     metrics: WorkerMetrics,
     shared_metrics: Arc<Metrics>,
@@ -49,11 +51,19 @@ pub struct Worker {
 impl Worker {
     /// A worker's part of the proxy. `memo_bytes_max` bounds its memory of verified tokens.
     #[must_use]
-    pub fn new(live: Arc<Live>, keys: KeyRefresh, metrics: Arc<Metrics>, log: WorkerLog, memo_bytes_max: u64) -> Self {
+    pub fn new(
+        live: Arc<Live>,
+        keys: KeyRefresh,
+        authority: ToAuthority,
+        metrics: Arc<Metrics>,
+        log: WorkerLog,
+        memo_bytes_max: u64,
+    ) -> Self {
         Self {
             current: Current::new(live),
             memo: TokenMemo::new(memo_bytes_max),
             keys: Keys::new(keys),
+            authority,
             ids: RequestIds::new(),
             metrics: WorkerMetrics::new(Arc::clone(&metrics)),
             shared_metrics: metrics,
@@ -116,6 +126,7 @@ impl Connect for Proxy {
         let peer = accepted.peer.ip().to_canonical();
         ProxyConnection {
             worker: Rc::clone(&self.0),
+            listener: accepted.listener,
             peer,
             peer_value: address_value(peer),
             scheme: if accepted.is_tls { Scheme::Https } else { Scheme::Http },
@@ -127,6 +138,7 @@ impl Connect for Proxy {
 /// The proxy, as one client's connection sees it.
 pub struct ProxyConnection {
     worker: Rc<Worker>,
+    listener: usize,
     peer: IpAddr,
     peer_value: HeaderValue,
     scheme: Scheme,
@@ -140,6 +152,12 @@ impl Service for ProxyConnection {
         let Request { head, body, interim } = request;
         let mut record = Record::new(&self.worker, self.peer, &head);
         let shown = shown_in_answers(&head.headers);
+        if let Some(asked) = authority::asked(&record, self.listener, &head) {
+            return match self.worker.authority.answer(asked, head, body, &mut record).await {
+                Ok(response) => authority::finish(response, &shown, record),
+                Err(rejection) => self.reject(rejection, record, &shown),
+            };
+        }
 
         let Decision { outcome, trace } = self.decide(&head, &mut record).await;
         record.trace = trace;

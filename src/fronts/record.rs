@@ -116,6 +116,10 @@ impl Record {
         self.serving.snapshot()
     }
 
+    pub(super) fn peer(&self) -> IpAddr {
+        self.peer
+    }
+
     pub(super) fn method(&self) -> &Method {
         &self.method
     }

@@ -37,6 +37,7 @@ pub struct Metrics {
     connections: IntGauge,
     tls_handshakes: IntCounterVec,
     keys_age: GaugeVec,
+    registry_age: GaugeVec,
     keys_refresh: IntCounterVec,
     config_reload: IntCounterVec,
     token_cache: IntCounterVec,
@@ -72,6 +73,13 @@ impl Metrics {
                 "sidegate_tls_handshakes_total",
                 "TLS handshakes that clients began, by how they ended.",
                 &["result"],
+            )?,
+            registry_age: GaugeVec::new(
+                Opts::new(
+                    "sidegate_registry_age_seconds",
+                    "For how long the client registry may have missed changes: 0 while its source is followed.",
+                ),
+                &["issuer"],
             )?,
             keys_age: GaugeVec::new(
                 Opts::new(
@@ -126,6 +134,7 @@ impl Metrics {
         self.registry.register(Box::new(self.connections.clone()))?;
         self.registry.register(Box::new(self.tls_handshakes.clone()))?;
         self.registry.register(Box::new(self.keys_age.clone()))?;
+        self.registry.register(Box::new(self.registry_age.clone()))?;
         self.registry.register(Box::new(self.keys_refresh.clone()))?;
         self.registry.register(Box::new(self.config_reload.clone()))?;
         self.registry.register(Box::new(self.token_cache.clone()))?;
@@ -156,10 +165,12 @@ impl Metrics {
 
     /// Sets the ages of the issuers' keys. An issuer that is not named is gone, or has none yet.
     pub fn keys_ages<'a>(&self, ages: impl Iterator<Item = (&'a str, Duration)>) {
-        self.keys_age.reset();
-        for (issuer, age) in ages {
-            self.keys_age.with_label_values(&[issuer]).set(age.as_secs_f64());
-        }
+        set_ages(&self.keys_age, ages);
+    }
+
+    /// Says for how long each issuer's client registry may have missed changes.
+    pub fn registry_ages<'a>(&self, ages: impl Iterator<Item = (&'a str, Duration)>) {
+        set_ages(&self.registry_age, ages);
     }
 
     /// Counts access log lines that were lost.
@@ -193,6 +204,14 @@ fn counters(name: &str, help: &str, labels: &[&str]) -> Result<IntCounterVec, pr
 
 fn durations(name: &str, help: &str, label: &str) -> Result<HistogramVec, prometheus::Error> {
     HistogramVec::new(HistogramOpts::new(name, help).buckets(DURATION_BUCKETS.to_vec()), &[label])
+}
+
+/// Those of issuers that are gone are forgotten.
+fn set_ages<'a>(gauge: &GaugeVec, ages: impl Iterator<Item = (&'a str, Duration)>) {
+    gauge.reset();
+    for (issuer, age) in ages {
+        gauge.with_label_values(&[issuer]).set(age.as_secs_f64());
+    }
 }
 
 #[cfg(test)]

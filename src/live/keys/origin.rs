@@ -12,7 +12,7 @@ use super::stored::{self, Stored};
 use crate::clock;
 use crate::config::{Config, KeyFetch, KeySource};
 use crate::core::keyset::Keyset;
-use crate::core::snapshot::{Issuer, IssuerId, Snapshot};
+use crate::core::snapshot::{Issuer, IssuerId, Issuers, Snapshot};
 use crate::live::state::Live;
 
 /// The origin of one issuer's keys.
@@ -93,6 +93,11 @@ impl KeyState {
     #[must_use]
     pub fn of_file(now: Instant) -> Self {
         Self::of(Some(Good { digest: digest_of(&[]), at: now, age_then: Duration::ZERO }))
+    }
+
+    /// Keys that did not have to be fetched are good from now on.
+    pub fn are_good(&self, jwks: &[u8], now: Instant) {
+        self.update(|known| known.good = Some(Good::fetched(jwks, now)));
     }
 
     pub(super) fn update(&self, change: impl FnOnce(&mut Known)) {
@@ -192,9 +197,12 @@ fn restored(directory: Option<&Path>, issuer: &Issuer, fetch: &KeyFetch, now: In
     }
 }
 
-/// Waits until every issuer has keys, and no longer than this. Whether they have.
+/// Waits until every issuer has keys, and its client registry if it has one, and no longer than this. Whether they have.
 pub async fn await_all(live: &Live, at_most: Duration) -> bool {
-    let has_keys = |issuer: &Issuer| issuer.keys.iter().len() > 0;
-    let all = live.wait_for(|generation| generation.snapshot.issuers.iter().all(has_keys));
+    let is_there = |issuers: &Issuers, id, issuer: &Issuer| !issuer.keys.is_empty() && !issuers.lacks_registry(id);
+    let all = live.wait_for(|generation| {
+        let issuers = &generation.snapshot.issuers;
+        issuers.with_ids().all(|(id, issuer)| is_there(issuers, id, issuer))
+    });
     timeout(at_most, all).await.is_ok()
 }

@@ -1,0 +1,191 @@
+//! The authority's thread: it answers what workers hand over, follows the storage, and sees to the signing keys. It is not
+//! a worker's and not the main one: to sign takes long enough to be felt on either.
+
+use std::io::IsTerminal as _;
+use std::rc::Rc;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderValue, Response, StatusCode};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::time::{MissedTickBehavior, interval, sleep};
+
+use crate::authority::desk::Handed;
+use crate::authority::follow::FollowedStore;
+use crate::authority::secret::ClientSecret;
+use crate::authority::store::Store;
+use crate::authority::{Service, first_start};
+use crate::clock;
+use crate::config::authority::ISSUER_NAME;
+use crate::config::{Authority, KeySource};
+use crate::core::keyset::Keyset;
+use crate::live::registry::{Follower, RegistryStates, Source};
+use crate::live::reload::{NewKeys, Request};
+use crate::live::state::Live;
+use crate::worker;
+
+/// How long after a failure the storage is opened again.
+const REOPEN: Duration = Duration::from_secs(1);
+/// How often signing keys are looked at, and the last use of clients is written down.
+const TICK: Duration = Duration::from_secs(10);
+
+/// The storage, once it is open: shared with the admin API.
+pub(super) type OpenStore = Arc<OnceLock<Store>>;
+
+/// What the thread works with.
+pub(super) struct AuthorityThread {
+    pub(super) settings: Arc<Authority>,
+    pub(super) live: Arc<Live>,
+    pub(super) writer: mpsc::Sender<Request>,
+    pub(super) states: RegistryStates,
+    pub(super) store: OpenStore,
+    pub(super) handed: mpsc::Receiver<Handed>,
+}
+
+impl AuthorityThread {
+    /// Starts it.
+    pub(super) fn start(self) -> anyhow::Result<()> {
+        let run = move || match worker::runtime() {
+            Ok(runtime) => runtime.block_on(self.run()),
+            Err(error) => tracing::error!(%error, "the authority has no thread to run on"),
+        };
+        std::thread::Builder::new().name("authority".to_owned()).spawn(run).context("cannot start the authority")?;
+        Ok(())
+    }
+
+    async fn run(mut self) {
+        let (service, store) = self.open().await;
+        let service = Rc::new(service);
+        let _ = self.store.set(store.clone());
+        let (keys, mut keys_change) = watch::channel(0);
+        self.follow(FollowedStore { store, keys });
+        let mut tick = interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (turned, mut published) = (Rc::new(Notify::new()), Vec::new());
+        loop {
+            let keys = service.jwks();
+            if keys != published && self.publish(&keys).await {
+                published = keys;
+            }
+            tokio::select! {
+                handed = self.handed.recv() => match handed {
+                    Some(handed) => answer(Rc::clone(&service), handed),
+                    None => return,
+                },
+                () = turned.notified() => {}
+                Ok(()) = keys_change.changed() => self.keep_house(&service, &turned),
+                _ = tick.tick() => self.keep_house(&service, &turned),
+            }
+        }
+    }
+
+    /// Opens the storage, however long that takes. Until it is open there is nothing that could be answered.
+    async fn open(&mut self) -> (Service, Store) {
+        let mut last_error = String::new();
+        loop {
+            let error = match self.try_open().await {
+                Ok(opened) => return opened,
+                Err(error) => format!("{error:#}"),
+            };
+            if error != last_error {
+                tracing::error!(error, "the authority cannot start");
+                last_error = error;
+            }
+            tokio::select! {
+                () = sleep(REOPEN) => {}
+                () = refuse_all(&mut self.handed) => {}
+            }
+        }
+    }
+
+    async fn try_open(&self) -> anyhow::Result<(Service, Store)> {
+        let (settings, now) = (&self.settings, clock::now());
+        let store = Store::open(&settings.storage).await?;
+        let show: Option<fn(&ClientSecret)> = if std::io::stderr().is_terminal() { Some(show) } else { None };
+        first_start::make_admin(&store, settings, now, show).await?;
+        let service = Service::start(store.clone(), settings, now).await?;
+        Ok((service, store))
+    }
+
+    fn follow(&self, changes: FollowedStore) {
+        let follower = Follower {
+            changes,
+            source: Source::Authority,
+            issuer: ISSUER_NAME.into(),
+            max_stale: self.settings.max_stale,
+            writer: self.writer.clone(),
+            states: self.states.clone(),
+        };
+        tokio::task::spawn_local(follower.run());
+    }
+
+    /// Puts the public keys in force at this gateway. Whether they are.
+    async fn publish(&self, jwks: &[u8]) -> bool {
+        let keys = match Keyset::parse(jwks) {
+            Ok(keys) => Arc::new(keys),
+            Err(error) => {
+                tracing::error!(%error, "the authority's own keys cannot be used");
+                return false;
+            }
+        };
+        let origin = {
+            let live = self.live.load();
+            let origin = live.key_origins.iter().find(|origin| origin.source == KeySource::Authority);
+            origin.map(|origin| Arc::clone(&origin.state))
+        };
+        let Some(origin) = origin else { return false };
+        origin.are_good(jwks, clock::timer());
+        let (done, is_done) = oneshot::channel();
+        let sent = self.writer.send(Request::Keys(NewKeys { origin, keys, done })).await;
+        sent.is_ok() && is_done.await.unwrap_or(false)
+    }
+
+    /// Sees to the signing keys, and writes down which clients have got tokens.
+    fn keep_house(&self, service: &Rc<Service>, turned: &Rc<Notify>) {
+        let settings = self.live.load().authority.clone().unwrap_or_else(|| Arc::clone(&self.settings));
+        let (service, turned) = (Rc::clone(service), Rc::clone(turned));
+        tokio::task::spawn_local(async move {
+            match service.tick(&settings, clock::now()).await {
+                Ok(false) => {}
+                Ok(true) => turned.notify_one(),
+                Err(error) => tracing::warn!(%error, "the signing keys could not be looked at"),
+            }
+            if let Err(error) = service.flush_used().await {
+                tracing::warn!(%error, "the last use of clients could not be written down");
+            }
+        });
+    }
+}
+
+/// Answers beside others.
+fn answer(service: Rc<Service>, Handed { call, reply }: Handed) {
+    tokio::task::spawn_local(async move {
+        let _ = reply.send(service.answer(call).await);
+    });
+}
+
+/// Shows the secret of the client `admin` to whoever has started the process. It goes into no log.
+#[expect(clippy::print_stderr, reason = "it is for the terminal and for nothing else")]
+fn show(secret: &ClientSecret) {
+    eprintln!("The secret of the client \"{}\", shown only now:  {}", first_start::ADMIN, secret.reveal());
+}
+
+/// Tells all who ask that nobody can answer.
+async fn refuse_all(handed: &mut mpsc::Receiver<Handed>) {
+    while let Some(Handed { reply, call: _ }) = handed.recv().await {
+        let _ = reply.send(unavailable());
+    }
+}
+
+fn unavailable() -> Response<Bytes> {
+    let mut response = Response::new(Bytes::from_static(
+        b"{\"error\":\"temporarily_unavailable\",\"error_description\":\"the authority's storage is not there\"}",
+    ));
+    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    response
+}

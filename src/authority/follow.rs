@@ -1,0 +1,28 @@
+//! The storage as the source of this gateway's registry.
+
+use tokio::sync::watch;
+
+use super::store::Store;
+use crate::live::registry::{Batch, Changes};
+
+/// A storage that is followed.
+pub struct FollowedStore {
+    /// The storage.
+    pub store: Store,
+    /// Told the number of the last change of signing keys.
+    pub keys: watch::Sender<u64>,
+}
+
+impl Changes for FollowedStore {
+    async fn next(&mut self, after: Option<u64>) -> Result<Batch, String> {
+        let found = async {
+            if let Some(number) = after {
+                self.store.changed(number).await?;
+            }
+            self.store.changes(after.unwrap_or(0)).await
+        };
+        let changes = found.await.map_err(|error| error.to_string())?;
+        self.keys.send_if_modified(|number| std::mem::replace(number, changes.keys_number) != changes.keys_number);
+        Ok(Batch { number: changes.number, items: changes.items })
+    }
+}

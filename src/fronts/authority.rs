@@ -1,0 +1,183 @@
+//! The authority's endpoints on the listeners: requests for them are handed over and not decided about.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, Method, Response};
+use http_body_util::{BodyExt, Limited};
+use tokio::sync::watch;
+
+use super::body::AnswerBody;
+use super::feed::Feed;
+use super::record::Record;
+use super::render;
+use crate::authority::Call;
+use crate::authority::desk::Desk;
+use crate::config::Authority;
+use crate::config::authority::{Endpoint, REGISTRY_READ};
+use crate::core::head::RequestHead;
+use crate::core::rejection::{Reason, Rejection};
+use crate::core::snapshot::{Snapshot, TokenRequirement, is_preflight};
+use crate::core::{self, Facts, KeysAsked, NoMemo};
+use crate::live::registry::RegistryStates;
+use crate::live::state::Live;
+use crate::net::head::Head;
+use crate::net::service::RequestBody;
+use crate::worker::Phase;
+
+/// Longest request body in bytes.
+const BODY_BYTES_MAX: usize = 64 * 1024;
+
+/// A worker's way to the authority.
+pub struct ToAuthority {
+    desk: Desk,
+    feed: Feed,
+}
+
+/// A request for the authority.
+pub(super) struct Asked {
+    settings: Arc<Authority>,
+    endpoint: Endpoint,
+    query: Option<Box<str>>,
+}
+
+/// Whether a request is for the authority: its path is one of the endpoints', to the letter, on a listener that serves them.
+pub(super) fn asked(record: &Record, listener: usize, head: &Head) -> Option<Asked> {
+    let serving = record.serving();
+    let settings = serving.generation().authority.as_ref()?;
+    let snapshot = serving.snapshot();
+    if snapshot.cors.is_some() && is_preflight(&head.method, &head.headers) {
+        return None;
+    }
+    let request = RequestHead { method: &head.method, target: head.target(), headers: &head.headers };
+    let target = request.target().ok()?;
+    let endpoint = settings.endpoint(target.raw_path).filter(|_| settings.listeners.get(listener) == Some(&true))?;
+    let query = target.origin_form.split_once('?').map(|(_, query)| query.into());
+    Some(Asked { settings: Arc::clone(settings), endpoint, query })
+}
+
+impl ToAuthority {
+    /// By `desk`, or, for readers of the feed, by what is in force. Feeds end when `phase` says that the process does.
+    #[must_use]
+    pub fn new(desk: Desk, live: Arc<Live>, states: RegistryStates, phase: watch::Receiver<Phase>) -> Self {
+        Self { desk, feed: Feed { live, states, phase } }
+    }
+
+    /// Answers it.
+    pub(super) async fn answer(
+        &self,
+        asked: Asked,
+        head: Head,
+        body: RequestBody,
+        record: &mut Record,
+    ) -> Result<Response<Content>, Rejection> {
+        record.decided = false;
+        if asked.endpoint == Endpoint::Changes {
+            return self.changes(&asked, &head, record).map(|response| response.map(Content::Feed));
+        }
+        let Head { method, headers, .. } = head;
+        let body = Limited::new(body, BODY_BYTES_MAX).collect().await.map_err(|error| unread(&*error))?.to_bytes();
+        let call = Call {
+            settings: asked.settings,
+            endpoint: asked.endpoint,
+            method,
+            query: asked.query,
+            headers,
+            body,
+            peer: record.peer(),
+            now: record.arrived_at(),
+            roles: Arc::clone(&record.snapshot().roles),
+        };
+        let answer = self.desk.ask(call).await;
+        let answer = answer.ok_or_else(|| Rejection::new(Reason::Overloaded, "the authority has too much to do"))?;
+        Ok(answer.map(Content::Whole))
+    }
+
+    /// The feed, for those whose token says so.
+    fn changes(&self, asked: &Asked, head: &Head, record: &mut Record) -> Result<Response<Pieces>, Rejection> {
+        if head.method != Method::GET {
+            record.trace.allow = Some("GET".into());
+            return Err(Rejection::new(Reason::MethodNotAllowed, "the feed is read by GET"));
+        }
+        self.admit(&asked.settings, head, record)?;
+        let after = after(asked.query.as_deref(), head)?;
+        let pieces = self.feed.read(after).ok_or_else(|| {
+            Rejection::new(Reason::RegistryUnavailable, "the authority does not know its clients itself right now")
+        })?;
+        let mut response = Response::new(pieces);
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        Ok(response)
+    }
+
+    fn admit(&self, settings: &Authority, head: &Head, record: &mut Record) -> Result<(), Rejection> {
+        let serving = record.serving();
+        let snapshot = control(serving.snapshot(), settings)
+            .ok_or_else(|| Rejection::new(Reason::TokenIssuer, "the authority has no issuer"))?;
+        let requirement = TokenRequirement {
+            scopes: snapshot.scopes.id(REGISTRY_READ).into_iter().collect(),
+            tenant_required: Some(false),
+            ..TokenRequirement::default()
+        };
+        let head = RequestHead { method: &head.method, target: head.target(), headers: &head.headers };
+        let facts = Facts { memo: &NoMemo, keys: KeysAsked::Already };
+        core::admit(&snapshot, &requirement, &head, &facts, record.arrived_at(), &mut record.trace)
+            .map_err(core::NotAdmitted::rejection)?;
+        let is_restricted = record.trace.principal.as_ref().is_none_or(|principal| principal.tenant_names().is_some());
+        match is_restricted {
+            true => Err(Rejection::new(Reason::TenantForbidden, "a client with tenants may not see those of others")),
+            false => Ok(()),
+        }
+    }
+}
+
+/// The snapshot under which the authority's own interfaces ask the core: only its own tokens count, and only those made for
+/// it and not for the services behind the gateway.
+#[must_use]
+pub fn control(snapshot: &Snapshot, settings: &Authority) -> Option<Snapshot> {
+    let issuer = snapshot.issuers.of_token(Some(&settings.issuer))?;
+    Some(snapshot.for_audience(issuer, &settings.issuer))
+}
+
+/// Where a reader goes on: `after`, or what a browser's `EventSource` sends after a connection was lost.
+fn after(query: Option<&str>, head: &Head) -> Result<u64, Rejection> {
+    let malformed = || Rejection::new(Reason::RequestMalformed, "after is not one change number");
+    let pairs = form_urlencoded::parse(query.unwrap_or_default().as_bytes());
+    let mut numbers = pairs.filter(|(name, _)| name == "after").map(|(_, number)| number);
+    match (numbers.next(), numbers.next(), head.headers.get("last-event-id")) {
+        (Some(number), None, _) => number.parse().map_err(|_| malformed()),
+        (None, None, Some(number)) => {
+            number.to_str().ok().and_then(|number| number.parse().ok()).ok_or_else(malformed)
+        }
+        (None, None, None) => Ok(0),
+        (_, Some(_), _) => Err(malformed()),
+    }
+}
+
+fn unread(error: &(dyn std::error::Error + Send + Sync + 'static)) -> Rejection {
+    match error.is::<http_body_util::LengthLimitError>() {
+        true => Rejection::new(Reason::BodyTooLarge, "a request to the authority is longer than 64 KiB"),
+        false => Rejection::new(Reason::RequestMalformed, "the request body broke off"),
+    }
+}
+
+/// The body of an answer of the authority.
+pub(super) enum Content {
+    Whole(Bytes),
+    Feed(Pieces),
+}
+
+pub(super) type Pieces = tokio::sync::mpsc::Receiver<Bytes>;
+
+/// An answer of the authority as it goes out.
+pub(super) fn finish(mut response: Response<Content>, shown: &HeaderMap, mut record: Record) -> Response<AnswerBody> {
+    let request_id = record.request_id.to_str().unwrap_or_default();
+    let asked = render::Asked { method: record.method(), headers: shown, request_id };
+    render::forwarded(record.snapshot(), &asked, response.headers_mut());
+    record.status = response.status().as_u16();
+    response.map(|content| match content {
+        Content::Whole(bytes) => AnswerBody::own(bytes, record),
+        Content::Feed(pieces) => AnswerBody::pieces(pieces, record),
+    })
+}

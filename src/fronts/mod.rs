@@ -1,6 +1,7 @@
 //! Ways in: each builds a request head, asks the core, and carries the answer out.
 
 pub mod body;
+mod exchanges;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod keys;

@@ -11,6 +11,7 @@ use http_body::Body;
 use rustls::ServerConfig;
 
 use super::body::{AnswerBody, UploadBody, UploadError};
+use super::exchanges::Exchanges;
 use super::keys::Keys;
 use super::record::Record;
 use super::render::{self, Asked};
@@ -38,6 +39,7 @@ use crate::worker::{Accepted, Connect};
 /// What one worker needs to serve requests.
 pub struct Worker {
     current: Current,
+    exchanges: Rc<Exchanges>,
     memo: TokenMemo,
     keys: Keys,
     ids: RequestIds,
@@ -51,6 +53,7 @@ impl Worker {
     #[must_use]
     pub fn new(live: Arc<Live>, keys: KeyRefresh, metrics: Arc<Metrics>, log: WorkerLog, memo_bytes_max: u64) -> Self {
         Self {
+            exchanges: Exchanges::new(Arc::clone(&live)),
             current: Current::new(live),
             memo: TokenMemo::new(memo_bytes_max),
             keys: Keys::new(keys),
@@ -63,6 +66,10 @@ impl Worker {
 
     pub(super) fn serving(&self) -> Rc<Serving> {
         self.current.get()
+    }
+
+    pub(super) fn exchanges(&self) -> &Rc<Exchanges> {
+        &self.exchanges
     }
 
     pub(super) fn ids(&self) -> &RequestIds {

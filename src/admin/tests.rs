@@ -22,6 +22,7 @@ fn state(admin_address: &str) -> AdminState {
         limits: Limits::default(),
         listeners_tls: Box::default(),
         key_origins: [KeyOrigin { source: KeySource::File, state: Arc::new(KeyState::of_file(clock::timer())) }].into(),
+        mirrors: [].into(),
         state_dir: None,
     };
     AdminState {

@@ -9,13 +9,14 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
-use super::record::Record;
 use super::authority::Pieces;
+use super::exchanges::Place;
+use super::record::Record;
 use super::serving::Serving;
 use crate::core::rejection::{Reason, Rejection};
 use crate::net::service::{Answer, BodyError, RequestBody};
 use crate::net::tunnel::{Traffic, Tunnel};
-use crate::upstream::{ResponseBody, Switched};
+use crate::upstream::{ResponseBody, ResponseBodyError, Switched};
 
 /// How far a client's body came, seen from both sides.
 #[derive(Debug, Default)]
@@ -106,6 +107,8 @@ impl Body for UploadBody {
 /// An answer's body. When it ends, or is dropped, the request is over and goes into log and metrics.
 pub struct AnswerBody {
     kind: Kind,
+    /// Once it has had to wait, if it ends with the caller's client. Before the record, which is what the end is told to.
+    place: Option<Place>,
     record: Record,
 }
 
@@ -115,17 +118,28 @@ enum Kind {
     Pieces(Pieces),
 }
 
+/// Why an answer broke off. The client has to see that it did.
+#[derive(Debug, thiserror::Error)]
+pub enum AnswerError {
+    /// The backend's part of it did.
+    #[error(transparent)]
+    Upstream(ResponseBodyError),
+    /// The client whose token let the request in is not let in any more.
+    #[error("the client of the token does not stand any more")]
+    Ended,
+}
+
 impl AnswerBody {
     pub(super) fn own(bytes: Bytes, record: Record) -> Self {
-        Self { kind: Kind::Own(Some(bytes).filter(|bytes| !bytes.is_empty())), record }
+        Self { kind: Kind::Own(Some(bytes).filter(|bytes| !bytes.is_empty())), place: None, record }
     }
 
     pub(super) fn pieces(pieces: Pieces, record: Record) -> Self {
-        Self { kind: Kind::Pieces(pieces), record }
+        Self { kind: Kind::Pieces(pieces), place: None, record }
     }
 
     pub(super) fn upstream(body: ResponseBody<UploadBody>, record: Record) -> Self {
-        Self { kind: Kind::Upstream(body), record }
+        Self { kind: Kind::Upstream(body), place: None, record }
     }
 }
 
@@ -137,21 +151,38 @@ impl Answer for AnswerBody {
         let traffic: Rc<Traffic> = Rc::default();
         self.record.traffic = Some(Rc::clone(&traffic));
         let expires_in = self.record.expires_in();
-        Some(Tunnel { backend, protocol, expires_in, traffic })
+        self.place = self.record.watch();
+        let ending = self.place.as_ref().map_or_else(Rc::default, |place| Rc::clone(place.ending()));
+        Some(Tunnel { backend, protocol, expires_in, ending, traffic })
     }
 }
 
 impl Body for AnswerBody {
     type Data = Bytes;
-    type Error = <ResponseBody<UploadBody> as Body>::Error;
+    type Error = AnswerError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let this = &mut *self;
+        if let Some(place) = &this.place
+            && place.ending().poll(cx).is_ready()
+        {
+            return Poll::Ready(Some(Err(AnswerError::Ended)));
+        }
         let frame = match &mut this.kind {
             Kind::Own(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Kind::Upstream(body) => Pin::new(body).poll_frame(cx),
+            Kind::Upstream(body) => {
+                Pin::new(body).poll_frame(cx).map(|frame| frame.map(|frame| frame.map_err(AnswerError::Upstream)))
+            }
             Kind::Pieces(pieces) => pieces.poll_recv(cx).map(|piece| piece.map(|piece| Ok(Frame::data(piece)))),
         };
+        // Most answers do not have to be waited for, and none of these lasts.
+        if frame.is_pending() && this.place.is_none() {
+            this.place = this.record.watch();
+            if let Some(place) = &this.place {
+                // It cannot have been told as yet; from now on it wakes this task.
+                let _ = place.ending().poll(cx);
+            }
+        }
         if let Poll::Ready(Some(Ok(frame))) = &frame {
             this.record.bytes_out += frame.data_ref().map_or(0, |data| data.len() as u64);
         }

@@ -2,6 +2,7 @@
 
 pub mod authority;
 pub mod body;
+mod exchanges;
 mod feed;
 #[cfg(test)]
 pub(crate) mod fixture;

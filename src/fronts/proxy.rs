@@ -12,6 +12,7 @@ use rustls::ServerConfig;
 
 use super::authority::{self, ToAuthority};
 use super::body::{AnswerBody, UploadBody, UploadError};
+use super::exchanges::Exchanges;
 use super::keys::Keys;
 use super::record::Record;
 use super::render::{self, Asked};
@@ -39,6 +40,7 @@ use crate::worker::{Accepted, Connect};
 /// What one worker needs to serve requests.
 pub struct Worker {
     current: Current,
+    exchanges: Rc<Exchanges>,
     memo: TokenMemo,
     keys: Keys,
     authority: ToAuthority,
@@ -60,6 +62,7 @@ impl Worker {
         memo_bytes_max: u64,
     ) -> Self {
         Self {
+            exchanges: Exchanges::new(Arc::clone(&live)),
             current: Current::new(live),
             memo: TokenMemo::new(memo_bytes_max),
             keys: Keys::new(keys),
@@ -73,6 +76,10 @@ impl Worker {
 
     pub(super) fn serving(&self) -> Rc<Serving> {
         self.current.get()
+    }
+
+    pub(super) fn exchanges(&self) -> &Rc<Exchanges> {
+        &self.exchanges
     }
 
     pub(super) fn ids(&self) -> &RequestIds {

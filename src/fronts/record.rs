@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Method};
 
 use super::body::Upload;
+use super::exchanges::Place;
 use super::proxy::Worker;
 use super::serving::Serving;
 use crate::clock;
@@ -100,6 +101,11 @@ impl Record {
         let ends = core::ends(self.snapshot(), &self.trace)?;
         let ends_ms = u64::try_from(ends.0).unwrap_or(0).saturating_mul(1000);
         Some(Duration::from_millis(ends_ms.saturating_sub(clock::now_ms())))
+    }
+
+    /// Has the exchange watched, so that it ends with the caller's client; `None` if no token mattered.
+    pub(super) fn watch(&self) -> Option<Place> {
+        self.trace.authenticated.then(|| self.worker.exchanges().enter(self.serving(), &self.trace))
     }
 
     /// Goes on under the newest generation, with what the request has waited for. Nothing may be decided before.

@@ -2,6 +2,7 @@
 
 pub mod keys;
 pub mod memo;
+pub mod registry;
 pub mod reload;
 pub mod state;
 pub mod watch;

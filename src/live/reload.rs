@@ -11,10 +11,13 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
 use super::keys::{KeyOrigin, KeyState};
+use super::registry::{Mirror, Source};
 use super::state::{Generation, Live};
 use super::watch::Watcher;
+use crate::config::authority::Storage;
 use crate::config::{self, Config, Telemetry};
 use crate::core::keyset::Keyset;
+use crate::core::registry::Availability;
 use crate::core::snapshot::IssuerId;
 
 /// Changes that may wait. Reloads are all the same, so one would do; more only keep their callers' answers apart.
@@ -27,6 +30,21 @@ pub enum Request {
     Reload(Option<oneshot::Sender<Result<Reloaded, String>>>),
     /// Other keys for an issuer.
     Keys(NewKeys),
+    /// What a client registry says now.
+    Registry(NewRegistry),
+}
+
+/// What a client registry says.
+#[derive(Debug)]
+pub struct NewRegistry {
+    /// Whose it is.
+    pub source: Source,
+    /// All that it has told.
+    pub mirror: Arc<Mirror>,
+    /// Whether that can be relied on.
+    pub availability: Availability,
+    /// Told whether it is in force: not if the configuration does not follow that registry any more.
+    pub done: Option<oneshot::Sender<bool>>,
 }
 
 /// Keys that were fetched.
@@ -59,6 +77,14 @@ pub struct Fixed {
     health: Option<SocketAddr>,
     workers: Option<NonZeroUsize>,
     telemetry: Telemetry,
+    authority: Option<FixedAuthority>,
+}
+
+/// The part of `authority` that only a start can change: what it keeps and where, and by which name others know it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct FixedAuthority {
+    storage: Storage,
+    issuer: Box<str>,
 }
 
 impl Fixed {
@@ -71,14 +97,27 @@ impl Fixed {
             health: config.health,
             workers: config.workers,
             telemetry: config.telemetry.clone(),
+            authority: config.authority.as_deref().map(|authority| FixedAuthority {
+                storage: authority.storage.clone(),
+                issuer: authority.issuer.clone(),
+            }),
         }
     }
 
     /// The sections in which `other` differs.
     fn changed(&self, other: &Self) -> Vec<&'static str> {
         // Taken apart, so that a new field cannot be forgotten here.
-        let Self { listeners, admin, health, workers, telemetry } = self;
+        let Self { listeners, admin, health, workers, telemetry, authority } = self;
+        let (is_other, storage, issuer) = match (authority, &other.authority) {
+            (Some(FixedAuthority { storage, issuer }), Some(other)) => {
+                (false, *storage != other.storage, *issuer != other.issuer)
+            }
+            (one, other) => (one.is_some() != other.is_some(), false, false),
+        };
         let sections = [
+            ("authority", is_other),
+            ("authority.storage", storage),
+            ("authority.issuer", issuer),
             ("listeners", *listeners != other.listeners),
             ("admin.address", *admin != other.admin),
             ("health.address", *health != other.health),
@@ -130,6 +169,10 @@ impl Reloader {
                     reloader.live.put_in_force(new);
                     continue;
                 }
+                Request::Registry(new) => {
+                    reloader.live.put_registry_in_force(new);
+                    continue;
+                }
             };
             let working = Arc::clone(&reloader);
             // Keys are parsed and files are read: not on the thread that answers health checks.
@@ -178,5 +221,18 @@ impl Live {
             self.swap(generation.with_keys(IssuerId(position), keys));
         }
         let _ = done.send(position.is_some());
+    }
+
+    /// Puts in force what a client registry says, if it is still followed.
+    pub(super) fn put_registry_in_force(&self, new: NewRegistry) {
+        let NewRegistry { source, mirror, availability, done } = new;
+        let next = self.load().with_mirror(&source, mirror, availability);
+        let is_followed = next.is_some();
+        if let Some(next) = next {
+            self.swap(next);
+        }
+        if let Some(done) = done {
+            let _ = done.send(is_followed);
+        }
     }
 }

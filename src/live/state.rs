@@ -7,8 +7,10 @@ use arc_swap::{ArcSwap, Guard};
 use tokio::sync::watch;
 
 use super::keys::{self, Before, KeyOrigin};
+use super::registry::{self, Followed, Mirror, Source};
 use crate::config::{Config, Limits, Listener, Upstream};
 use crate::core::keyset::Keyset;
+use crate::core::registry::Availability;
 use crate::core::snapshot::{IssuerId, Snapshot};
 use crate::net::tls::ServerTls;
 use crate::upstream::Health;
@@ -28,6 +30,8 @@ pub struct Generation {
     pub listeners_tls: Box<[Option<ServerTls>]>,
     /// Where the keys come from and what is known of them, in the order of the snapshot's issuers.
     pub key_origins: Arc<[KeyOrigin]>,
+    /// Whose client registry is followed for each issuer, and what it has told, in the same order.
+    pub mirrors: Arc<[Option<Followed>]>,
     /// Where the last good keys are kept.
     pub state_dir: Option<PathBuf>,
 }
@@ -37,9 +41,12 @@ impl Generation {
     #[must_use]
     pub fn first(mut config: Config) -> Self {
         let key_origins = keys::complete(&mut config, None);
+        let mirrors = registry::follow(&config, None);
+        let issuers = registry::with_clients(&config.snapshot.issuers, &mirrors);
         let health = Health::new(&config.upstreams);
         Self {
-            snapshot: Arc::new(config.snapshot),
+            snapshot: Arc::new(Snapshot { issuers, ..config.snapshot }),
+            mirrors,
             upstreams: config.upstreams,
             health,
             limits: config.limits,
@@ -52,31 +59,51 @@ impl Generation {
     /// The one after this: the same configuration, and other keys for one of its issuers.
     #[must_use]
     pub fn with_keys(&self, issuer: IssuerId, keys: Arc<Keyset>) -> Self {
+        self.with_snapshot(self.snapshot.with_keys(issuer, keys))
+    }
+
+    /// The one after this: the same configuration, and what a registry says now; `None` if that is not followed. The number
+    /// of the snapshot stays, and so does all that was worked out for clients that have not changed.
+    #[must_use]
+    pub fn with_mirror(&self, source: &Source, mirror: Arc<Mirror>, availability: Availability) -> Option<Self> {
+        let mut mirrors = self.mirrors.to_vec();
+        let followed = mirrors.iter_mut().flatten().find(|followed| followed.source == *source)?;
+        (followed.mirror, followed.availability) = (mirror, availability);
+        let issuers = registry::with_clients(&self.snapshot.issuers, &mirrors);
+        let next = self.with_snapshot(Snapshot { issuers, ..Snapshot::clone(&self.snapshot) });
+        Some(Self { mirrors: mirrors.into(), ..next })
+    }
+
+    fn with_snapshot(&self, snapshot: Snapshot) -> Self {
         Self {
-            snapshot: Arc::new(self.snapshot.with_keys(issuer, keys)),
+            snapshot: Arc::new(snapshot),
             upstreams: self.upstreams.clone(),
             health: Arc::clone(&self.health),
             limits: self.limits.clone(),
             listeners_tls: self.listeners_tls.clone(),
             key_origins: Arc::clone(&self.key_origins),
+            mirrors: Arc::clone(&self.mirrors),
             state_dir: self.state_dir.clone(),
         }
     }
 
-    /// The one after this. What is known of backends that are still the same is kept, so are keys whose source is, and
-    /// what lets clients resume their TLS sessions.
+    /// The one after this. What is known of backends that are still the same is kept, so are keys and client registries whose
+    /// source is, and what lets clients resume their TLS sessions.
     #[must_use]
     pub fn next(&self, mut config: Config) -> Self {
         let before = Before { snapshot: &self.snapshot, origins: &self.key_origins };
         let key_origins = keys::complete(&mut config, Some(before));
         let health = Health::succeeding(&config.upstreams, &self.upstreams, &self.health);
-        let snapshot = Snapshot { number: self.snapshot.number + 1, ..config.snapshot };
+        let mirrors = registry::follow(&config, Some((&self.snapshot, &self.mirrors)));
+        let issuers = registry::with_clients(&config.snapshot.issuers, &mirrors);
+        let snapshot = Snapshot { number: self.snapshot.number + 1, issuers, ..config.snapshot };
         Self {
             snapshot: Arc::new(snapshot),
             upstreams: config.upstreams,
             health,
             limits: config.limits,
             key_origins,
+            mirrors,
             state_dir: config.state_dir,
             listeners_tls: succeeding(config.listeners, &self.listeners_tls),
         }
@@ -110,6 +137,12 @@ impl Live {
     #[must_use]
     pub fn load(&self) -> Guard<Arc<Generation>> {
         self.current.load()
+    }
+
+    /// Told of each swap from now on.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<()> {
+        self.swapped.subscribe()
     }
 
     /// Waits until a generation is in force for which `wanted` holds.

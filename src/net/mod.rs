@@ -2,6 +2,7 @@
 
 mod date;
 pub mod drain;
+pub mod ending;
 pub mod fetch;
 pub mod handshake;
 pub mod head;

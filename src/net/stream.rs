@@ -24,7 +24,7 @@ use tokio_rustls::server::TlsStream;
 
 pub use self::read_ahead::ReadAhead;
 use super::tls;
-use super::tunnel::Io;
+use super::tunnel::{Io, Side};
 
 /// How long to go on reading after the last that is sent.
 const LINGER: Duration = Duration::from_secs(2);
@@ -191,6 +191,12 @@ impl Stream {
             Kind::Plain(tcp) => Pin::new(tcp),
             Kind::Tls(tls) => Pin::new(tls.get_mut()),
         }
+    }
+}
+
+impl Side for Stream {
+    fn abort(&self) {
+        Self::abort(self);
     }
 }
 

@@ -9,6 +9,8 @@ use bytes::{Buf, Bytes};
 use h2::{RecvStream, SendStream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::tunnel::Side;
+
 /// Both directions of a stream. Dropped before both have ended, it resets the stream.
 pub struct StreamIo {
     receive: RecvStream,
@@ -76,6 +78,11 @@ impl AsyncWrite for StreamIo {
         }
         Poll::Ready(Ok(()))
     }
+}
+
+impl Side for StreamIo {
+    /// It is one of its own that resets a stream which has not ended.
+    fn abort(&self) {}
 }
 
 fn broken(error: h2::Error) -> io::Error {

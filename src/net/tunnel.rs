@@ -22,24 +22,33 @@ use tokio::time::{Instant, sleep, timeout};
 
 use self::direction::Direction;
 use super::drain::Drain;
+use super::ending::Ending;
 use super::websocket::{CloseCode, MaskingKey, close_frame};
 
 /// How long both sides of a WebSocket have to answer a close frame.
 const GOODBYE: Duration = Duration::from_secs(2);
 
-/// One side of a tunnel.
+/// Bytes in both directions.
 pub trait Io: AsyncRead + AsyncWrite + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Io for T {}
 
+/// One side of a tunnel.
+pub trait Side: Io {
+    /// Makes its end, once it is dropped, one that nobody takes for a clean one.
+    fn abort(&self);
+}
+
 /// A tunnel that is to be: the backend's side, and how long it may last.
 pub struct Tunnel {
     /// The backend's side.
-    pub backend: Box<dyn Io>,
+    pub backend: Box<dyn Side>,
     /// What is spoken on it.
     pub protocol: Protocol,
     /// How long until the caller's token expires; `None` if there was none.
     pub expires_in: Option<Duration>,
+    /// Tells it to end before that, because the caller is not let in any more.
+    pub ending: Rc<Ending>,
     /// What has passed.
     pub traffic: Rc<Traffic>,
 }
@@ -77,19 +86,26 @@ impl Traffic {
 }
 
 /// Passes bytes between `client` and the backend until both have ended their sides, either fails, the caller's token
-/// expires, or there was silence for `idle`: nothing in either direction, or one side not taking what the other has sent.
+/// expires, it is told to end, or there was silence for `idle`: nothing in either direction, or one side not taking what the other has sent.
 /// A side that ends what it sends is ended towards the other, and goes on receiving.
 ///
-/// A WebSocket is told before its time is over: when the token expires, and when `drain` starts, both sides get a close
-/// frame and a short while to answer it. Other protocols have no such word; they go on while `drain` lasts.
-pub async fn run(client: impl Io, tunnel: Tunnel, idle: Duration, drain: &Drain) {
+/// A WebSocket is told before its time is over: when the token expires, when it has to end, and when `drain` starts, both
+/// sides get a close frame and a short while to answer it. Other protocols have no such word; they go on while `drain` lasts, and when one
+/// side breaks the other is aborted, for an end would pass for what the first one meant to be the end.
+pub async fn run(client: impl Side, tunnel: Tunnel, idle: Duration, drain: &Drain) {
     let is_websocket = tunnel.protocol == Protocol::WebSocket;
-    let expires_in = tunnel.expires_in;
+    let (expires_in, ending) = (tunnel.expires_in, Rc::clone(&tunnel.ending));
     let mut ends = Ends::new(client, tunnel, idle);
     let code = tokio::select! {
         biased;
-        _ = ends.pass_on() => return,
+        passed = ends.pass_on() => {
+            if !is_websocket && passed.is_err_and(|error| error.kind() != io::ErrorKind::TimedOut) {
+                ends.abort();
+            }
+            return;
+        }
         () = passed(expires_in) => CloseCode::PolicyViolation,
+        () = ending.told() => CloseCode::PolicyViolation,
         () = drain.started(), if is_websocket => CloseCode::GoingAway,
     };
     if is_websocket {
@@ -108,15 +124,15 @@ async fn passed(time: Option<Duration>) {
 /// Both ends of a tunnel, and what is on its way between them.
 struct Ends<C> {
     client: C,
-    backend: Box<dyn Io>,
+    backend: Box<dyn Side>,
     up: Direction,
     down: Direction,
     idle: Duration,
 }
 
-impl<C: Io> Ends<C> {
+impl<C: Side> Ends<C> {
     fn new(client: C, tunnel: Tunnel, idle: Duration) -> Self {
-        let Tunnel { backend, protocol, expires_in: _, traffic } = tunnel;
+        let Tunnel { backend, protocol, expires_in: _, ending: _, traffic } = tunnel;
         let direction = |passed| Direction::new(protocol, Rc::clone(passed));
         Self { client, backend, up: direction(&traffic.from_client), down: direction(&traffic.from_backend), idle }
     }
@@ -145,6 +161,11 @@ impl<C: Io> Ends<C> {
         let up = self.up.poll(cx, &mut self.client, &mut self.backend)?;
         let down = self.down.poll(cx, &mut self.backend, &mut self.client)?;
         if up.is_ready() && down.is_ready() { Poll::Ready(Ok(())) } else { Poll::Pending }
+    }
+
+    fn abort(&self) {
+        self.client.abort();
+        self.backend.abort();
     }
 
     /// When the last byte moved; if somebody does not take what is there for them, the last one towards them.

@@ -17,6 +17,7 @@ use tokio::task::JoinHandle;
 use super::error::BoxError;
 use super::request_body::RequestBody;
 use super::transport::Transport;
+use crate::net::tunnel::Side;
 
 /// Longest response head, longest trailers, and how much of a body a connection holds in each direction, in bytes.
 const BUFFER_MAX: usize = 64 * 1024;
@@ -88,6 +89,12 @@ impl Heard {
     pub(super) fn new(stream: Transport) -> (Self, Arc<AtomicBool>) {
         let heard = Arc::new(AtomicBool::new(false));
         (Self { stream, heard: Arc::clone(&heard) }, heard)
+    }
+}
+
+impl Side for Heard {
+    fn abort(&self) {
+        let _ = self.stream.tcp().set_zero_linger();
     }
 }
 

@@ -18,6 +18,7 @@ use hyper_util::rt::TokioIo;
 use tokio::time::timeout;
 
 use super::client::Refused;
+use super::connection::Heard;
 use super::endpoint::Lease;
 use super::error::{BoxError, UpstreamError, UpstreamErrorKind};
 use super::framing::claims_content;
@@ -25,7 +26,8 @@ use super::headers::{clean_response, connection_names};
 use super::link::{Incoming, Link};
 use super::plan::Plan;
 use super::response_body::ResponseBody;
-use crate::net::tunnel::{Io, Protocol};
+use crate::net::stream::ReadAhead;
+use crate::net::tunnel::{Protocol, Side};
 
 /// What RFC 6455 section 1.3 has a server append to a key.
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
@@ -40,7 +42,7 @@ pub struct Switched {
     /// What is spoken on it.
     pub protocol: Protocol,
     /// The backend's side.
-    pub backend: Box<dyn Io>,
+    pub backend: Box<dyn Side>,
 }
 
 /// What a backend is asked, and how its agreement has to look.
@@ -137,7 +139,7 @@ impl Asked {
     ///
     /// # Errors
     /// What is wrong with its agreement.
-    async fn settle(&self, response: &mut Response<()>, body: Incoming) -> Result<Box<dyn Io>, &'static str> {
+    async fn settle(&self, response: &mut Response<()>, body: Incoming) -> Result<Box<dyn Side>, &'static str> {
         match body {
             Incoming::Switched(stream) => Ok(Box::new(stream)),
             // There is no 101 in HTTP/2 (RFC 9113 section 8.6).
@@ -145,7 +147,8 @@ impl Asked {
             Incoming::Http1(_) => {
                 self.check(response)?;
                 let upgraded = hyper::upgrade::on(response).await.map_err(|_| BROKEN)?;
-                Ok(Box::new(TokioIo::new(upgraded)))
+                let parts = upgraded.downcast::<TokioIo<Heard>>().map_err(|_| BROKEN)?;
+                Ok(Box::new(ReadAhead::new(parts.read_buf, parts.io.into_inner())))
             }
         }
     }

@@ -7,6 +7,8 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::net::tunnel::Side;
+
 /// Reads what was read ahead, then the stream. Writes to the stream.
 #[derive(Debug)]
 pub struct ReadAhead<T> {
@@ -23,6 +25,12 @@ impl<T> ReadAhead<T> {
     /// The stream, to be aborted for one; what was read ahead of it is not in it.
     pub fn stream(&self) -> &T {
         &self.stream
+    }
+}
+
+impl<T: Side> Side for ReadAhead<T> {
+    fn abort(&self) {
+        self.stream.abort();
     }
 }
 

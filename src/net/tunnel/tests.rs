@@ -1,7 +1,9 @@
 //! Tunnels between two pipes, with a clock that jumps to whatever is waited for next.
 
+use std::pin::Pin;
+
 use proptest::prelude::*;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadBuf, duplex};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -18,6 +20,7 @@ struct Setup {
     client: DuplexStream,
     backend: DuplexStream,
     drain: Rc<Drain>,
+    ending: Rc<Ending>,
     traffic: Rc<Traffic>,
     tunnel: JoinHandle<()>,
     began: Instant,
@@ -27,16 +30,83 @@ impl Setup {
     fn new(protocol: Protocol, expires_in: Option<Duration>) -> Self {
         let ((client, inner_client), (backend, inner_backend)) = (duplex(PIPE_BYTES), duplex(PIPE_BYTES));
         let (drain, traffic): (Rc<Drain>, Rc<Traffic>) = Default::default();
-        let tunnel = Tunnel { backend: Box::new(inner_backend), protocol, expires_in, traffic: Rc::clone(&traffic) };
+        let ending = Rc::<Ending>::default();
+        let told = (Rc::clone(&ending), Rc::clone(&traffic));
+        let tunnel = Tunnel { backend: Box::new(inner_backend), protocol, expires_in, ending: told.0, traffic: told.1 };
         let draining = Rc::clone(&drain);
         let tunnel = tokio::task::spawn_local(async move { run(inner_client, tunnel, IDLE, &draining).await });
-        Self { client, backend, drain, traffic, tunnel, began: Instant::now() }
+        Self { client, backend, drain, ending, traffic, tunnel, began: Instant::now() }
     }
 
     /// Waits for the end; how long the tunnel lasted, in seconds.
     async fn lasted(self) -> u64 {
         self.tunnel.await.unwrap();
         self.began.elapsed().as_secs()
+    }
+}
+
+/// A pipe knows no abort.
+impl Side for DuplexStream {
+    fn abort(&self) {}
+}
+
+/// A side that fails when it is read, or notes that it was aborted.
+struct Breaking {
+    pipe: DuplexStream,
+    breaks: bool,
+    aborted: Rc<Cell<bool>>,
+}
+
+impl Side for Breaking {
+    fn abort(&self) {
+        self.aborted.set(true);
+    }
+}
+
+impl AsyncRead for Breaking {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.breaks {
+            true => Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
+            false => Pin::new(&mut self.pipe).poll_read(cx, into),
+        }
+    }
+}
+
+impl AsyncWrite for Breaking {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.pipe).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.pipe).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.pipe).poll_shutdown(cx)
+    }
+}
+
+#[test]
+fn when_one_side_breaks_the_other_is_aborted() {
+    for (client_breaks, backend_breaks) in [(true, false), (false, true), (false, false)] {
+        with_jumping_clock(async {
+            let side = |breaks| {
+                let ((near, far), aborted) = (duplex(PIPE_BYTES), Rc::<Cell<bool>>::default());
+                (Breaking { pipe: near, breaks, aborted: Rc::clone(&aborted) }, far, aborted)
+            };
+            let (client, _far_client, client_aborted) = side(client_breaks);
+            let (backend, _far_backend, backend_aborted) = side(backend_breaks);
+            let tunnel = Tunnel {
+                backend: Box::new(backend),
+                protocol: Protocol::Other,
+                expires_in: None,
+                ending: Rc::default(),
+                traffic: Rc::default(),
+            };
+            run(client, tunnel, IDLE, &Drain::default()).await;
+            let expected = client_breaks || backend_breaks;
+            assert_eq!((client_aborted.get(), backend_aborted.get()), (expected, expected), "silence is no break");
+        });
     }
 }
 
@@ -115,6 +185,24 @@ fn it_ends_when_the_token_expires() {
         assert_eq!(read(&mut setup.client, 4).await, b"\x88\x02\x03\xf0");
         assert_eq!(read(&mut setup.backend, 2).await, b"\x88\x82");
         assert_eq!(setup.lasted().await, 12, "nobody answers the close frames");
+    });
+}
+
+#[test]
+fn it_ends_when_it_is_told_to() {
+    with_jumping_clock(async {
+        for protocol in [Protocol::Other, Protocol::WebSocket] {
+            let mut setup = Setup::new(protocol, None);
+            sleep(Duration::from_secs(3)).await;
+            setup.ending.tell();
+            if protocol == Protocol::WebSocket {
+                assert_eq!(read(&mut setup.client, 4).await, b"\x88\x02\x03\xf0");
+                assert_eq!(read(&mut setup.backend, 2).await, b"\x88\x82");
+                assert_eq!(setup.lasted().await, 5, "nobody answers the close frames");
+            } else {
+                assert_eq!(setup.lasted().await, 3);
+            }
+        }
     });
 }
 

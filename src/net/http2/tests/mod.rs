@@ -138,6 +138,7 @@ impl Service for Tell {
                     backend: Box::new(near),
                     protocol: Protocol::Other,
                     expires_in: None,
+                    ending: Rc::default(),
                     traffic: Rc::default(),
                 });
             }

@@ -3,7 +3,7 @@
 use std::env;
 use std::fs;
 use std::net::TcpListener;
-use std::os::unix::fs::chown;
+use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -13,6 +13,7 @@ use sidegate::config::authority::{Postgres, Secret};
 use tempfile::TempDir;
 use zeroize::Zeroizing;
 
+use super::certificates::Issued;
 use super::process::Process;
 
 /// The password of the user `sidegate`, who may do everything.
@@ -64,16 +65,38 @@ impl PostgresServer {
         command.args(["-c", "listen_addresses=127.0.0.1", "-c", "fsync=on", "-c", "lc_messages=C"]);
         command.arg("-c").arg(format!("port={}", self.port));
         command.arg("-c").arg(format!("unix_socket_directories={}", self.directory.path().display()));
+        if self.file("key.pem").exists() {
+            command.args(["-c", "ssl=on", "-c", "ssl_cert_file=../certificate.pem", "-c", "ssl_key_file=../key.pem"]);
+        }
         let process = Process::spawn(&mut command);
         process.stderr.wait_for("PostgreSQL to start", |log| log.contains("ready to accept connections").then_some(()));
         self.process = Some(process);
+    }
+
+    /// Serves TLS from the next start on.
+    pub(crate) fn show(&self, issued: &Issued) {
+        for (name, content) in [("certificate.pem", &issued.certificate), ("key.pem", &issued.key)] {
+            fs::write(self.file(name), content).unwrap();
+            fs::set_permissions(self.file(name), fs::Permissions::from_mode(0o600)).unwrap();
+            if let Some((user, group)) = unprivileged() {
+                chown(self.file(name), Some(user), Some(group)).unwrap();
+            }
+        }
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
     }
 
     fn make_database(&self) {
         if let Some((user, group)) = unprivileged() {
             chown(self.directory.path(), Some(user), Some(group)).unwrap();
         }
-        let password = self.directory.path().join("password");
+        let password = self.file("password");
         fs::write(&password, PASSWORD).unwrap();
         let mut command = self.command("initdb");
         command.args(["-U", "sidegate", "-A", "scram-sha-256", "-E", "UTF8", "--locale=C", "--no-sync"]);
@@ -84,7 +107,7 @@ impl PostgresServer {
 
     fn command(&self, program: &str) -> Command {
         let mut command = Command::new(binary(program));
-        command.arg("-D").arg(self.directory.path().join("data")).current_dir(self.directory.path());
+        command.arg("-D").arg(self.file("data")).current_dir(self.directory.path());
         if let Some((user, group)) = unprivileged() {
             command.uid(user).gid(group);
         }

@@ -40,7 +40,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 fn key_table(mut keys: Vec<StoredKey>) -> String {
-    keys.sort_by(|a, b| (a.phase, a.created_at).cmp(&(b.phase, b.created_at)));
+    keys.sort_by_key(|key| (key.phase, key.created_at));
     let rows = keys.iter().map(|key| {
         [
             key.key_id.to_string(),

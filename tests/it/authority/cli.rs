@@ -76,7 +76,7 @@ impl Place {
     /// Rows of the audit log: who, what, and to what.
     fn audit(&self) -> Vec<(String, String, String)> {
         let database = rusqlite::Connection::open(self.path().join("sidegate.db")).unwrap();
-        let mut rows = database.prepare("SELECT who, action, subject FROM audit ORDER BY number").unwrap();
+        let mut rows = database.prepare("SELECT who, action, subject FROM sidegate_audit ORDER BY number").unwrap();
         let rows = rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
         rows.map(|row| row.unwrap()).collect()
     }

@@ -22,6 +22,8 @@ pub mod secret;
 mod service;
 pub mod signer;
 pub mod store;
+#[cfg(test)]
+mod tests;
 mod token;
 mod used;
 

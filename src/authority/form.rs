@@ -44,7 +44,10 @@ pub struct Request<'a> {
 }
 
 /// The parameters of a request.
-pub struct Form(Vec<(Box<str>, Zeroizing<String>)>);
+pub struct Form(Vec<Pair>);
+
+/// Name and value.
+type Pair = (Box<str>, Zeroizing<String>);
 
 impl Form {
     /// Reads the parameters. Those without a value count as left out (RFC 6749 section 3.2).
@@ -131,7 +134,7 @@ fn refuse_query(query: &str) -> Result<(), OAuthError> {
 
 /// The pairs of a body. Our own splitting: a library's puts replacement characters where there is no text, and a percent sign
 /// that escapes nothing stands for itself.
-fn pairs(body: &[u8]) -> Result<Vec<(Box<str>, Zeroizing<String>)>, OAuthError> {
+fn pairs(body: &[u8]) -> Result<Vec<Pair>, OAuthError> {
     let parts = body.split(|byte| *byte == b'&').filter(|part| !part.is_empty());
     let mut pairs = Vec::new();
     for part in parts {

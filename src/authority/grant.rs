@@ -73,7 +73,9 @@ impl Grant {
         if !resources.iter().all(|resource| *resource == settings.audience || *resource == settings.issuer) {
             return Err(INVALID_TARGET);
         }
-        let is_for = |scope: &str| resources.is_empty() || resources.contains(audience(scope, settings));
+        let is_for = |scope: &str| {
+            resources.is_empty() || resources.iter().any(|resource| **resource == *audience(scope, settings))
+        };
         let effective = effective_scopes(client, roles);
         let granted = match scopes {
             None => effective.into_iter().filter(|scope| is_for(scope)).collect(),
@@ -119,13 +121,13 @@ fn asked_of<'a>(
     effective: &BTreeSet<&'a str>,
     settings: &Authority,
 ) -> Result<BTreeSet<&'a str>, OAuthError> {
-    let found = |scope: &Box<str>| effective.get(scope.strip_prefix(&*settings.scope_prefix)?).copied();
-    let granted: Option<_> = asked.iter().map(found).collect();
+    let found = |scope: &str| effective.get(scope.strip_prefix(&*settings.scope_prefix)?).copied();
+    let granted: Option<_> = asked.iter().map(|scope| found(scope)).collect();
     granted.ok_or(OAuthError::new(ErrorCode::InvalidScope, "the client does not have a scope that it asks for"))
 }
 
 /// Whom a scope is for.
-fn audience<'a>(scope: &str, settings: &'a Authority) -> &'a Box<str> {
+fn audience<'a>(scope: &str, settings: &'a Authority) -> &'a str {
     if scope.starts_with(CONTROL) { &settings.issuer } else { &settings.audience }
 }
 
@@ -146,8 +148,7 @@ fn audiences(granted: &BTreeSet<&str>, settings: &Authority) -> Vec<Box<str>> {
 /// The roles of a client all of whose scopes are granted: a token with fewer scopes than a role stands for is not to carry
 /// the role, which would give them back.
 fn whole_roles(client: &Client, granted: &BTreeSet<&str>, roles: &HashMap<Box<str>, Role>) -> Vec<Box<str>> {
-    let is_whole = |name: &&Box<str>| {
-        roles.get(*name).is_some_and(|role| role.scopes.iter().all(|scope| granted.contains(&**scope)))
-    };
-    client.roles.iter().filter(is_whole).cloned().collect()
+    let is_whole =
+        |name: &str| roles.get(name).is_some_and(|role| role.scopes.iter().all(|scope| granted.contains(&**scope)));
+    client.roles.iter().filter(|name| is_whole(name)).cloned().collect()
 }

@@ -27,6 +27,8 @@ pub mod secret;
 mod service;
 pub mod signer;
 pub mod store;
+#[cfg(test)]
+mod tests;
 mod token;
 mod used;
 pub mod view;

@@ -7,6 +7,7 @@ use super::answer;
 use super::credentials::ClientCredentials;
 use super::error::{ErrorCode, OAuthError};
 use super::form::Form;
+use super::rotation::LEEWAY_SECONDS;
 use super::service::{Call, Service};
 
 /// `token_type_hint` is not looked at: there is one type of token.
@@ -16,7 +17,8 @@ pub(super) async fn answer(service: &Service, call: &Call) -> Result<Response<By
     let token = form.get("token").ok_or_else(|| OAuthError::request("token is missing"))?;
     let client = service.authenticate(&credentials, call).await?;
     // What is no token of ours is no error: whatever the client wanted is so (RFC 7009 section 2.2).
-    let Some(token) = service.own_token(token, call).filter(|token| call.now < token.expires) else {
+    let Some(token) = service.own_token(token, call).filter(|token| call.now < token.expires.plus(LEEWAY_SECONDS))
+    else {
         return Ok(answer::empty());
     };
     if token.client_id != client.id {

@@ -16,7 +16,7 @@ use crate::core::time::UnixSeconds;
 const AHEAD_SECONDS: i64 = 2 * 10 * 60;
 
 /// How long verifiers may take a token after it has expired.
-const LEEWAY_SECONDS: i64 = 5 * 60;
+pub(super) const LEEWAY_SECONDS: i64 = 5 * 60;
 
 /// Most keys at a time. Only a command that is given again and again makes so many.
 const KEYS_MAX: usize = 32;
@@ -157,4 +157,124 @@ fn enter(keys: &mut [StoredKey], from: KeyPhase, to: KeyPhase, now: UnixSeconds)
 
 fn seconds(duration: Duration) -> i64 {
     i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const DAY: i64 = 24 * 3600;
+    const RULE: Rule = Rule { algorithm: Algorithm::EdDsa, signs_seconds: 30 * DAY, token_seconds: 3600 };
+
+    fn at(seconds: i64) -> UnixSeconds {
+        UnixSeconds(1_790_000_000 + seconds)
+    }
+
+    /// What a tick leaves behind.
+    fn tick(keys: &[StoredKey], rule: &Rule, turn: Turn, now: UnixSeconds) -> Vec<StoredKey> {
+        next_keys(keys, (rule, turn), None, Vec::new(), now).unwrap().unwrap_or_else(|| keys.to_vec())
+    }
+
+    fn ids(keys: &[StoredKey], phase: KeyPhase) -> Vec<&str> {
+        keys.iter().filter(|key| key.phase == phase).map(|key| &*key.key_id).collect()
+    }
+
+    #[test]
+    fn a_key_is_next_then_current_then_retired_then_gone() {
+        let first = tick(&[], &RULE, Turn::ByAge, at(0));
+        let (a, b) = (ids(&first, KeyPhase::Current), ids(&first, KeyPhase::Next));
+        assert_eq!((a.len(), b.len(), first.len()), (1, 1, 2));
+        assert!(plan(&first, &RULE, Turn::ByAge, at(30 * DAY - 1)).is_none());
+
+        let second = tick(&first, &RULE, Turn::ByAge, at(30 * DAY));
+        assert_eq!((ids(&second, KeyPhase::Retired), ids(&second, KeyPhase::Current), second.len()), (a, b, 3));
+        assert!(plan(&second, &RULE, Turn::ByAge, at(30 * DAY + 3600 + 299)).is_none());
+        let third = tick(&second, &RULE, Turn::ByAge, at(30 * DAY + 3600 + 300));
+        assert_eq!((ids(&third, KeyPhase::Retired).len(), third.len()), (0, 2));
+    }
+
+    #[test]
+    fn a_key_signs_only_after_it_was_published_for_a_while() {
+        let rule = Rule { signs_seconds: 60, ..RULE };
+        let keys = tick(&[], &rule, Turn::ByAge, at(0));
+        assert!(plan(&keys, &rule, Turn::ByAge, at(AHEAD_SECONDS - 1)).is_none());
+        assert!(plan(&keys, &rule, Turn::ByAge, at(AHEAD_SECONDS)).is_some());
+    }
+
+    #[test]
+    fn another_algorithm_comes_with_the_next_key() {
+        let keys = tick(&[], &RULE, Turn::ByAge, at(0));
+        let rule = Rule { algorithm: Algorithm::Es256, ..RULE };
+        let changed = tick(&keys, &rule, Turn::ByAge, at(1));
+        assert_eq!(ids(&changed, KeyPhase::Current), ids(&keys, KeyPhase::Current));
+        let next = find(&changed, KeyPhase::Next).unwrap();
+        assert_eq!((next.algorithm, next.phase_since, changed.len()), (Algorithm::Es256, at(1), 2));
+
+        // A command puts to use what is published, and makes the one behind it of the new kind.
+        let turned = tick(&keys, &rule, Turn::Now, at(1));
+        assert_eq!(ids(&turned, KeyPhase::Current), ids(&keys, KeyPhase::Next));
+        assert_eq!(find(&turned, KeyPhase::Next).unwrap().algorithm, Algorithm::Es256);
+    }
+
+    #[test]
+    fn commands_do_not_pile_up_keys_without_end() {
+        let mut keys = tick(&[], &RULE, Turn::ByAge, at(0));
+        while keys.len() < KEYS_MAX {
+            keys = tick(&keys, &RULE, Turn::Now, at(1));
+        }
+        let error = next_keys(&keys, (&RULE, Turn::Now), None, Vec::new(), at(1)).err();
+        assert_eq!(error, Some(RotationError::TooMany));
+        assert_eq!(tick(&keys, &RULE, Turn::ByAge, at(2 * 3600)).len(), 2);
+    }
+
+    #[test]
+    fn keys_are_sealed_as_soon_as_there_is_a_key_to_seal_them_under() {
+        let encryption = KeyEncryptionKey(zeroize::Zeroizing::new([1; 32]));
+        let keys = tick(&[], &RULE, Turn::ByAge, at(0));
+        let seal = |keys: &[StoredKey], with: Option<&KeyEncryptionKey>| {
+            next_keys(keys, (&RULE, Turn::ByAge), with, Vec::new(), at(1))
+        };
+        let sealed = seal(&keys, Some(&encryption)).unwrap().unwrap();
+        assert!(sealed.iter().all(|key| key.is_sealed) && sealed.len() == 2);
+        assert!(seal(&sealed, Some(&encryption)).unwrap().is_none());
+        let other = KeyEncryptionKey(zeroize::Zeroizing::new([2; 32]));
+        let wrong = seal(&sealed, Some(&other)).err().unwrap().to_string();
+        assert!(wrong.contains("authority.key_encryption_file does not hold the key"), "{wrong}");
+        assert!(seal(&sealed, None).err().unwrap().to_string().contains("is not configured"));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        /// However time goes by and whatever is asked for, exactly one key signs and one is ready; by age alone no key signs
+        /// before its time, and none goes while a token of its may be valid.
+        #[test]
+        fn there_is_always_a_key_and_none_goes_too_early(
+            steps in prop::collection::vec((0..20 * DAY, prop::bool::weighted(0.2)), 1..20),
+        ) {
+            let mut now = 0;
+            let mut keys = tick(&[], &RULE, Turn::ByAge, at(now));
+            for (passed, by_command) in steps {
+                now += passed;
+                let turn = if by_command { Turn::Now } else { Turn::ByAge };
+                let next = tick(&keys, &RULE, turn, at(now));
+                prop_assert_eq!(ids(&next, KeyPhase::Current).len(), 1);
+                prop_assert_eq!(ids(&next, KeyPhase::Next).len(), 1);
+                for key in &keys {
+                    let after = next.iter().find(|after| after.key_id == key.key_id);
+                    match (key.phase, after) {
+                        (KeyPhase::Retired, None) => prop_assert!(at(now) >= key.phase_since.plus(3900)),
+                        (_, None) => prop_assert!(false, "a key in use went"),
+                        (KeyPhase::Next, Some(after)) if after.phase == KeyPhase::Current => {
+                            prop_assert!(by_command || at(now) >= key.phase_since.plus(AHEAD_SECONDS));
+                        }
+                        (phase, Some(after)) => prop_assert!(after.phase == phase || after.phase == KeyPhase::Retired),
+                    }
+                }
+                keys = next;
+            }
+        }
+    }
 }

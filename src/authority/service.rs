@@ -229,12 +229,11 @@ impl Service {
     }
 
     pub(super) async fn revoke_token(&self, token: &OwnToken, now: UnixSeconds) -> Result<(), OAuthError> {
-        // Every revocation is a change that all gateways hear of: the same one again is none.
-        if self.is_token_revoked(&token.jti).await? {
-            return Ok(());
-        }
         let who = Actor(format!("client:{}", token.client_id).into());
-        self.store.revoke_token(&who, &token.jti, token.expires, now).await.map_err(unavailable)
+        self.store
+            .revoke_token(&who, &token.jti, token.expires.plus(rotation::LEEWAY_SECONDS), now)
+            .await
+            .map_err(unavailable)
     }
 
     pub(super) fn keyring(&self) -> Arc<Keyring> {

@@ -1,0 +1,60 @@
+//! Signing keys in a storage that several processes share.
+
+use zeroize::Zeroizing;
+
+use super::fixture::{Fixture, NOW};
+use crate::authority::store::{Actor, KeyPhase};
+use crate::authority::{Service, rotate_now};
+use crate::config::authority::{Authority, Endpoint, KeyEncryptionKey};
+
+#[tokio::test]
+async fn processes_that_share_a_storage_have_the_same_keys() {
+    let authority = Fixture::start().await;
+    let other = Service::start(authority.store.clone(), &authority.settings, NOW).await.unwrap();
+    assert_eq!(other.jwks(), authority.service.jwks());
+
+    let secret = authority.client("acme", |_| {}).await;
+    let before = authority.token("acme", &secret).await;
+    let who = Actor("cli:test".into());
+    let keys = rotate_now(&authority.store, &who, &authority.settings, NOW).await.unwrap();
+    assert_eq!(keys.iter().filter(|key| key.phase == KeyPhase::Retired).count(), 1);
+    for service in [&authority.service, &other] {
+        assert!(service.tick(&authority.settings, NOW).await.unwrap());
+        assert!(!service.tick(&authority.settings, NOW).await.unwrap());
+    }
+    assert_eq!(other.jwks(), authority.service.jwks());
+
+    let after = authority.token("acme", &secret).await;
+    assert_ne!(after.split('.').next(), before.split('.').next());
+    for token in [before, after] {
+        let body = format!("client_id=acme&client_secret={secret}&token={token}");
+        assert_eq!(authority.post(Endpoint::Introspect, &body).await.1["active"], true);
+    }
+    let late = NOW.plus(3600 + 300);
+    assert!(other.tick(&authority.settings, late).await.unwrap());
+    assert_eq!(authority.store.keys().await.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn stored_keys_are_sealed_at_the_next_start() {
+    let authority = Fixture::start().await;
+    let open = authority.store.keys().await.unwrap();
+    let with = |byte: Option<u8>| Authority {
+        key_encryption: byte.map(|byte| KeyEncryptionKey(Zeroizing::new([byte; 32]))),
+        ..(*authority.settings).clone()
+    };
+    let start = async |byte| Service::start(authority.store.clone(), &with(byte), NOW).await;
+    let service = start(Some(1)).await.unwrap();
+    assert_eq!(service.jwks(), authority.service.jwks());
+    let sealed = authority.store.keys().await.unwrap();
+    assert!(sealed.iter().all(|key| key.is_sealed) && sealed.len() == 2);
+    let file = std::fs::read(authority.directory.path().join("sidegate.db")).unwrap();
+    let is_there = |bytes: &[u8]| file.windows(bytes.len()).any(|part| part == bytes);
+    assert!(!open.iter().any(|key| is_there(&key.private)));
+
+    start(Some(1)).await.unwrap();
+    let wrong = start(Some(2)).await.err().unwrap().to_string();
+    assert!(wrong.contains("cannot be decrypted: authority.key_encryption_file"), "{wrong}");
+    let none = start(None).await.err().unwrap().to_string();
+    assert!(none.contains("authority.key_encryption_file is not configured"), "{none}");
+}

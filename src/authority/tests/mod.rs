@@ -1,0 +1,7 @@
+//! The authority's endpoints over a real storage, and what comes before them.
+
+mod assertions;
+mod endpoints;
+mod fixture;
+mod keys;
+mod requests;

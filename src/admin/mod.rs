@@ -156,7 +156,9 @@ pub fn answer(state: &AdminState, call: &Call<'_>) -> Reply {
         }
         Some(Endpoint::Reload) => return Reply::Reload,
         Some(Endpoint::Healthz) => finish(json_answer(StatusCode::OK, &json!({"status": "alive"}), call), call),
-        Some(Endpoint::Readyz) => finish(readyz(Standing::of(state.readiness.phase(), &live, &state.registries), call), call),
+        Some(Endpoint::Readyz) => {
+            finish(readyz(Standing::of(state.readiness.phase(), &live, &state.registries), call), call)
+        }
         Some(Endpoint::Metrics) => finish(metrics_text(state, &live, call), call),
         Some(Endpoint::Status) => finish(json_answer(StatusCode::OK, &status::document(state, &live), call), call),
     })

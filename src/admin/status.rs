@@ -9,8 +9,8 @@ use crate::clock;
 use crate::config::{KeyFetch, KeySource};
 use crate::core::scope::{NameId, Vocabulary};
 use crate::core::snapshot::{Issuer, Mode, Requirement, Route, Snapshot};
-use crate::live::registry::RegistryState;
 use crate::live::keys::{KeyOrigin, Known};
+use crate::live::registry::RegistryState;
 use crate::live::state::Generation;
 use crate::upstream::{EndpointStatus, UpstreamHealth};
 

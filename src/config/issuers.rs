@@ -6,10 +6,10 @@ use std::sync::Arc;
 use crate::core::keyset::Algorithm;
 use crate::core::snapshot::{Audiences, Issuer, IssuerId, Kinds, Mode, TokenTypes};
 
+use super::authority::ISSUER_NAME;
 use super::decode::Fields;
 use super::files::Files;
 use super::report::Report;
-use super::authority::ISSUER_NAME;
 use super::source::Place;
 use super::yaml::{Node, Value};
 use super::{Authority, KeySource, RegistrySource, claims, issuer, keys, words};

@@ -147,9 +147,7 @@ fn after(query: Option<&str>, head: &Head) -> Result<u64, Rejection> {
     let mut numbers = pairs.filter(|(name, _)| name == "after").map(|(_, number)| number);
     match (numbers.next(), numbers.next(), head.headers.get("last-event-id")) {
         (Some(number), None, _) => number.parse().map_err(|_| malformed()),
-        (None, None, Some(number)) => {
-            number.to_str().ok().and_then(|number| number.parse().ok()).ok_or_else(malformed)
-        }
+        (None, None, Some(number)) => number.to_str().ok().and_then(|number| number.parse().ok()).ok_or_else(malformed),
         (None, None, None) => Ok(0),
         (_, Some(_), _) => Err(malformed()),
     }

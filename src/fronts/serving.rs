@@ -41,6 +41,7 @@ impl Serving {
             listeners_tls: _,
             key_origins: _,
             mirrors: _,
+            authority: _,
             state_dir: _,
         } = &*generation;
         let upstreams = Upstreams::new(upstreams, limits.idle, health);
@@ -56,6 +57,7 @@ impl Serving {
             listeners_tls: _,
             key_origins: _,
             mirrors: _,
+            authority: _,
             state_dir: _,
         } = &*generation;
         let old = &self.generation.upstreams;

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use super::keys::{self, Before, KeyOrigin};
 use super::registry::{self, Followed, Mirror, Source};
-use crate::config::{Config, Limits, Listener, Upstream};
+use crate::config::{Authority, Config, Limits, Listener, Upstream};
 use crate::core::keyset::Keyset;
 use crate::core::registry::Availability;
 use crate::core::snapshot::{IssuerId, Snapshot};
@@ -32,6 +32,8 @@ pub struct Generation {
     pub key_origins: Arc<[KeyOrigin]>,
     /// Whose client registry is followed for each issuer, and what it has told, in the same order.
     pub mirrors: Arc<[Option<Followed>]>,
+    /// The authority, if there is one.
+    pub authority: Option<Arc<Authority>>,
     /// Where the last good keys are kept.
     pub state_dir: Option<PathBuf>,
 }
@@ -51,6 +53,7 @@ impl Generation {
             health,
             limits: config.limits,
             key_origins,
+            authority: config.authority,
             state_dir: config.state_dir,
             listeners_tls: config.listeners.into_iter().map(|listener| listener.tls).collect(),
         }
@@ -74,6 +77,12 @@ impl Generation {
         Some(Self { mirrors: mirrors.into(), ..next })
     }
 
+    /// The authority's own registry.
+    #[must_use]
+    pub fn own_registry(&self) -> Option<&Followed> {
+        self.mirrors.iter().flatten().find(|followed| followed.source == Source::Authority)
+    }
+
     fn with_snapshot(&self, snapshot: Snapshot) -> Self {
         Self {
             snapshot: Arc::new(snapshot),
@@ -83,6 +92,7 @@ impl Generation {
             listeners_tls: self.listeners_tls.clone(),
             key_origins: Arc::clone(&self.key_origins),
             mirrors: Arc::clone(&self.mirrors),
+            authority: self.authority.clone(),
             state_dir: self.state_dir.clone(),
         }
     }
@@ -104,6 +114,7 @@ impl Generation {
             limits: config.limits,
             key_origins,
             mirrors,
+            authority: config.authority,
             state_dir: config.state_dir,
             listeners_tls: succeeding(config.listeners, &self.listeners_tls),
         }

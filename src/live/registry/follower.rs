@@ -102,7 +102,10 @@ impl<C: Changes> Follower<C> {
     async fn publish(&self, mirror: &Arc<Mirror>, availability: Availability) -> Option<()> {
         let (done, is_done) = oneshot::channel();
         let (source, mirror) = (self.source.clone(), Arc::clone(mirror));
-        self.writer.send(Request::Registry(NewRegistry { source, mirror, availability, done: Some(done) })).await.ok()?;
+        self.writer
+            .send(Request::Registry(NewRegistry { source, mirror, availability, done: Some(done) }))
+            .await
+            .ok()?;
         // Whatever comes meanwhile is one batch.
         is_done.await.ok().map(|_| ())
     }

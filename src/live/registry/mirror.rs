@@ -103,6 +103,12 @@ impl Mirror {
         }
     }
 
+    /// How many clients there are.
+    #[must_use]
+    pub fn client_count(&self) -> usize {
+        self.clients.len()
+    }
+
     /// Number of the last change that is in it.
     #[must_use]
     pub fn number(&self) -> u64 {

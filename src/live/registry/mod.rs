@@ -1,10 +1,14 @@
-//! Registries of clients: mirrored in memory, and in force for the issuers whose clients they are.
+//! Registries of clients: mirrored in memory, followed by the number of each change so that nothing is lost when a
+//! connection is, and in force for the issuers whose clients they are.
 
+mod follower;
 mod mirror;
 mod mirrors;
-#[cfg(test)]
-mod tests;
+mod state;
+pub mod wire;
 
+pub use self::follower::{Batch, Changes, Follower};
 pub use self::mirror::Mirror;
 pub use self::mirrors::{Followed, Source};
 pub(super) use self::mirrors::{follow, with_clients};
+pub use self::state::{RegistryState, RegistryStates};

@@ -1,8 +1,11 @@
 //! Ways in: each builds a request head, asks the core, and carries the answer out.
 
+pub mod authz;
 pub mod body;
+mod ext_authz;
 #[cfg(test)]
 pub(crate) mod fixture;
+mod forward_auth;
 mod keys;
 pub mod proxy;
 mod record;

@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::keys::{KeyOrigin, KeyState};
 use super::state::{Generation, Live};
 use super::watch::Watcher;
-use crate::config::{self, Config, Telemetry};
+use crate::config::{self, AuthzAddress, Config, Telemetry};
 use crate::core::keyset::Keyset;
 use crate::core::snapshot::IssuerId;
 
@@ -57,6 +57,8 @@ pub struct Fixed {
     listeners: Vec<SocketAddr>,
     admin: Option<SocketAddr>,
     health: Option<SocketAddr>,
+    authz_grpc: Option<AuthzAddress>,
+    authz_http: Option<AuthzAddress>,
     workers: Option<NonZeroUsize>,
     telemetry: Telemetry,
 }
@@ -69,6 +71,8 @@ impl Fixed {
             listeners: config.listeners.iter().map(|listener| listener.address).collect(),
             admin: config.admin,
             health: config.health,
+            authz_grpc: config.authz.as_ref().and_then(|authz| authz.grpc.clone()),
+            authz_http: config.authz.as_ref().and_then(|authz| authz.http.clone()),
             workers: config.workers,
             telemetry: config.telemetry.clone(),
         }
@@ -77,11 +81,13 @@ impl Fixed {
     /// The sections in which `other` differs.
     fn changed(&self, other: &Self) -> Vec<&'static str> {
         // Taken apart, so that a new field cannot be forgotten here.
-        let Self { listeners, admin, health, workers, telemetry } = self;
+        let Self { listeners, admin, health, authz_grpc, authz_http, workers, telemetry } = self;
         let sections = [
             ("listeners", *listeners != other.listeners),
             ("admin.address", *admin != other.admin),
             ("health.address", *health != other.health),
+            ("authz.grpc", *authz_grpc != other.authz_grpc),
+            ("authz.http", *authz_http != other.authz_http),
             ("workers", *workers != other.workers),
             ("telemetry", *telemetry != other.telemetry),
         ];

@@ -7,7 +7,7 @@ use arc_swap::{ArcSwap, Guard};
 use tokio::sync::watch;
 
 use super::keys::{self, Before, KeyOrigin};
-use crate::config::{Config, Limits, Listener, Upstream};
+use crate::config::{Authz, AuthzTrust, Config, Limits, Listener, Upstream};
 use crate::core::keyset::Keyset;
 use crate::core::snapshot::{IssuerId, Snapshot};
 use crate::net::tls::ServerTls;
@@ -26,6 +26,8 @@ pub struct Generation {
     pub limits: Limits,
     /// What each listener shows its clients, in the order of the configuration; `None` is no TLS.
     pub listeners_tls: Box<[Option<ServerTls>]>,
+    /// Which other proxies may ask for decisions, and what they are shown.
+    pub authz: Arc<AuthzTrust>,
     /// Where the keys come from and what is known of them, in the order of the snapshot's issuers.
     pub key_origins: Arc<[KeyOrigin]>,
     /// Where the last good keys are kept.
@@ -46,6 +48,7 @@ impl Generation {
             key_origins,
             state_dir: config.state_dir,
             listeners_tls: config.listeners.into_iter().map(|listener| listener.tls).collect(),
+            authz: Arc::new(config.authz.map(|authz| authz.trust).unwrap_or_default()),
         }
     }
 
@@ -58,6 +61,7 @@ impl Generation {
             health: Arc::clone(&self.health),
             limits: self.limits.clone(),
             listeners_tls: self.listeners_tls.clone(),
+            authz: Arc::clone(&self.authz),
             key_origins: Arc::clone(&self.key_origins),
             state_dir: self.state_dir.clone(),
         }
@@ -79,6 +83,7 @@ impl Generation {
             key_origins,
             state_dir: config.state_dir,
             listeners_tls: succeeding(config.listeners, &self.listeners_tls),
+            authz: authz_succeeding(config.authz, &self.authz),
         }
     }
 }
@@ -89,6 +94,12 @@ fn succeeding(listeners: Vec<Listener>, before: &[Option<ServerTls>]) -> Box<[Op
     let before = before.iter().chain(std::iter::repeat(&None));
     let listeners = listeners.into_iter().zip(before);
     listeners.map(|(listener, before)| if listener.tls == *before { before.clone() } else { listener.tls }).collect()
+}
+
+/// The same for `authz`.
+fn authz_succeeding(authz: Option<Authz>, before: &Arc<AuthzTrust>) -> Arc<AuthzTrust> {
+    let trust = authz.map(|authz| authz.trust).unwrap_or_default();
+    if trust == **before { Arc::clone(before) } else { Arc::new(trust) }
 }
 
 /// The generation in force. Swapped by one writer ([`super::reload`]), read by every worker.

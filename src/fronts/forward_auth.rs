@@ -3,6 +3,7 @@
 
 mod original;
 
+use http::header::CONTENT_TYPE;
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 
 use self::original::Original;
@@ -15,7 +16,9 @@ use crate::net::head::Head;
 const X_SIDEGATE_STATUS: HeaderName = HeaderName::from_static("x-sidegate-status");
 
 /// Answers one request of another proxy. It has no body that matters.
-pub(super) async fn call(connection: &AuthzConnection, head: Head) -> Response<AuthzBody> {
+pub(super) async fn call(connection: &AuthzConnection, mut head: Head) -> Response<AuthzBody> {
+    // It decides nothing, and of a gRPC request it would make a refusal with a good status.
+    head.headers.remove(CONTENT_TYPE);
     if !connection.may_ask() {
         let record = connection.undecided(&head, StatusCode::FORBIDDEN);
         let mut response = Response::new(AuthzBody::new("not in authz.allow_from\n".into(), None, record));

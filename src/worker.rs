@@ -247,8 +247,7 @@ impl<C: Connect + 'static> Worker<C> {
         self.live.begin();
         tokio::task::spawn_local(async move {
             let _ended = worker.live.at_end();
-            let accepted =
-                Accepted { listener, peer: NO_ADDRESS, local: NO_ADDRESS, is_tls: false, is_unix: true };
+            let accepted = Accepted { listener, peer: NO_ADDRESS, local: NO_ADDRESS, is_tls: false, is_unix: true };
             let service = Rc::new(worker.connect.connect(&accepted));
             if let (_entered, Place::Served) = worker.count.enter() {
                 worker.http1(unix.into(), service).await;
@@ -259,13 +258,8 @@ impl<C: Connect + 'static> Worker<C> {
     async fn connection(&self, listener: usize, tcp: TcpStream, peer: SocketAddr) {
         let tls = self.connect.tls(listener);
         let local = tcp.local_addr().unwrap_or(peer);
-        let service = Rc::new(self.connect.connect(&Accepted {
-            listener,
-            peer,
-            local,
-            is_tls: tls.is_some(),
-            is_unix: false,
-        }));
+        let service =
+            Rc::new(self.connect.connect(&Accepted { listener, peer, local, is_tls: tls.is_some(), is_unix: false }));
         let (_entered, place) = self.count.enter();
         match (place, tls) {
             (Place::Served, None) => self.http1(tcp.into(), service).await,

@@ -67,7 +67,9 @@ fn bind_authz(config: &Config, workers: usize) -> anyhow::Result<(Vec<Vec<Listen
     for (address, protocol) in [(&authz.grpc, Protocol::ExtAuthz), (&authz.http, Protocol::ForwardAuth)] {
         let Some(address) = address else { continue };
         let bound: Vec<Listener> = match address {
-            AuthzAddress::Tcp(tcp) => listen::bind(*tcp, workers).map(|all| all.into_iter().map(Listener::Tcp).collect()),
+            AuthzAddress::Tcp(tcp) => {
+                listen::bind(*tcp, workers).map(|all| all.into_iter().map(Listener::Tcp).collect())
+            }
             AuthzAddress::Unix(path) => {
                 listen::bind_unix(path, workers).map(|all| all.into_iter().map(Listener::Unix).collect())
             }

@@ -24,8 +24,8 @@ use super::scalar::Flaw;
 use super::source::{BYTES_MAX, Place, Source};
 use super::yaml::{self, Node};
 use super::{
-    Authority, Config, answers, authority, authz, identity, issuers, keys, limits, listeners, resource, roles, routes, scalar,
-    upstreams,
+    Authority, Config, answers, authority, authz, identity, issuers, keys, limits, listeners, resource, roles, routes,
+    scalar, upstreams,
 };
 
 const WORKERS_MAX: usize = 1024;

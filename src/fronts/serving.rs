@@ -33,15 +33,31 @@ impl Serving {
     }
 
     fn first(generation: Arc<Generation>) -> Self {
-        let Generation { snapshot, upstreams, health, limits, listeners_tls: _, authz: _, key_origins: _, state_dir: _ } =
-            &*generation;
+        let Generation {
+            snapshot,
+            upstreams,
+            health,
+            limits,
+            listeners_tls: _,
+            authz: _,
+            key_origins: _,
+            state_dir: _,
+        } = &*generation;
         let upstreams = Upstreams::new(upstreams, limits.idle, health);
         Self { policy: HeaderPolicy::new(&snapshot.identity), upstreams, generation }
     }
 
     fn next(&self, generation: Arc<Generation>) -> Self {
-        let Generation { snapshot, upstreams, health, limits, listeners_tls: _, authz: _, key_origins: _, state_dir: _ } =
-            &*generation;
+        let Generation {
+            snapshot,
+            upstreams,
+            health,
+            limits,
+            listeners_tls: _,
+            authz: _,
+            key_origins: _,
+            state_dir: _,
+        } = &*generation;
         let old = &self.generation.upstreams;
         let upstreams = Upstreams::succeeding(upstreams, limits.idle, health, old, &self.upstreams);
         Self { policy: HeaderPolicy::new(&snapshot.identity), upstreams, generation }

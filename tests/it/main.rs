@@ -12,6 +12,7 @@
 
 mod allocations;
 mod answers;
+mod authz;
 mod config;
 mod documents;
 mod examples;

@@ -65,7 +65,9 @@ async fn original(connection: &AuthzConnection, body: RequestBody) -> Result<Ori
     let message = grpc::message(body).await.map_err(|error| match error {
         NoMessage::TooLong => Rejection::new(Reason::HeadTooLarge, "the check is longer than 1 MiB"),
         NoMessage::Compressed => Rejection::new(Reason::RequestMalformed, "the check is compressed"),
-        NoMessage::Malformed => Rejection::new(Reason::RequestMalformed, "the check broke off, or was not the only one"),
+        NoMessage::Malformed => {
+            Rejection::new(Reason::RequestMalformed, "the check broke off, or was not the only one")
+        }
     })?;
     let check = CheckRequest::decode(message)
         .map_err(|_| Rejection::new(Reason::RequestMalformed, "the check is no message of Envoy's protocol"))?;

@@ -119,7 +119,8 @@ mod tests {
     use super::*;
 
     fn http(method: &'static str, path: &'static str, fields: &[(&'static str, &'static str)]) -> HttpRequest {
-        let entry = |(key, value): &(&'static str, &'static str)| MapEntry { key: (*key).into(), value: (*value).into() };
+        let entry =
+            |(key, value): &(&'static str, &'static str)| MapEntry { key: (*key).into(), value: (*value).into() };
         let headers = fields.iter().map(entry).collect();
         HttpRequest { method: method.into(), path: path.into(), host: "h:80".into(), headers, header_map: None }
     }

@@ -120,7 +120,10 @@ mod tests {
             let further = [("host", host), ("x-forwarded-for", "192.0.2.9, 192.0.2.1"), ("x-other", "1")];
             let original = asked(&[set, &further].concat()).ok().unwrap();
             let head = original.head;
-            assert_eq!((head.method.as_str(), head.target(), head.headers[HOST].as_bytes()), ("POST", "/a?b", &b"h"[..]));
+            assert_eq!(
+                (head.method.as_str(), head.target(), head.headers[HOST].as_bytes()),
+                ("POST", "/a?b", &b"h"[..])
+            );
             assert_eq!(original.client, Some([192, 0, 2, 1].into()));
             assert!(head.headers.contains_key("x-other") && !head.headers.contains_key("x-original-uri"));
         }

@@ -24,7 +24,7 @@ use crate::core::decision::{Decision, Outcome, Permit};
 use crate::core::rejection::{Reason, Rejection};
 use crate::net::handshake::HandshakeError;
 use crate::net::head::Head;
-use crate::net::service::{self, Answer, Request, Service};
+use crate::net::service::{self, Answer, Clients, Request, Service};
 use crate::telemetry::metrics::OpenConnection;
 use crate::upstream::headers::Caller;
 use crate::worker::{Accepted, Connect};
@@ -92,6 +92,8 @@ pub struct AuthzConnection {
 
 impl Service for AuthzConnection {
     type Body = AuthzBody;
+
+    const CLIENTS: Clients = Clients::Proxies;
 
     async fn call(&self, request: Request) -> Response<AuthzBody> {
         match self.protocol {

@@ -4,7 +4,7 @@
 
 QUESTIONS is a JSON list of objects with `method`, `path`, `host`, `headers` (a list of
 pairs) and, if they are to be encoded raw, `raw`. Prints one line of JSON whose `answers` are the messages that came back,
-or `{"code": …}` for calls that failed.
+or `{"code": …}` for calls that failed. With `give_up` so many calls are begun and cancelled.
 """
 
 import argparse
@@ -43,11 +43,21 @@ def ask(channel, question):
     if message is None:
         encode, message = bytes, question["bytes"].encode("latin-1") * question.get("repeat", 1)
     call = channel.unary_unary(method, request_serializer=encode, response_deserializer=decode)
+    if "give_up" in question:
+        return {"given_up": give_up(call, message, question["give_up"])}
     try:
         answer = call(message, timeout=10)
     except grpc.RpcError as error:
         return {"code": error.code().value[0], "details": error.details()}
     return json_format.MessageToDict(answer, preserving_proto_field_name=True)
+
+
+def give_up(call, message, count):
+    """Begins calls, a hundred at a time, and cancels them at once."""
+    for _ in range(count // 100):
+        for begun in [call.future(message, timeout=10) for _ in range(100)]:
+            begun.cancel()
+    return count
 
 
 def main():

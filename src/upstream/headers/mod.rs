@@ -291,3 +291,46 @@ fn continued<'a>(list: impl Iterator<Item = &'a HeaderValue>, peer: &HeaderValue
     // Joined from field values by a comma: it is one.
     HeaderValue::from_maybe_shared(bytes::Bytes::from(text)).unwrap_or_else(|_| peer.clone())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::snapshot::IdentitySource;
+
+    fn policy(authorization: Authorization) -> HeaderPolicy {
+        let headers = [(HeaderName::from_static("x-client-id"), IdentitySource::ClientId)].into();
+        HeaderPolicy::new(&Identity { tenant: None, headers, authorization })
+    }
+
+    fn map(names: &[&'static str]) -> HeaderMap {
+        names.iter().map(|name| (HeaderName::from_static(name), HeaderValue::from_static("1"))).collect()
+    }
+
+    #[test]
+    fn what_another_proxy_sets_is_not_taken_out_and_everything_else_of_ours_is() {
+        let shown =
+            map(&["x-client-id", "x_client.id", "x_request_id", "x-forwarded-for", "x_forwarded_for", "proxy", "te"]);
+        let names = |authorization, set: &[&'static str]| -> Vec<String> {
+            let names = policy(authorization).not_to_forward(&shown, &map(set));
+            names.iter().map(|name| name.as_str().to_owned()).filter(|name| !OVERRIDES.contains(&&**name)).collect()
+        };
+        let odd = ["proxy", "x_client.id", "x_client_id", "x_forwarded_for", "x_request_id"];
+        assert_eq!(names(Authorization::Forward, &["x-client-id", "x-request-id"]), odd);
+        let all = [&["authorization"], &odd[..1], &["x-client-id"], &odd[1..]].concat();
+        assert_eq!(names(Authorization::Remove, &["x-request-id"]), all);
+        let nothing_shown = policy(Authorization::Forward).not_to_forward(&HeaderMap::new(), &HeaderMap::new());
+        assert!(
+            OVERRIDES
+                .iter()
+                .chain(&["x-client-id", "x_client_id"])
+                .all(|name| nothing_shown.iter().any(|it| it == name))
+        );
+    }
+
+    #[test]
+    fn a_disguise_is_any_spelling_but_the_exact_one() {
+        let found = |name| policy(Authorization::Forward).found_in_disguise(&map(&[name])).is_some();
+        assert!(!found("x-client-id") && !found("x-forwarded-host") && !found("x_forwarded_host") && !found("x-other"));
+        assert!(found("x_client_id") && found("x.client.id") && found("x-original-url") && found("x_http_method"));
+    }
+}

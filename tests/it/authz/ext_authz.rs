@@ -249,3 +249,19 @@ fn a_unix_socket_is_asked_like_an_address() {
     assert_eq!(denied(&answers[1]), ("Unauthorized", "token_missing"));
     drop(gateway);
 }
+
+/// A client of a proxy that leaves has its check given up. However many do, the others' checks on the same connection are
+/// answered.
+#[test]
+fn checks_that_are_given_up_do_not_end_those_of_others() {
+    let gateway = Gateway::start(&config());
+    let target = gateway.authz_grpc.unwrap().to_string();
+    let given_up = json!({ "give_up": 5000, "method": "GET", "path": "/healthz", "host": "a", "headers": [] });
+    let answers = ask_at(&target, &[given_up, question("GET", "/healthz", json!([]))]);
+    assert_eq!(answers[0], json!({ "given_up": 5000 }));
+    assert!(answers[1]["ok_response"].is_object(), "{answers:?}");
+    let flooded = |event: &Value| event["message"].as_str().is_some_and(|text| text.contains("reached limit"));
+    let log = gateway.stop().stderr;
+    let events = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    assert!(!events.into_iter().any(|event| flooded(&event)), "{log}");
+}

@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 use std::process::Command;
 
 use super::{Answer, config, exchange, fields};
+use crate::harness::certificates::Authority;
 use crate::harness::gateway::Gateway;
+use crate::harness::tls::Dialer;
 use crate::harness::tokens::mint;
 
 const CADDYS: [(&str, &str); 4] = [
@@ -165,4 +167,23 @@ fn a_reload_with_another_address_is_refused_by_name() {
     gateway.configure(&with("authz: {grpc: 127.0.0.1:0, http: 127.0.0.1:0, allow_from: [192.0.2.1]}\n"));
     assert_eq!(gateway.reload("Host: 127.0.0.1\r\n").status, 200);
     assert_eq!(ask(&gateway, &[&CADDYS]).status, 403, "who may ask is a matter of a reload");
+}
+
+#[test]
+fn with_tls_nothing_is_answered_in_clear_text() {
+    let directory = tempfile::tempdir().unwrap();
+    let authority = Authority::new("authority of the tests");
+    let issued = authority.issue("authorizer");
+    std::fs::write(directory.path().join("tls.crt"), &issued.certificate).unwrap();
+    std::fs::write(directory.path().join("tls.key"), &issued.key).unwrap();
+    let file = |name: &str| directory.path().join(name).display().to_string();
+    let tls = format!("authz: {{tls: {{certificate: '{}', private_key: '{}'}}, ", file("tls.crt"), file("tls.key"));
+    let gateway = Gateway::start(&config().replace("authz: {", &tls));
+    assert_eq!(ask(&gateway, &[&CADDYS]).status, 400, "HTTP without TLS");
+    let mut client = Dialer::new(&authority, None).connect(address(&gateway));
+    let token = mint(&[]);
+    let lines: String = CADDYS.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    client.send(format!("GET / HTTP/1.1\r\n{lines}Authorization: Bearer {token}\r\n\r\n"));
+    let answer = client.receive();
+    assert_eq!((answer.status, answer.fields.one("x-tenant-id")), (200, Some("t1")));
 }

@@ -83,3 +83,16 @@ fn written(name: &str, text: &str) -> (TempDir, PathBuf) {
 fn free_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
+
+#[test]
+fn what_no_test_runs_can_be_read_at_least() {
+    let text = include_str!("../../../deploy/traefik/dynamic.yml");
+    let file: serde_json::Value = serde_yaml::from_str(text).unwrap();
+    let middlewares = &file["http"]["middlewares"];
+    let told = middlewares["sidegate"]["forwardAuth"]["authResponseHeaders"].as_array().unwrap();
+    let taken_out = middlewares["spellings"]["headers"]["customRequestHeaders"].as_object().unwrap();
+    for header in told.iter().map(|name| name.as_str().unwrap()).filter(|name| *name != "X-Request-Id") {
+        assert!(taken_out.contains_key(&header.replace('-', "_")), "{header}");
+    }
+    assert!(taken_out.values().all(|value| value == ""));
+}

@@ -1,3 +1,5 @@
 //! The authority, from the outside.
 
 mod cli;
+mod fixture;
+mod tour;

@@ -1,6 +1,9 @@
 //! A gateway with an authority, and the command line beside it.
 
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+use std::{fs, thread};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -10,6 +13,7 @@ use tempfile::TempDir;
 use crate::harness::client::Client;
 use crate::harness::gateway::{Gateway, complete};
 use crate::harness::response::Response;
+use crate::harness::{PATIENCE, tokens};
 
 /// What the section `authority` has, unless a test says otherwise.
 const SECTION: [(&str, &str); 5] = [
@@ -35,6 +39,9 @@ pub(super) const ME: &str = "GET /v1/me";
 pub(super) const READ: &str = "GET /v1/users/7";
 /// One that takes `users:write`.
 pub(super) const WRITE: &str = "POST /v1/users";
+
+/// Between two requests of those who wait for an answer to change.
+const BETWEEN: Duration = Duration::from_millis(2);
 
 /// A gateway with an authority of its own.
 pub(super) struct Authority {
@@ -67,7 +74,7 @@ authority:
 }
 
 /// Runs the binary on the configuration in a directory.
-pub(super) fn sidegate(directory: &std::path::Path, arguments: &[&str]) -> Output {
+pub(super) fn sidegate(directory: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sidegate"));
     command.args(arguments).current_dir(directory).stdin(Stdio::null());
     command.env_clear().env("SIDEGATE_CONFIG", "config.yaml").env("USER", "ada");
@@ -75,7 +82,7 @@ pub(super) fn sidegate(directory: &std::path::Path, arguments: &[&str]) -> Outpu
 }
 
 /// Runs `sidegate client`, which has to succeed; the JSON that it prints.
-pub(super) fn client(directory: &std::path::Path, arguments: &[&str]) -> Value {
+pub(super) fn client(directory: &Path, arguments: &[&str]) -> Value {
     let output = sidegate(directory, &[&["client"], arguments, &["--output", "json"]].concat());
     assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).unwrap_or_default()
@@ -84,8 +91,8 @@ pub(super) fn client(directory: &std::path::Path, arguments: &[&str]) -> Value {
 /// A directory with this configuration, and the keys of the tests' other issuer.
 pub(super) fn directory(config: &str) -> TempDir {
     let directory = tempfile::tempdir().unwrap();
-    std::fs::copy(crate::harness::tokens::JWKS_FILE, directory.path().join("jwks.json")).unwrap();
-    std::fs::write(directory.path().join("config.yaml"), config).unwrap();
+    fs::copy(tokens::JWKS_FILE, directory.path().join("jwks.json")).unwrap();
+    fs::write(directory.path().join("config.yaml"), config).unwrap();
     directory
 }
 
@@ -117,8 +124,7 @@ impl Authority {
         self.post("/oauth2/token", "", &format!("grant_type=client_credentials&{}{more}", app.form()))
     }
 
-    /// A token with all that the client has. A client that was just made may have to wait until the gateway knows it: its
-    /// token does not.
+    /// A token with all that the client has. It can be used at once.
     pub(super) fn token(&self, app: &App) -> String {
         let answer = self.ask_token(app, "");
         assert_eq!(answer.status, 200, "{answer:?}");
@@ -185,14 +191,16 @@ pub(super) fn bearer(request: &str, token: &str, fields: &str) -> String {
 
 /// Sends a request again and again on one connection until the answer has this status.
 pub(super) fn until(client: &mut Client, status: u16, request: &str) -> Response {
-    let begun = std::time::Instant::now();
+    let begun = Instant::now();
     loop {
         client.send(request);
         let answer = client.receive();
         if answer.status == status {
             return answer;
         }
-        assert!(begun.elapsed() < crate::harness::PATIENCE, "waited in vain for {status}: {answer:?}");
+        assert!(begun.elapsed() < PATIENCE, "waited in vain for {status}: {answer:?}");
+        // Nobody is told when a change has become known to a gateway, but whoever asks.
+        thread::sleep(BETWEEN);
     }
 }
 

@@ -2,4 +2,6 @@
 
 mod cli;
 mod fixture;
+mod requests;
+mod streams;
 mod tour;

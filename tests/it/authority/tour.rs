@@ -29,7 +29,7 @@ fn a_client_gets_tokens_everywhere_and_calls_with_them() {
         let token = body.as_object_mut().unwrap().remove("access_token").unwrap();
         let all = "partner/users:read partner/users:write";
         assert_eq!(body, json!({"token_type": "Bearer", "expires_in": 3600, "scope": all}));
-        let echo = json(&authority.until(200, READ, token.as_str().unwrap()));
+        let echo = json(&authority.call(READ, token.as_str().unwrap()));
         let told = ["x-client-id", "x-tenant-id", "x-scopes"].map(|name| echo["headers"][name].as_str().unwrap());
         assert_eq!(told, ["acme", "t1", "users:read users:write"]);
     }
@@ -60,7 +60,7 @@ fn what_is_revoked_stays_so_whatever_becomes_of_the_client() {
     let authority = Authority::start("", "");
     let app = authority.create("acme", &READS);
     let first = authority.token(&app);
-    assert_eq!(authority.until(200, READ, &first).status, 200);
+    assert_eq!(authority.call(READ, &first).status, 200);
     authority.client(&["revoke", "acme"]);
     let revoked_at = Instant::now();
     authority.is_refused(&first, "client_revoked");
@@ -70,7 +70,7 @@ fn what_is_revoked_stays_so_whatever_becomes_of_the_client() {
 
     authority.client(&["restore", "acme"]);
     let second = authority.token(&app);
-    assert_eq!(authority.until(200, READ, &second).status, 200);
+    assert_eq!(authority.call(READ, &second).status, 200);
     authority.is_refused(&first, "client_revoked");
 
     authority.client(&["delete", "acme", "--yes"]);
@@ -80,7 +80,7 @@ fn what_is_revoked_stays_so_whatever_becomes_of_the_client() {
     let again = authority.create("acme", &READS);
     assert_eq!(authority.ask_token(&app, "").status, 401, "the old secret");
     let third = authority.token(&again);
-    assert_eq!(authority.until(200, READ, &third).status, 200);
+    assert_eq!(authority.call(READ, &third).status, 200);
     for old in [&first, &second] {
         authority.is_refused(old, "client_revoked");
     }
@@ -105,7 +105,7 @@ fn a_running_token_may_do_what_its_client_still_has() {
 
     authority.client(&["edit", "acme", "--tenant", "t2"]);
     let refusal = authority.until(403, ME, &token);
-    assert_eq!((refusal.code().as_str(), &*authority.reason(&refusal)), ("TENANT_FORBIDDEN", "tenant_forbidden"));
+    assert_eq!((refusal.code().as_str(), &*authority.reason(&refusal)), ("TENANT_FORBIDDEN", "tenant_missing"));
     authority.client(&["edit", "acme", "--tenant", "t1", "--tenant", "t2"]);
     assert_eq!(tenant(&json(&authority.until(200, ME, &token))), "t1");
 }
@@ -142,6 +142,7 @@ fn one_token_is_given_back_and_others_are_not() {
     assert_eq!(authority.until(200, READ, &tokens[0]).status, 200);
     let answer = revoke(&app);
     assert_eq!((answer.status, answer.body.len()), (200, 0));
+    assert_eq!(authority.call(READ, &tokens[0]).status, 401, "the very next request");
     authority.is_refused(&tokens[0], "token_revoked");
     assert_eq!(authority.introspect(&other, &tokens[0]), json!({"active": false}));
     assert_eq!(authority.call(READ, &tokens[1]).status, 200);

@@ -25,12 +25,14 @@ fn state(admin_address: &str) -> AdminState {
         key_origins: [KeyOrigin { source: KeySource::File, state: Arc::new(KeyState::of_file(clock::timer())) }].into(),
         mirrors: [].into(),
         state_dir: None,
+        authority: None,
     };
     AdminState {
         live: Arc::new(Live::new(generation)),
         loaded: ArcSwap::from_pointee(loaded),
         last_reload_error: ArcSwapOption::empty(),
         readiness: Readiness::default(),
+        registries: RegistryStates::default(),
         metrics: Metrics::new().unwrap(),
         workers: 2,
         started: clock::monotonic(),

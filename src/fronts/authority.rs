@@ -2,18 +2,18 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method, Response};
-use http_body_util::{BodyExt, Limited};
+use http_body_util::BodyExt as _;
 use tokio::sync::watch;
 
 use super::body::AnswerBody;
 use super::feed::Feed;
 use super::record::Record;
 use super::render;
-use crate::authority::Call;
 use crate::authority::desk::Desk;
+use crate::authority::{BODY_BYTES_MAX, Call};
 use crate::config::Authority;
 use crate::config::authority::{Endpoint, REGISTRY_READ};
 use crate::core::head::RequestHead;
@@ -25,9 +25,6 @@ use crate::live::state::Live;
 use crate::net::head::Head;
 use crate::net::service::RequestBody;
 use crate::worker::Phase;
-
-/// Longest request body in bytes.
-const BODY_BYTES_MAX: usize = 64 * 1024;
 
 /// A worker's way to the authority.
 pub struct ToAuthority {
@@ -77,7 +74,7 @@ impl ToAuthority {
             return self.changes(&asked, &head, record).map(|response| response.map(Content::Feed));
         }
         let Head { method, headers, .. } = head;
-        let body = Limited::new(body, BODY_BYTES_MAX).collect().await.map_err(|error| unread(&*error))?.to_bytes();
+        let body = read(body).await?;
         let call = Call {
             settings: asked.settings,
             endpoint: asked.endpoint,
@@ -153,11 +150,18 @@ fn after(query: Option<&str>, head: &Head) -> Result<u64, Rejection> {
     }
 }
 
-fn unread(error: &(dyn std::error::Error + Send + Sync + 'static)) -> Rejection {
-    match error.is::<http_body_util::LengthLimitError>() {
-        true => Rejection::new(Reason::BodyTooLarge, "a request to the authority is longer than 64 KiB"),
-        false => Rejection::new(Reason::RequestMalformed, "the request body broke off"),
+/// A body, or as much of it as shows that it is too long: to say so is for whoever answers.
+async fn read(mut body: RequestBody) -> Result<Bytes, Rejection> {
+    let mut bytes = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| Rejection::new(Reason::RequestMalformed, "the request body broke off"))?;
+        bytes.extend_from_slice(frame.data_ref().map_or(&[], |data| data));
+        if bytes.len() > BODY_BYTES_MAX {
+            bytes.truncate(BODY_BYTES_MAX + 1);
+            break;
+        }
     }
+    Ok(bytes.freeze())
 }
 
 /// The body of an answer of the authority.

@@ -1,5 +1,6 @@
 //! The proxy: a request comes in, the core decides, the answer goes out.
 
+use std::future::pending;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -272,7 +273,11 @@ impl ProxyConnection {
         let upstream = permit.upstream();
         let asked_at = clock::monotonic();
         record.upstream = Some((upstream, None));
-        let response = serving.upstreams.forward(permit, outgoing).await.map_err(explain)?;
+        let response = tokio::select! {
+            biased;
+            response = serving.upstreams.forward(permit, outgoing) => response.map_err(explain)?,
+            rejection = fallen(record) => return Err(rejection),
+        };
         record.upstream = Some((upstream, Some(asked_at.elapsed())));
         Ok(response)
     }
@@ -319,6 +324,14 @@ impl ProxyConnection {
         let response = render::rejection(snapshot, &refusal, &asked(&record, shown));
         record.rejection = Some(rejection);
         finish(response, record)
+    }
+}
+
+/// Returns when the client whose token let the request in does not stand any more.
+async fn fallen(record: &Record) -> Rejection {
+    match record.watch() {
+        Some(place) => place.fallen().await,
+        None => pending().await,
     }
 }
 

@@ -1,3 +1,7 @@
 //! The authority, from the outside.
 
 mod cli;
+mod fixture;
+mod requests;
+mod streams;
+mod tour;

@@ -10,7 +10,7 @@ mod status;
 mod tests;
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -21,6 +21,7 @@ use serde_json::{Value, json};
 
 use self::readiness::Standing;
 pub use self::readiness::{Phase, Readiness};
+use crate::authority::store::Store;
 use crate::clock;
 use crate::core::decision::Trace;
 use crate::core::head::RequestHead;
@@ -45,6 +46,8 @@ pub struct AdminState {
     pub readiness: Readiness,
     /// How it stands with the client registries that are followed.
     pub registries: RegistryStates,
+    /// The authority's storage, once it is open.
+    pub store: Arc<OnceLock<Store>>,
     /// The series behind `/metrics`.
     pub metrics: Arc<Metrics>,
     /// Number of workers.
@@ -145,7 +148,7 @@ pub fn answer(state: &AdminState, call: &Call<'_>) -> Reply {
         Err(rejection) => return Reply::Answer(refuse(snapshot, call, &rejection, "")),
     };
     let endpoint = Endpoint::find(call.surface, target.raw_path);
-    if let Some(refusal) = refusal(state, snapshot, call, &target.host, endpoint) {
+    if let Some(refusal) = refusal(state, &live, call, &target.host, endpoint) {
         return Reply::Answer(refusal);
     }
     Reply::Answer(match endpoint {
@@ -181,7 +184,7 @@ pub fn reloaded(call: &Call<'_>, outcome: &Result<Reloaded, String>) -> Response
 /// The answer to whoever may not call `endpoint` on the admin listener.
 fn refusal(
     state: &AdminState,
-    snapshot: &Snapshot,
+    live: &Generation,
     call: &Call<'_>,
     host: &str,
     endpoint: Option<Endpoint>,
@@ -198,7 +201,7 @@ fn refusal(
         return Some(forbidden(call, "CROSS_SITE", "Pages of other sites may not do this."));
     }
     let open = endpoint.is_some_and(Endpoint::is_health) || guard::is_loopback(state.admin_address);
-    if open { None } else { guard::without_leave(snapshot, call) }
+    if open { None } else { guard::without_leave(live, call) }
 }
 
 fn readyz(standing: Standing, call: &Call<'_>) -> Response<Bytes> {

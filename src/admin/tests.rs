@@ -23,6 +23,7 @@ fn state(admin_address: &str) -> AdminState {
         listeners_tls: Box::default(),
         key_origins: [KeyOrigin { source: KeySource::File, state: Arc::new(KeyState::of_file(clock::timer())) }].into(),
         mirrors: [].into(),
+        authority: None,
         state_dir: None,
     };
     AdminState {
@@ -30,6 +31,8 @@ fn state(admin_address: &str) -> AdminState {
         loaded: ArcSwap::from_pointee(loaded),
         last_reload_error: ArcSwapOption::empty(),
         readiness: Readiness::default(),
+        registries: RegistryStates::default(),
+        store: Arc::default(),
         metrics: Metrics::new().unwrap(),
         workers: 2,
         started: clock::monotonic(),

@@ -2,6 +2,7 @@
 //!
 //! [`answer`] is a function from a request to what comes of it; [`listener`] serves it like any other service.
 
+mod api;
 mod guard;
 pub mod listener;
 mod readiness;
@@ -24,7 +25,7 @@ pub use self::readiness::{Phase, Readiness};
 use crate::authority::store::Store;
 use crate::clock;
 use crate::core::decision::Trace;
-use crate::core::head::RequestHead;
+use crate::core::head::{RequestHead, Target};
 use crate::core::rejection::{Reason, Rejection};
 use crate::core::snapshot::Snapshot;
 use crate::fronts::render::{self, Asked, Refusal, X_REQUEST_ID};
@@ -109,6 +110,8 @@ pub enum Reply {
     Answer(Response<Bytes>),
     /// The configuration is to be reloaded, and the outcome told by [`reloaded`].
     Reload,
+    /// The request is for the admin API, which has to read its body and to wait.
+    Api,
 }
 
 impl Endpoint {
@@ -148,7 +151,13 @@ pub fn answer(state: &AdminState, call: &Call<'_>) -> Reply {
         Err(rejection) => return Reply::Answer(refuse(snapshot, call, &rejection, "")),
     };
     let endpoint = Endpoint::find(call.surface, target.raw_path);
-    if let Some(refusal) = refusal(state, &live, call, &target.host, endpoint) {
+    if let Some(refusal) = misplaced(call, &target) {
+        return Reply::Answer(refusal);
+    }
+    if call.surface == Surface::Admin && api::is_asked(target.raw_path) {
+        return Reply::Api;
+    }
+    if let Some(refusal) = refusal(state, &live, call, endpoint) {
         return Reply::Answer(refusal);
     }
     Reply::Answer(match endpoint {
@@ -181,27 +190,35 @@ pub fn reloaded(call: &Call<'_>, outcome: &Result<Reloaded, String>) -> Response
     finish(json_answer(status, &body, call), call)
 }
 
+/// The answer to a request for the admin listener that was not meant for it.
+fn misplaced(call: &Call<'_>, target: &Target<'_>) -> Option<Response<Bytes>> {
+    if call.surface != Surface::Admin {
+        return None;
+    }
+    let (code, message) = if !guard::is_own_host(&target.host) {
+        tracing::warn!(peer = %call.peer, "an admin request was refused: its Host is a foreign name");
+        ("HOST_FORBIDDEN", "Host has to be an IP address or localhost here.")
+    } else if guard::is_cross_site(call.method, call.headers) {
+        tracing::warn!(peer = %call.peer, "an admin request was refused: a page of another site sent it");
+        ("CROSS_SITE", "Pages of other sites may not do this.")
+    } else {
+        return None;
+    };
+    Some(match api::is_asked(target.raw_path) {
+        true => api::forbidden(call, code, message),
+        false => forbidden(call, code, message),
+    })
+}
+
 /// The answer to whoever may not call `endpoint` on the admin listener.
 fn refusal(
     state: &AdminState,
     live: &Generation,
     call: &Call<'_>,
-    host: &str,
     endpoint: Option<Endpoint>,
 ) -> Option<Response<Bytes>> {
-    if call.surface != Surface::Admin {
-        return None;
-    }
-    if !guard::is_own_host(host) {
-        tracing::warn!(peer = %call.peer, "an admin request was refused: its Host is a foreign name");
-        return Some(forbidden(call, "HOST_FORBIDDEN", "Host has to be an IP address or localhost here."));
-    }
-    if guard::is_cross_site(call.method, call.headers) {
-        tracing::warn!(peer = %call.peer, "an admin request was refused: a page of another site sent it");
-        return Some(forbidden(call, "CROSS_SITE", "Pages of other sites may not do this."));
-    }
     let open = endpoint.is_some_and(Endpoint::is_health) || guard::is_loopback(state.admin_address);
-    if open { None } else { guard::without_leave(live, call) }
+    if open || call.surface != Surface::Admin { None } else { guard::without_leave(live, call) }
 }
 
 fn readyz(standing: Standing, call: &Call<'_>) -> Response<Bytes> {

@@ -58,6 +58,7 @@ fn ask(state: &AdminState, surface: Surface, method: Method, target: &str, host:
     match answer(state, &Call { method: &method, target, headers: &headers, peer, request_id: "req-1", surface }) {
         Reply::Answer(response) => response,
         Reply::Reload => Response::new(Bytes::from_static(b"a reload")),
+        Reply::Api => Response::new(Bytes::from_static(b"the API")),
     }
 }
 

@@ -320,7 +320,7 @@ pub fn ahead(expires: UnixSeconds, now: UnixSeconds) -> Result<UnixSeconds, Deni
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::config;
 

@@ -24,6 +24,7 @@ fn state(admin_address: &str) -> AdminState {
         authz: Arc::default(),
         key_origins: [KeyOrigin { source: KeySource::File, state: Arc::new(KeyState::of_file(clock::timer())) }].into(),
         mirrors: [].into(),
+        authority: None,
         state_dir: None,
         authority: None,
     };
@@ -33,6 +34,7 @@ fn state(admin_address: &str) -> AdminState {
         last_reload_error: ArcSwapOption::empty(),
         readiness: Readiness::default(),
         registries: RegistryStates::default(),
+        store: Arc::default(),
         metrics: Metrics::new().unwrap(),
         workers: 2,
         started: clock::monotonic(),
@@ -58,6 +60,7 @@ fn ask(state: &AdminState, surface: Surface, method: Method, target: &str, host:
     match answer(state, &Call { method: &method, target, headers: &headers, peer, request_id: "req-1", surface }) {
         Reply::Answer(response) => response,
         Reply::Reload => Response::new(Bytes::from_static(b"a reload")),
+        Reply::Api => Response::new(Bytes::from_static(b"the API")),
     }
 }
 

@@ -176,6 +176,7 @@ impl Gateway {
             last_reload_error: ArcSwapOption::empty(),
             readiness: Readiness::default(),
             registries: self.registries.clone(),
+            store: Arc::clone(&self.store),
             metrics: Arc::clone(&self.metrics),
             workers: self.workers.get(),
             started: clock::monotonic(),

@@ -7,6 +7,8 @@ mod keeper;
 mod mirror;
 mod mirrors;
 mod state;
+#[cfg(test)]
+mod tests;
 pub mod wire;
 
 pub use self::feed::Feed;

@@ -1,3 +1,4 @@
 //! The authority, from the outside.
 
 mod cli;
+mod feed;

@@ -26,7 +26,6 @@ fn state(admin_address: &str) -> AdminState {
         mirrors: [].into(),
         authority: None,
         state_dir: None,
-        authority: None,
     };
     AdminState {
         live: Arc::new(Live::new(generation)),

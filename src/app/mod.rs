@@ -34,7 +34,7 @@ use crate::fronts::authority::ToAuthority;
 use crate::fronts::authz::{Authz, Protocol};
 use crate::fronts::proxy::{Proxy, Worker};
 use crate::live::keys::{self, Keeper, KeyRefresh};
-use crate::live::registry::RegistryStates;
+use crate::live::registry::{self, RegistryStates};
 use crate::live::reload::{self, Fixed, Reloaded, Reloader};
 use crate::live::state::{Generation, Live};
 use crate::live::watch::Watcher;
@@ -263,6 +263,8 @@ impl Gateway {
         });
         tokio::task::spawn_local(reloader.run(asked));
         tokio::task::spawn_local(check_upstreams(Arc::clone(&self.live), change.clone()));
+        let feeds = registry::Keeper::new(Arc::clone(&self.live), ask.clone(), self.registries.clone());
+        tokio::task::spawn_local(feeds.run(change.clone()));
         let metrics = Arc::clone(&self.metrics);
         let count = move |issuer: &str, result| metrics.keys_refreshed(issuer, result);
         let keeper = Keeper::new(Arc::clone(&self.live), ask.clone(), self.keys.clone(), count);

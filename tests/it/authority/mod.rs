@@ -1,3 +1,4 @@
 //! The authority, from the outside.
 
+mod admin_api;
 mod cli;

@@ -133,7 +133,10 @@ fn check(answer: &Response) {
     for text in ["title", "detail", "code"] {
         assert!(problem[text].as_str().is_some_and(|text| !text.is_empty()), "{problem}");
     }
-    assert_eq!(answer.status == 401, field("www-authenticate").is_some() && answer.status != 403, "{answer:?}");
+    // Whatever a token is refused for, it is told how it would do (RFC 6750 section 3).
+    let is_of_token = !["HOST_FORBIDDEN", "CROSS_SITE"].map(Value::from).contains(&problem["code"]);
+    let has_challenge = matches!(answer.status, 401 | 403) && is_of_token;
+    assert_eq!(field("www-authenticate").is_some(), has_challenge, "{answer:?}");
 }
 
 fn document(answer: &Response) -> Value {
@@ -377,6 +380,7 @@ fn nobody_hands_on_what_he_does_not_have() {
             "{}",
             answer.text()
         );
+        assert!(answer.fields.one("www-authenticate").unwrap().contains("scope=\"sidegate."), "{answer:?}");
     };
 
     // Neither to a new client nor to one that is there, itself among them; neither as a scope nor in a role.

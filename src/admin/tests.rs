@@ -21,6 +21,7 @@ fn state(admin_address: &str) -> AdminState {
         upstreams,
         limits: Limits::default(),
         listeners_tls: Box::default(),
+        authz: Arc::default(),
         key_origins: [KeyOrigin { source: KeySource::File, state: Arc::new(KeyState::of_file(clock::timer())) }].into(),
         mirrors: [].into(),
         authority: None,

@@ -22,7 +22,7 @@ use crate::clock;
 use crate::config::authority::ISSUER_NAME;
 use crate::config::{Authority, KeySource};
 use crate::core::keyset::Keyset;
-use crate::live::registry::{Follower, RegistryStates, Source};
+use crate::live::registry::{Follower, InForce, RegistryStates, Source};
 use crate::live::reload::{NewKeys, Request};
 use crate::live::state::Live;
 use crate::worker;
@@ -63,7 +63,7 @@ impl AuthorityThread {
         let service = Rc::new(service);
         let _ = self.store.set(store.clone());
         let (keys, mut keys_change) = watch::channel(0);
-        self.follow(FollowedStore { store, keys });
+        self.follow(FollowedStore { store, keys, in_force: service.in_force() });
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (turned, mut published) = (Rc::new(Notify::new()), Vec::new());
@@ -119,6 +119,7 @@ impl AuthorityThread {
             source: Source::Authority,
             issuer: ISSUER_NAME.into(),
             max_stale: self.settings.max_stale,
+            in_force: InForce::default(),
             writer: self.writer.clone(),
             states: self.states.clone(),
         };

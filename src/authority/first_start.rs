@@ -69,7 +69,8 @@ pub async fn make_admin(
             if let (Some(show), Some(secret)) = (show, &outcome.secret) {
                 show(secret);
             }
-            tracing::info!(client_id = ADMIN, secret_file = ?file, "the first start has made a client that may make others");
+            let secret_file = file.map(|path| path.display().to_string());
+            tracing::info!(client_id = ADMIN, secret_file, "the first start has made a client that may make others");
             Ok(())
         }
         // Another gateway of the fleet was faster, and has left the secret with itself.

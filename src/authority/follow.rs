@@ -11,10 +11,14 @@ pub struct FollowedStore {
     pub store: Store,
     /// Told the number of the last change of signing keys.
     pub keys: watch::Sender<u64>,
+    /// Told the number up to which this gateway goes by what is stored.
+    pub in_force: watch::Sender<u64>,
 }
 
 impl Changes for FollowedStore {
     async fn next(&mut self, after: Option<u64>) -> Result<Batch, String> {
+        // Whoever asks for more has put in force what came before.
+        self.in_force.send_replace(after.unwrap_or(0));
         let found = async {
             if let Some(number) = after {
                 self.store.changed(number).await?;

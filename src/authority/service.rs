@@ -5,10 +5,13 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Response};
 use subtle::{Choice, ConstantTimeEq as _};
+use tokio::sync::watch;
+use tokio::time::timeout;
 
 use super::assertion::{self, Used};
 use super::client::{Client, Status, StoredSecret};
@@ -33,6 +36,9 @@ use crate::core::time::UnixSeconds;
 /// Longest token that is looked at, in bytes.
 const TOKEN_BYTES_MAX: usize = 16 * 1024;
 
+/// How long an answer may wait until this gateway goes by what it says.
+const KNOWN_HERE: Duration = Duration::from_millis(500);
+
 /// Most secrets of a client; so many are always compared.
 const SECRETS_MAX: usize = 2;
 
@@ -43,6 +49,7 @@ pub struct Service {
     guesses: Mutex<Guesses>,
     assertions: Mutex<Used>,
     last_used: Mutex<LastUsed>,
+    in_force: watch::Sender<u64>,
 }
 
 /// A request to one of its endpoints, and what it is answered under. Has no `Debug`: fields and body hold secrets.
@@ -104,6 +111,7 @@ impl Service {
             guesses: Mutex::default(),
             assertions: Mutex::default(),
             last_used: Mutex::default(),
+            in_force: watch::Sender::new(u64::MAX),
         })
     }
 
@@ -125,6 +133,12 @@ impl Service {
     #[must_use]
     pub fn jwks(&self) -> Vec<u8> {
         self.keyring().jwks.clone()
+    }
+
+    /// Where it is told up to which change this gateway goes by what is stored. Until then nothing waits for that.
+    #[must_use]
+    pub fn in_force(&self) -> watch::Sender<u64> {
+        self.in_force.clone()
     }
 
     /// Writes down which clients have got tokens since the last time.
@@ -233,11 +247,21 @@ impl Service {
         self.store
             .revoke_token(&who, &token.jti, token.expires.plus(rotation::LEEWAY_SECONDS), now)
             .await
-            .map_err(unavailable)
+            .map_err(unavailable)?;
+        let number = self.store.number().await.map_err(unavailable)?;
+        self.known_here(number).await;
+        Ok(())
     }
 
     pub(super) fn keyring(&self) -> Arc<Keyring> {
         Arc::clone(&lock(&self.keyring))
+    }
+
+    /// Waits until this gateway goes by the change of this number: what was answered is so for the next request here.
+    pub(super) async fn known_here(&self, number: u64) {
+        let mut in_force = self.in_force.subscribe();
+        // Where that takes long, something is wrong with the storage, and what was answered is right all the same.
+        let _ = timeout(KNOWN_HERE, in_force.wait_for(|known| *known >= number)).await;
     }
 
     pub(super) fn note_used(&self, id: &str, now: UnixSeconds) {

@@ -19,6 +19,7 @@ pub(super) async fn answer(service: &Service, call: &Call) -> Result<Response<By
         tracing::error!(%error, "no token could be signed");
         OAuthError::unavailable()
     })?;
+    service.known_here(client.version).await;
     service.note_used(&client.id, call.now);
     Ok(success(&issued))
 }

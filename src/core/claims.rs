@@ -113,7 +113,10 @@ impl Principal {
     }
 
     /// Whether its client still stands, among these.
-    pub(super) fn stands(&self, clients: &Clients, now: UnixSeconds) -> bool {
+    ///
+    /// # Errors
+    /// Why not.
+    pub(super) fn stands(&self, clients: &Clients, now: UnixSeconds) -> Result<(), Rejection> {
         let client_id = self.client_id.as_deref();
         self.registration.stands(clients, Entry::of(Some(clients), client_id), client_id, now)
     }

@@ -132,20 +132,22 @@ pub fn ends(snapshot: &Snapshot, trace: &Trace) -> Option<UnixSeconds> {
 /// its token's client is concerned: neither refused nor unknown, revoked or expired, and the token not revoked. For what
 /// goes on after its decision, such as a long answer. Other configuration than there was then ends nothing, nor does a
 /// registry that was lost, nor anything that is in shadow mode.
-#[must_use]
-pub fn still_stands(then: &Snapshot, later: &Snapshot, trace: &Trace, now: UnixSeconds) -> bool {
-    let Some(principal) = trace.principal.as_ref().filter(|_| trace.authenticated) else { return true };
+///
+/// # Errors
+/// Why it would not.
+pub fn still_stands(then: &Snapshot, later: &Snapshot, trace: &Trace, now: UnixSeconds) -> Result<(), Rejection> {
+    let Some(principal) = trace.principal.as_ref().filter(|_| trace.authenticated) else { return Ok(()) };
     let route = trace.route.and_then(|id| then.routes.get(id));
     let shadow = |route| then.mode_of(route) == Mode::Shadow || issuer_is_shadowed(then, route, trace);
     if later.mode == Mode::Shadow || route.is_some_and(shadow) {
-        return true;
+        return Ok(());
     }
     // Numbers of issuers are a snapshot's own.
     let issuer = then.issuers.get(principal.issuer).and_then(|issuer| later.issuers.of_token(Some(&issuer.iss)));
     let Some(id) = issuer.filter(|id| later.issuers.get(*id).is_some_and(|issuer| issuer.mode == Mode::Enforce)) else {
-        return true;
+        return Ok(());
     };
-    later.issuers.clients_of(id).is_none_or(|clients| principal.stands(clients, now))
+    later.issuers.clients_of(id).map_or(Ok(()), |clients| principal.stands(clients, now))
 }
 
 /// Nobody waits for a refusal that is not carried out.

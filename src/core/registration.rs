@@ -111,18 +111,21 @@ impl Registration {
     }
 
     /// Whether it still stands as far as is known: nothing can be said of a client that a lost registry does not know.
+    ///
+    /// # Errors
+    /// The first check that fails.
     pub(super) fn stands(
         &self,
         clients: &Clients,
         entry: Entry<'_>,
         client_id: Option<&str>,
         now: UnixSeconds,
-    ) -> bool {
-        let registered = || match (&clients.registry, entry) {
-            (None, _) | (Some(Registry { availability: Availability::Lost, .. }), Entry::Absent) => true,
-            (Some(registry), _) => self.check_registered(registry, entry, client_id, now).is_ok(),
-        };
-        check_refused(&clients.refused, client_id).is_ok() && registered()
+    ) -> Result<(), Rejection> {
+        check_refused(&clients.refused, client_id)?;
+        match (&clients.registry, entry) {
+            (None, _) | (Some(Registry { availability: Availability::Lost, .. }), Entry::Absent) => Ok(()),
+            (Some(registry), _) => self.check_registered(registry, entry, client_id, now),
+        }
     }
 
     fn check_registered(

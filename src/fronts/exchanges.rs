@@ -1,4 +1,4 @@
-//! The exchanges of a worker that go on long after their decision: answers that are waited for, and tunnels. They end when
+//! The exchanges of a worker that go on after their decision: requests and answers that are waited for, and tunnels. They end when
 //! the client whose token let them in does not stand any more.
 
 use std::cell::{Cell, RefCell};
@@ -13,6 +13,7 @@ use tokio::time::{sleep, timeout};
 use super::serving::Serving;
 use crate::clock;
 use crate::core::decision::Trace;
+use crate::core::rejection::{Reason, Rejection};
 use crate::core::still_stands;
 use crate::live::state::Live;
 use crate::net::ending::Ending;
@@ -83,7 +84,7 @@ impl Exchanges {
     fn end_fallen(&self) {
         let (live, now) = (self.live.load(), clock::now());
         for open in self.open.borrow().values() {
-            if !still_stands(open.serving.snapshot(), &live.snapshot, &open.trace, now) {
+            if still_stands(open.serving.snapshot(), &live.snapshot, &open.trace, now).is_err() {
                 open.ending.tell();
             }
         }
@@ -91,6 +92,18 @@ impl Exchanges {
 }
 
 impl Place {
+    /// Returns once the client does not stand any more; why not.
+    pub(super) async fn fallen(&self) -> Rejection {
+        self.ending.told().await;
+        let why = || {
+            let (live, open) = (self.exchanges.live.load(), self.exchanges.open.borrow());
+            let open = open.get(&self.number)?;
+            still_stands(open.serving.snapshot(), &live.snapshot, &open.trace, clock::now()).err()
+        };
+        // It may stand again by now, or be another one of the same name. This exchange has ended all the same.
+        why().unwrap_or_else(|| Rejection::new(Reason::ClientRevoked, "the client was revoked meanwhile"))
+    }
+
     /// How the exchange is told to end.
     pub(super) fn ending(&self) -> &Rc<Ending> {
         &self.ending

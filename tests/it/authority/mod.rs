@@ -2,3 +2,8 @@
 
 mod admin_api;
 mod cli;
+mod feed;
+mod fixture;
+mod requests;
+mod streams;
+mod tour;

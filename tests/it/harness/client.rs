@@ -115,6 +115,19 @@ impl<S: Read + Write> Client<S> {
         }
     }
 
+    /// What comes of the body of `response`, whose head was received, until the connection ends within it.
+    pub(crate) fn truncated_body(&mut self, response: &Response) -> Vec<u8> {
+        let (mut framing, mut body) = (framing(response).unwrap(), Vec::new());
+        loop {
+            match self.reader.piece(&mut framing, &mut Fields::default()) {
+                Ok(Some(piece)) => body.extend(piece),
+                Ok(None) => panic!("the body came to its end behind {body:?}"),
+                Err(error) if is_end(&error) => return body,
+                Err(error) => panic!("{error} behind {body:?}"),
+            }
+        }
+    }
+
     /// An interim response (1xx), which has to be the next thing that comes.
     pub(crate) fn receive_interim(&mut self) -> Head {
         let head = self.reader.head().unwrap().expect("an interim response");

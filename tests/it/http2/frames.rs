@@ -5,30 +5,30 @@ use std::net::{SocketAddr, TcpStream};
 
 use crate::harness::PATIENCE;
 
-pub(super) const DATA: u8 = 0;
-pub(super) const HEADERS: u8 = 1;
-pub(super) const RST_STREAM: u8 = 3;
-pub(super) const SETTINGS: u8 = 4;
-pub(super) const GOAWAY: u8 = 7;
-pub(super) const CONTINUATION: u8 = 9;
+pub(crate) const DATA: u8 = 0;
+pub(crate) const HEADERS: u8 = 1;
+pub(crate) const RST_STREAM: u8 = 3;
+pub(crate) const SETTINGS: u8 = 4;
+pub(crate) const GOAWAY: u8 = 7;
+pub(crate) const CONTINUATION: u8 = 9;
 
-pub(super) const END_STREAM: u8 = 0x1;
-pub(super) const END_HEADERS: u8 = 0x4;
+pub(crate) const END_STREAM: u8 = 0x1;
+pub(crate) const END_HEADERS: u8 = 0x4;
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// A frame of the gateway.
 #[derive(Debug, Clone)]
-pub(super) struct Frame {
-    pub(super) kind: u8,
-    pub(super) flags: u8,
-    pub(super) stream: u32,
-    pub(super) payload: Vec<u8>,
+pub(crate) struct Frame {
+    pub(crate) kind: u8,
+    pub(crate) flags: u8,
+    pub(crate) stream: u32,
+    pub(crate) payload: Vec<u8>,
 }
 
 /// What has come of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Outcome {
+pub(crate) enum Outcome {
     /// An answer: its status and its body.
     Answer(u16, String),
     /// The stream was reset with this code.
@@ -39,11 +39,11 @@ pub(super) enum Outcome {
     Closed,
 }
 
-pub(super) struct FrameClient(TcpStream);
+pub(crate) struct FrameClient(TcpStream);
 
 impl FrameClient {
     /// A connection on which nothing was sent.
-    pub(super) fn connect(gateway: SocketAddr) -> Self {
+    pub(crate) fn connect(gateway: SocketAddr) -> Self {
         let stream = TcpStream::connect(gateway).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
@@ -51,18 +51,18 @@ impl FrameClient {
     }
 
     /// A connection on which preface and settings were sent.
-    pub(super) fn begin(gateway: SocketAddr) -> Self {
+    pub(crate) fn begin(gateway: SocketAddr) -> Self {
         let mut client = Self::connect(gateway);
         client.send([PREFACE, &frame(SETTINGS, 0, 0, &[])].concat()).unwrap();
         client
     }
 
-    pub(super) fn send(&mut self, bytes: impl AsRef<[u8]>) -> std::io::Result<()> {
+    pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) -> std::io::Result<()> {
         self.0.write_all(bytes.as_ref())
     }
 
     /// The next frame, or `None` at the end of the connection.
-    pub(super) fn next(&mut self) -> Option<Frame> {
+    pub(crate) fn next(&mut self) -> Option<Frame> {
         let mut head = [0; 9];
         self.fill(&mut head)?;
         let [high, middle, low, kind, flags, a, b, c, d] = head;
@@ -80,7 +80,7 @@ impl FrameClient {
     }
 
     /// What comes of the request on this stream.
-    pub(super) fn outcome(&mut self, stream: u32) -> Outcome {
+    pub(crate) fn outcome(&mut self, stream: u32) -> Outcome {
         let mut answer = None;
         while let Some(frame) = self.next() {
             let code = |place: usize| u32::from_be_bytes(frame.payload[place..place + 4].try_into().unwrap());
@@ -104,13 +104,13 @@ impl FrameClient {
     }
 }
 
-pub(super) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
     [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }
 
 /// A block of fields, literal and never indexed (RFC 7541 section 6.2.2).
-pub(super) fn block(fields: &[(Vec<u8>, Vec<u8>)]) -> Vec<u8> {
+pub(crate) fn block(fields: &[(Vec<u8>, Vec<u8>)]) -> Vec<u8> {
     fields.iter().flat_map(|(name, value)| [vec![0x10], text(name), text(value)].concat()).collect()
 }
 

@@ -1,6 +1,6 @@
 //! HTTP/2 towards clients: real ones, raw frames, and what becomes of it in HTTP/1.1.
 
 mod connections;
-mod frames;
+pub(crate) mod frames;
 mod real;
 mod requests;

@@ -40,7 +40,7 @@ routes:
 }
 
 /// A backend that agrees to every upgrade, and its ends of the tunnels.
-fn agreeing() -> (RawBackend, Ends) {
+pub(crate) fn agreeing() -> (RawBackend, Ends) {
     let (sender, tunnels) = channel();
     let sender = Mutex::new(sender);
     let backend = RawBackend::start(move |exchange| {
@@ -57,16 +57,16 @@ fn agreeing() -> (RawBackend, Ends) {
 }
 
 /// The backend's ends of the tunnels that there were.
-struct Ends(Receiver<End>);
+pub(crate) struct Ends(Receiver<End>);
 
 impl Ends {
-    fn next(&self) -> End {
+    pub(crate) fn next(&self) -> End {
         self.0.recv_timeout(PATIENCE).expect("the backend is asked to upgrade")
     }
 }
 
 /// The backend's end of a tunnel.
-struct End {
+pub(crate) struct End {
     tunnel: Tunnel,
     _done: std::sync::mpsc::Sender<()>,
 }

@@ -1,0 +1,151 @@
+//! Token requests over HTTP: the table of malformed ones, credentials that are wrong, and guessing.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::Deserialize;
+use serde_json::json;
+use socket2::{Domain, Socket, Type};
+
+use super::fixture::{App, Authority, form_request, json};
+use crate::harness::PATIENCE;
+use crate::harness::client::Client;
+use crate::harness::response::Response;
+
+const TABLE: &str = include_str!("../../cases/token_requests/malformed.yaml");
+const FORM: &str = "application/x-www-form-urlencoded";
+const READS: [&str; 2] = ["--scope", "users:read"];
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Case {
+    name: String,
+    method: Option<String>,
+    query: Option<String>,
+    content_types: Option<Vec<String>>,
+    authorization: Vec<String>,
+    body: Option<String>,
+    body_base64: Option<String>,
+    #[serde(default)]
+    pad: usize,
+    status: u16,
+    error: String,
+}
+
+impl Case {
+    fn method(&self) -> &str {
+        self.method.as_deref().unwrap_or("POST")
+    }
+
+    fn request(&self) -> Vec<u8> {
+        let mut body = match (&self.body, &self.body_base64) {
+            (Some(text), None) => text.clone().into_bytes(),
+            (None, Some(encoded)) => STANDARD.decode(encoded).unwrap(),
+            _ => panic!("{}: one body", self.name),
+        };
+        body.extend(std::iter::repeat_n(b'x', self.pad));
+        let query = self.query.as_ref().map(|query| format!("?{query}")).unwrap_or_default();
+        let types = self.content_types.clone().unwrap_or_else(|| vec![FORM.to_owned()]);
+        let types = types.iter().map(|value| format!("Content-Type: {value}\r\n"));
+        let fields = types.chain(self.authorization.iter().map(|value| format!("Authorization: {value}\r\n")));
+        let (method, length, fields) = (self.method(), body.len(), fields.collect::<String>());
+        let head =
+            format!("{method} /oauth2/token{query} HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n{fields}\r\n");
+        [head.into_bytes(), body].concat()
+    }
+
+    /// Why the answer is not the one of the table.
+    fn fault(&self, authority: &Authority) -> Option<String> {
+        let mut client = authority.gateway.connect();
+        client.send(self.request());
+        let (status, error) = match self.method() {
+            // There is nothing to read an error from.
+            "HEAD" => (client.receive_head().status, self.error.clone()),
+            _ => {
+                let answer = client.receive();
+                let error = serde_json::from_slice::<serde_json::Value>(&answer.body).unwrap_or_default();
+                (answer.status, error["error"].as_str().unwrap_or_default().to_owned())
+            }
+        };
+        let is_right = (status, &error) == (self.status, &self.error);
+        (!is_right).then(|| format!("{}: {status} {error} and not {} {}", self.name, self.status, self.error))
+    }
+}
+
+#[test]
+fn malformed_requests_get_the_answers_of_the_specifications() {
+    let cases: Vec<Case> = serde_yaml::from_str(TABLE).unwrap();
+    let authority = Authority::start("", "");
+    let wrong: Vec<String> = cases.iter().filter_map(|case| case.fault(&authority)).collect();
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    // None of them got as far as the clients: nobody has to wait now.
+    let app = authority.create("acme", &READS);
+    assert_eq!(authority.ask_token(&app, "").status, 200);
+}
+
+#[test]
+fn who_does_not_exist_is_answered_like_who_is_wrong() {
+    let authority = Authority::start("", "");
+    let app = authority.create("acme", &READS);
+    let nobody = App { id: "nobody".to_owned(), ..app.clone() };
+    let wrong = App { secret: "sgs_wrong".to_owned(), ..app };
+    let plain = |answer: Response| {
+        let id = answer.fields.one("x-request-id").unwrap().to_owned();
+        let fields = answer.fields.0.into_iter().filter(|(name, _)| !["x-request-id", "date"].contains(&&**name));
+        let body = String::from_utf8(answer.body).unwrap();
+        (answer.status, fields.collect::<Vec<_>>(), body.replace(&id, ""))
+    };
+    let form = |app: &App| plain(authority.ask_token(app, ""));
+    let basic = |app: &App| plain(authority.post("/oauth2/token", &app.basic(), "grant_type=client_credentials"));
+    assert_eq!(form(&nobody), form(&wrong));
+    assert_eq!(basic(&nobody), basic(&wrong));
+    assert_eq!((form(&nobody).0, form(&nobody).2.contains("nobody")), (401, false));
+}
+
+#[test]
+fn who_guesses_waits_and_others_do_not() {
+    let authority = Authority::start("", "");
+    let app = authority.create("acme", &READS);
+    let wrong = App { secret: "sgs_wrong".to_owned(), ..app.clone() };
+    let refusals: Vec<u16> = (0..12).map(|_| authority.ask_token(&wrong, "").status).collect();
+    assert_eq!(refusals, [[401; 10].as_slice(), &[429; 2]].concat());
+    let answer = authority.ask_token(&app, "");
+    let seconds: u64 = answer.fields.one("retry-after").unwrap().parse().unwrap();
+    assert!(answer.status == 429 && (1..=60).contains(&seconds), "{answer:?}");
+    assert_eq!(json(&answer)["error"], "rate_limited");
+
+    let mut elsewhere = connect_from(Ipv4Addr::new(127, 0, 0, 2), authority.gateway.address());
+    elsewhere.send(form_request("/oauth2/token", "", &format!("grant_type=client_credentials&{}", app.form())));
+    let answer = elsewhere.receive();
+    assert_eq!((answer.status, &json(&answer)["token_type"]), (200, &json!("Bearer")));
+}
+
+/// A connection from another address than the usual one.
+fn connect_from(from: Ipv4Addr, to: SocketAddr) -> Client {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::from((from, 0)).into()).unwrap();
+    socket.connect(&to.into()).unwrap();
+    let stream = TcpStream::from(socket);
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let reader = stream.try_clone().unwrap();
+    Client::over(stream, reader)
+}
+
+#[test]
+fn secrets_and_tokens_are_in_no_log() {
+    let authority = Authority::start("", "");
+    let app = authority.create("acme", &READS);
+    let token = authority.token(&app);
+    authority.introspect(&app, &token);
+    authority.until(200, super::fixture::READ, &token);
+    authority.post("/oauth2/token", "", &format!("grant_type=password&{}", app.form()));
+    authority.post(&format!("/oauth2/token?client_secret={}", app.secret), "", &format!("grant_type=x&{}", app.form()));
+    authority.post("/oauth2/revoke", &app.basic(), &format!("token={token}"));
+    let (_, metrics) = authority.gateway.admin_get("/metrics");
+    let finished = authority.gateway.stop();
+    for text in [&finished.stdout, &finished.stderr, &metrics] {
+        assert!(!text.contains(&app.secret) && !text.contains(&app.basic()[22..40]) && !text.contains(&token[..40]));
+    }
+    assert!(finished.stdout.contains("/oauth2/revoke"));
+}

@@ -440,7 +440,7 @@ fn an_authority_that_has_lost_its_storage_has_nothing_to_tell() {
     let mut raw = Raw::open(&authority, &reader, "");
     raw.until(CURRENT);
     let storage = Connection::open(authority.place.path().join("sidegate.db")).unwrap();
-    storage.execute_batch("ALTER TABLE sidegate_clients RENAME TO lost").unwrap();
+    storage.execute_batch("ALTER TABLE sidegate_state RENAME TO lost").unwrap();
     raw.until(LAST_CHUNK);
     assert_eq!(authority.feed("GET", "", &reader, "").status, 503);
     await_lost(&follower);
@@ -448,7 +448,7 @@ fn an_authority_that_has_lost_its_storage_has_nothing_to_tell() {
         || registry(&follower)["error"] == "the authority does not know its clients itself right now (status 503)";
     await_that("the follower knows why", is_told);
 
-    storage.execute_batch("ALTER TABLE lost RENAME TO sidegate_clients").unwrap();
+    storage.execute_batch("ALTER TABLE lost RENAME TO sidegate_state").unwrap();
     let token = authority.token(&authority.create("app", &["--scope", "users:read"]));
     await_that("all is well again", || status(&follower, "/users", &token) == 200);
 }

@@ -2,6 +2,10 @@
 
 mod cli;
 mod fixture;
+mod fleet;
+mod keys;
+mod kills;
+mod libraries;
 mod requests;
 mod streams;
 mod tour;

@@ -2,7 +2,7 @@
 
 mod grpc;
 mod h2load;
-mod peers;
+pub(crate) mod peers;
 mod slow;
 mod tls;
 mod websockets;

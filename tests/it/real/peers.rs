@@ -14,15 +14,15 @@ const DIRECTORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers");
 const PYTHON: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/tools/venv/bin/python");
 
 /// A server, or a client that stays.
-pub(super) struct Peer {
+pub(crate) struct Peer {
     /// Where it listens; the port is 0 for a client.
-    pub(super) address: SocketAddr,
+    pub(crate) address: SocketAddr,
     process: Process,
 }
 
 impl Peer {
     /// Starts a server and waits until it listens.
-    pub(super) fn serve(program: &str, arguments: &[&str]) -> Self {
+    pub(crate) fn serve(program: &str, arguments: &[&str]) -> Self {
         let mut peer = Self::start(program, arguments);
         let ready = peer.event("its port", |line| line["port"].is_u64());
         peer.address.set_port(u16::try_from(ready["port"].as_u64().unwrap()).unwrap());
@@ -30,19 +30,23 @@ impl Peer {
     }
 
     /// Starts a program.
-    pub(super) fn start(program: &str, arguments: &[&str]) -> Self {
-        let mut command = Command::new(PYTHON);
-        command.arg("-B").arg(Path::new(DIRECTORY).join(program)).args(arguments.iter().map(OsStr::new));
+    pub(crate) fn start(program: &str, arguments: &[&str]) -> Self {
+        let mut command = Command::new(if program.ends_with(".py") { PYTHON } else { "node" });
+        if program.ends_with(".py") {
+            // Leaves nothing behind among the sources.
+            command.arg("-B");
+        }
+        command.arg(Path::new(DIRECTORY).join(program)).args(arguments.iter().map(OsStr::new));
         Self { address: ([127, 0, 0, 1], 0).into(), process: Process::spawn(&mut command) }
     }
 
     /// Waits for a line that `wanted` holds for; `what` says what is waited for.
-    pub(super) fn event(&self, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+    pub(crate) fn event(&self, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
         self.process.stdout.wait_for(what, |text| lines(text).find(|line| wanted(line)))
     }
 
     /// Waits until a client has ended well; its last line.
-    pub(super) fn outcome(mut self) -> Value {
+    pub(crate) fn outcome(mut self) -> Value {
         let exit = self.process.wait();
         assert!(exit.success(), "{exit}: {}", self.process.stderr.text());
         lines(&self.process.stdout.text()).last().expect("a line")
@@ -50,7 +54,7 @@ impl Peer {
 }
 
 /// Runs a client to its end; its last line.
-pub(super) fn outcome(program: &str, arguments: &[&str]) -> Value {
+pub(crate) fn outcome(program: &str, arguments: &[&str]) -> Value {
     Peer::start(program, arguments).outcome()
 }
 

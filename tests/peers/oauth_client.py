@@ -28,10 +28,11 @@ def document(http, issuer, name):
 
 
 def session(metadata, client_id, method, secret, key):
+    methods = {"token_endpoint_auth_method": method, "revocation_endpoint_auth_method": method}
     if method != "private_key_jwt":
-        made = OAuth2Session(client_id, secret, token_endpoint_auth_method=method)
+        made = OAuth2Session(client_id, secret, **methods)
     else:
-        made = OAuth2Session(client_id, key, token_endpoint_auth_method=method)
+        made = OAuth2Session(client_id, key, **methods)
         made.register_client_auth_method(PrivateKeyJWT(metadata["token_endpoint"], alg="ES256"))
     made.trust_env = False
     return made

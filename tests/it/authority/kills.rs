@@ -35,7 +35,7 @@ fn round(place: TempDir, number: usize) -> (TempDir, Round) {
     let path = place.path().to_owned();
     let working = thread::spawn(move || work(&path, number));
     // Every other one is killed while it starts.
-    let gateway = if number % 2 == 0 { Gateway::launch_in(place) } else { Gateway::start_in(place) };
+    let gateway = if number.is_multiple_of(2) { Gateway::launch_in(place) } else { Gateway::start_in(place) };
     let place = gateway.kill();
     (place, working.join().unwrap())
 }

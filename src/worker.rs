@@ -3,7 +3,7 @@
 
 use std::cell::Cell;
 use std::io;
-use std::net::{SocketAddr, TcpListener as StdListener};
+use std::net::{Ipv6Addr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use rustls::ServerConfig;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
@@ -21,6 +21,7 @@ use crate::net::handshake::{HandshakeError, Handshakes, Opened};
 use crate::net::head::HeadError;
 use crate::net::http1;
 use crate::net::http2;
+use crate::net::listen::Listener;
 use crate::net::service::{Limits, Refusal, Service};
 use crate::net::stream::{ReadAhead, Stream};
 
@@ -35,6 +36,9 @@ const PLAIN_HTTP: HeadError = HeadError::Malformed("HTTP without TLS on a listen
 
 /// How long a connection that is refused has to show which protocol it speaks.
 const FIRST_WORD: Duration = Duration::from_millis(500);
+
+/// Stands for the address of whoever comes over a Unix socket: nobody has it.
+const NO_ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V6(Ipv6Addr::UNSPECIFIED), 0);
 
 /// Where the process stands, told to all workers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,12 +72,14 @@ pub trait Connect {
 pub struct Accepted {
     /// The number of the listener that it came in by.
     pub listener: usize,
-    /// The client's address.
+    /// The client's address; the unspecified one for a client of a Unix socket.
     pub peer: SocketAddr,
     /// Ours.
     pub local: SocketAddr,
     /// Whether the listener speaks TLS, so that the client sees `https`.
     pub is_tls: bool,
+    /// Whether the client came over a Unix socket.
+    pub is_unix: bool,
 }
 
 /// Counts the connections of the process, up to a limit.
@@ -144,7 +150,7 @@ pub fn runtime() -> io::Result<LocalRuntime> {
 /// # Errors
 /// A listener cannot be handed to the runtime.
 pub async fn serve<C: Connect + 'static>(
-    listeners: Vec<StdListener>,
+    listeners: Vec<impl Into<Listener>>,
     connect: C,
     count: Arc<ConnectionCount>,
     mut phase: watch::Receiver<Phase>,
@@ -152,7 +158,7 @@ pub async fn serve<C: Connect + 'static>(
     let (drain, live, handshakes) = (Drain::default(), Live::default(), Handshakes::default());
     let worker = Rc::new(Worker { connect, count, drain, live, handshakes });
     for (number, listener) in listeners.into_iter().enumerate() {
-        let listener = TcpListener::from_std(listener)?;
+        let listener = Accepting::new(listener.into())?;
         tokio::task::spawn_local(Rc::clone(&worker).accept(number, listener));
     }
     let drain = loop {
@@ -169,6 +175,34 @@ pub async fn serve<C: Connect + 'static>(
     Ok(())
 }
 
+/// A listening socket on the calling thread's runtime.
+enum Accepting {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+/// What was accepted.
+enum Incoming {
+    Tcp(TcpStream, SocketAddr),
+    Unix(UnixStream),
+}
+
+impl Accepting {
+    fn new(listener: Listener) -> io::Result<Self> {
+        match listener {
+            Listener::Tcp(tcp) => TcpListener::from_std(tcp).map(Self::Tcp),
+            Listener::Unix(unix) => UnixListener::from_std(unix).map(Self::Unix),
+        }
+    }
+
+    async fn accept(&self) -> io::Result<Incoming> {
+        match self {
+            Self::Tcp(tcp) => tcp.accept().await.map(|(tcp, peer)| Incoming::Tcp(tcp, peer)),
+            Self::Unix(unix) => unix.accept().await.map(|(unix, _)| Incoming::Unix(unix)),
+        }
+    }
+}
+
 struct Worker<C> {
     connect: C,
     count: Arc<ConnectionCount>,
@@ -179,7 +213,7 @@ struct Worker<C> {
 
 impl<C: Connect + 'static> Worker<C> {
     /// Accepts until the worker drains. The listening socket is then closed, and the kernel gives what comes to nobody.
-    async fn accept(self: Rc<Self>, number: usize, listener: TcpListener) {
+    async fn accept(self: Rc<Self>, number: usize, listener: Accepting) {
         loop {
             let accepted = tokio::select! {
                 biased;
@@ -187,7 +221,8 @@ impl<C: Connect + 'static> Worker<C> {
                 accepted = listener.accept() => accepted,
             };
             match accepted {
-                Ok((tcp, peer)) => self.begin(number, tcp, peer),
+                Ok(Incoming::Tcp(tcp, peer)) => self.begin(number, tcp, peer),
+                Ok(Incoming::Unix(unix)) => self.begin_unix(number, unix),
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept connections");
@@ -207,10 +242,24 @@ impl<C: Connect + 'static> Worker<C> {
         });
     }
 
+    fn begin_unix(self: &Rc<Self>, listener: usize, unix: UnixStream) {
+        let worker = Rc::clone(self);
+        self.live.begin();
+        tokio::task::spawn_local(async move {
+            let _ended = worker.live.at_end();
+            let accepted = Accepted { listener, peer: NO_ADDRESS, local: NO_ADDRESS, is_tls: false, is_unix: true };
+            let service = Rc::new(worker.connect.connect(&accepted));
+            if let (_entered, Place::Served) = worker.count.enter() {
+                worker.http1(unix.into(), service).await;
+            }
+        });
+    }
+
     async fn connection(&self, listener: usize, tcp: TcpStream, peer: SocketAddr) {
         let tls = self.connect.tls(listener);
         let local = tcp.local_addr().unwrap_or(peer);
-        let service = Rc::new(self.connect.connect(&Accepted { listener, peer, local, is_tls: tls.is_some() }));
+        let service =
+            Rc::new(self.connect.connect(&Accepted { listener, peer, local, is_tls: tls.is_some(), is_unix: false }));
         let (_entered, place) = self.count.enter();
         match (place, tls) {
             (Place::Served, None) => self.http1(tcp.into(), service).await,

@@ -1,5 +1,6 @@
 //! Who may ask the admin listener.
 
+use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
@@ -15,6 +16,7 @@ use crate::core::scope::ADMIN_SCOPE;
 use crate::core::snapshot::{Snapshot, TokenRequirement};
 use crate::core::{self, Facts, KeysAsked, NoMemo};
 use crate::fronts::render::{self, Refusal};
+use crate::live::state::Generation;
 
 /// Whether a `Host` can only have been meant for this listener. A page that a browser loaded from a name of its own, and
 /// that had this name resolve to our address since, still sends its name (DNS rebinding). An address cannot be rebound,
@@ -44,7 +46,8 @@ pub(super) fn is_loopback(address: Option<SocketAddr>) -> bool {
 }
 
 /// The refusal of a call that has no valid token with [`ADMIN_SCOPE`]; `None` if it has.
-pub(super) fn without_leave(snapshot: &Snapshot, call: &Call<'_>) -> Option<Response<Bytes>> {
+pub(super) fn without_leave(live: &Generation, call: &Call<'_>) -> Option<Response<Bytes>> {
+    let snapshot = &*for_admins(live);
     let head = RequestHead { method: call.method, target: call.target, headers: call.headers };
     let requirement = TokenRequirement {
         scopes: snapshot.scopes.id(ADMIN_SCOPE).into_iter().collect(),
@@ -69,6 +72,17 @@ pub(super) fn without_leave(snapshot: &Snapshot, call: &Call<'_>) -> Option<Resp
         &Refusal { rejection: &rejection, trace: &trace, requirement: Some(&requirement) },
         &call.asked(),
     ))
+}
+
+/// The snapshot under which the admin listener asks the core: of the authority's tokens only those count that were made for
+/// Sidegate itself. Routes take none of these, and what routes take opens nothing here.
+fn for_admins(live: &Generation) -> Cow<'_, Snapshot> {
+    let snapshot = &*live.snapshot;
+    let issuer = live.authority.as_ref().map(|authority| &*authority.issuer);
+    match issuer.and_then(|iss| Some((snapshot.issuers.of_token(Some(iss))?, iss))) {
+        Some((issuer, audience)) => Cow::Owned(snapshot.with_audience(issuer, audience)),
+        None => Cow::Borrowed(snapshot),
+    }
 }
 
 #[cfg(test)]

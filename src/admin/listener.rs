@@ -11,7 +11,7 @@ use http_body_util::Full;
 use rustls::ServerConfig;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{AdminState, Call, Reply, Surface, answer, reloaded};
+use super::{AdminState, Call, Reply, Surface, answer, api, reloaded};
 use crate::core::decision::Trace;
 use crate::fronts::render::{self, Asked, Refusal};
 use crate::fronts::request_id::RequestIds;
@@ -97,6 +97,7 @@ impl Service for AdminConnection {
         let response = match answer(&self.state, &call) {
             Reply::Answer(response) => response,
             Reply::Reload => reloaded(&call, &self.reload().await),
+            Reply::Api => api::answer(&self.state, &call, request.body).await,
         };
         response.map(Full::new)
     }

@@ -2,6 +2,7 @@
 //!
 //! [`answer`] is a function from a request to what comes of it; [`listener`] serves it like any other service.
 
+mod api;
 mod guard;
 pub mod listener;
 mod readiness;
@@ -10,7 +11,7 @@ mod status;
 mod tests;
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -21,9 +22,10 @@ use serde_json::{Value, json};
 
 use self::readiness::Standing;
 pub use self::readiness::{Phase, Readiness};
+use crate::authority::store::Store;
 use crate::clock;
 use crate::core::decision::Trace;
-use crate::core::head::RequestHead;
+use crate::core::head::{RequestHead, Target};
 use crate::core::rejection::{Reason, Rejection};
 use crate::core::snapshot::Snapshot;
 use crate::fronts::render::{self, Asked, Refusal, X_REQUEST_ID};
@@ -45,6 +47,8 @@ pub struct AdminState {
     pub readiness: Readiness,
     /// How it stands with the client registries that are followed.
     pub registries: RegistryStates,
+    /// The authority's storage, once it is open.
+    pub store: Arc<OnceLock<Store>>,
     /// The series behind `/metrics`.
     pub metrics: Arc<Metrics>,
     /// Number of workers.
@@ -106,6 +110,8 @@ pub enum Reply {
     Answer(Response<Bytes>),
     /// The configuration is to be reloaded, and the outcome told by [`reloaded`].
     Reload,
+    /// The request is for the admin API, which has to read its body and to wait.
+    Api,
 }
 
 impl Endpoint {
@@ -145,7 +151,13 @@ pub fn answer(state: &AdminState, call: &Call<'_>) -> Reply {
         Err(rejection) => return Reply::Answer(refuse(snapshot, call, &rejection, "")),
     };
     let endpoint = Endpoint::find(call.surface, target.raw_path);
-    if let Some(refusal) = refusal(state, snapshot, call, &target.host, endpoint) {
+    if let Some(refusal) = misplaced(call, &target) {
+        return Reply::Answer(refusal);
+    }
+    if call.surface == Surface::Admin && api::is_asked(target.raw_path) {
+        return Reply::Api;
+    }
+    if let Some(refusal) = refusal(state, &live, call, endpoint) {
         return Reply::Answer(refusal);
     }
     Reply::Answer(match endpoint {
@@ -178,27 +190,35 @@ pub fn reloaded(call: &Call<'_>, outcome: &Result<Reloaded, String>) -> Response
     finish(json_answer(status, &body, call), call)
 }
 
-/// The answer to whoever may not call `endpoint` on the admin listener.
-fn refusal(
-    state: &AdminState,
-    snapshot: &Snapshot,
-    call: &Call<'_>,
-    host: &str,
-    endpoint: Option<Endpoint>,
-) -> Option<Response<Bytes>> {
+/// The answer to a request for the admin listener that was not meant for it.
+fn misplaced(call: &Call<'_>, target: &Target<'_>) -> Option<Response<Bytes>> {
     if call.surface != Surface::Admin {
         return None;
     }
-    if !guard::is_own_host(host) {
+    let (code, message) = if !guard::is_own_host(&target.host) {
         tracing::warn!(peer = %call.peer, "an admin request was refused: its Host is a foreign name");
-        return Some(forbidden(call, "HOST_FORBIDDEN", "Host has to be an IP address or localhost here."));
-    }
-    if guard::is_cross_site(call.method, call.headers) {
+        ("HOST_FORBIDDEN", "Host has to be an IP address or localhost here.")
+    } else if guard::is_cross_site(call.method, call.headers) {
         tracing::warn!(peer = %call.peer, "an admin request was refused: a page of another site sent it");
-        return Some(forbidden(call, "CROSS_SITE", "Pages of other sites may not do this."));
-    }
+        ("CROSS_SITE", "Pages of other sites may not do this.")
+    } else {
+        return None;
+    };
+    Some(match api::is_asked(target.raw_path) {
+        true => api::forbidden(call, code, message),
+        false => forbidden(call, code, message),
+    })
+}
+
+/// The answer to whoever may not call `endpoint` on the admin listener.
+fn refusal(
+    state: &AdminState,
+    live: &Generation,
+    call: &Call<'_>,
+    endpoint: Option<Endpoint>,
+) -> Option<Response<Bytes>> {
     let open = endpoint.is_some_and(Endpoint::is_health) || guard::is_loopback(state.admin_address);
-    if open { None } else { guard::without_leave(snapshot, call) }
+    if open || call.surface != Surface::Admin { None } else { guard::without_leave(live, call) }
 }
 
 fn readyz(standing: Standing, call: &Call<'_>) -> Response<Bytes> {

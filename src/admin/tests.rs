@@ -21,10 +21,11 @@ fn state(admin_address: &str) -> AdminState {
         upstreams,
         limits: Limits::default(),
         listeners_tls: Box::default(),
+        authz: Arc::default(),
         key_origins: [KeyOrigin { source: KeySource::File, state: Arc::new(KeyState::of_file(clock::timer())) }].into(),
         mirrors: [].into(),
-        state_dir: None,
         authority: None,
+        state_dir: None,
     };
     AdminState {
         live: Arc::new(Live::new(generation)),
@@ -32,6 +33,7 @@ fn state(admin_address: &str) -> AdminState {
         last_reload_error: ArcSwapOption::empty(),
         readiness: Readiness::default(),
         registries: RegistryStates::default(),
+        store: Arc::default(),
         metrics: Metrics::new().unwrap(),
         workers: 2,
         started: clock::monotonic(),
@@ -57,6 +59,7 @@ fn ask(state: &AdminState, surface: Surface, method: Method, target: &str, host:
     match answer(state, &Call { method: &method, target, headers: &headers, peer, request_id: "req-1", surface }) {
         Reply::Answer(response) => response,
         Reply::Reload => Response::new(Bytes::from_static(b"a reload")),
+        Reply::Api => Response::new(Bytes::from_static(b"the API")),
     }
 }
 

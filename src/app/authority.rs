@@ -12,7 +12,7 @@ use anyhow::Context as _;
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, Response, StatusCode};
-use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use crate::authority::desk::Handed;
@@ -24,13 +24,15 @@ use crate::clock;
 use crate::config::authority::ISSUER_NAME;
 use crate::config::{Authority, KeySource};
 use crate::core::keyset::Keyset;
-use crate::live::registry::{Follower, RegistryStates, Source};
+use crate::live::registry::{Follower, InForce, RegistryStates, Source};
 use crate::live::reload::{NewKeys, Request};
 use crate::live::state::Live;
 use crate::worker;
 
 /// How long after a failure the storage is opened again.
 const REOPEN: Duration = Duration::from_secs(1);
+/// Requests that are answered at a time. The others wait at the desk, and when that is full they are refused.
+const AT_A_TIME_MAX: usize = 256;
 /// How often signing keys are looked at, and the last use of clients is written down.
 const TICK: Duration = Duration::from_secs(10);
 
@@ -67,14 +69,15 @@ impl AuthorityThread {
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (turned, mut published) = (Rc::new(Notify::new()), Vec::new());
+        let places = Arc::new(Semaphore::new(AT_A_TIME_MAX));
         loop {
             let keys = service.jwks();
             if keys != published && self.publish(&keys).await {
                 published = keys;
             }
             tokio::select! {
-                handed = self.handed.recv() => match handed {
-                    Some(handed) => answer(Rc::clone(&service), handed),
+                handed = next(&places, &mut self.handed) => match handed {
+                    Some((handed, place)) => answer(Rc::clone(&service), handed, place),
                     None => return,
                 },
                 () = turned.notified() => {}
@@ -113,10 +116,18 @@ impl AuthorityThread {
             source: Source::Authority,
             issuer: ISSUER_NAME.into(),
             max_stale: self.settings.max_stale,
+            in_force: InForce::default(),
             writer: self.writer.clone(),
             states: self.states.clone(),
         };
-        tokio::task::spawn_local(follower.run());
+        let following = tokio::task::spawn_local(follower.run());
+        tokio::task::spawn_local(async move {
+            if let Err(error) = following.await {
+                // A registry that nobody follows would go on as if nobody were revoked any more.
+                tracing::error!(%error, "the client registry is not followed any more");
+                std::process::exit(1);
+            }
+        });
     }
 
     /// Puts the public keys in force at this gateway. Whether they are.
@@ -171,10 +182,17 @@ fn settings_of(live: &Live, initial: &Arc<Authority>) -> Arc<Authority> {
     live.load().authority.clone().unwrap_or_else(|| Arc::clone(initial))
 }
 
+/// The next request, once there is a place for it among those that are being answered.
+async fn next(places: &Arc<Semaphore>, handed: &mut mpsc::Receiver<Handed>) -> Option<(Handed, OwnedSemaphorePermit)> {
+    let place = Arc::clone(places).acquire_owned().await.ok()?;
+    Some((handed.recv().await?, place))
+}
+
 /// Answers beside others.
-fn answer(service: Rc<Service>, Handed { call, reply }: Handed) {
+fn answer(service: Rc<Service>, Handed { call, reply }: Handed, place: OwnedSemaphorePermit) {
     tokio::task::spawn_local(async move {
         let _ = reply.send(service.answer(call).await);
+        drop(place);
     });
 }
 

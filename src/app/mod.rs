@@ -13,6 +13,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,12 +31,14 @@ use crate::authority::desk::{Desk, Handed};
 use crate::clock;
 use crate::config::{Config, Limits};
 use crate::fronts::authority::ToAuthority;
+use crate::fronts::authz::{Authz, Protocol};
 use crate::fronts::proxy::{Proxy, Worker};
 use crate::live::keys::{self, Keeper, KeyRefresh};
-use crate::live::registry::RegistryStates;
+use crate::live::registry::{self, RegistryStates};
 use crate::live::reload::{self, Fixed, Reloaded, Reloader};
 use crate::live::state::{Generation, Live};
 use crate::live::watch::Watcher;
+use crate::net::listen::Listener;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::Metrics;
 use crate::upstream::check_forever;
@@ -77,10 +80,10 @@ pub fn run(path: PathBuf, config: Config) -> anyhow::Result<ExitCode> {
     };
     let state = Arc::new(gateway.admin_state(hash, sockets.admin_address()));
     for (surface, address) in sockets.addresses() {
-        tracing::info!(surface, %address, "listening");
+        tracing::info!(surface, address, "listening");
     }
     let (phase, _) = watch::channel(Phase::Serving);
-    let mut workers_alive = gateway.start_workers(sockets.proxy, &phase)?;
+    let mut workers_alive = gateway.start_workers(sockets.proxy, (sockets.authz, sockets.authz_protocols), &phase)?;
 
     let runtime = worker::runtime()?;
     let outcome = runtime.block_on(async {
@@ -173,6 +176,7 @@ impl Gateway {
             last_reload_error: ArcSwapOption::empty(),
             readiness: Readiness::default(),
             registries: self.registries.clone(),
+            store: Arc::clone(&self.store),
             metrics: Arc::clone(&self.metrics),
             workers: self.workers.get(),
             started: clock::monotonic(),
@@ -184,18 +188,23 @@ impl Gateway {
     fn start_workers(
         &self,
         sockets: Vec<Vec<TcpListener>>,
+        (authz, protocols): (Vec<Vec<Listener>>, Vec<Protocol>),
         phase: &watch::Sender<Phase>,
     ) -> anyhow::Result<mpsc::Receiver<Infallible>> {
         let (alive, ended) = mpsc::channel(1);
         let memo_bytes_max = TOKEN_MEMORY_BYTES / self.workers.get() as u64;
-        for (number, listeners) in sockets.into_iter().enumerate() {
+        for (number, (listeners, authz)) in sockets.into_iter().zip(authz).enumerate() {
             let (live, metrics, log) = (Arc::clone(&self.live), Arc::clone(&self.metrics), self.access_log.worker());
             let (count, phase, alive) = (Arc::clone(&self.count), phase.subscribe(), alive.clone());
-            let (keys, authority) = (self.keys.clone(), self.to_authority(&phase));
+            let (keys, protocols) = (self.keys.clone(), protocols.clone().into());
+            let authority = self.to_authority(&phase);
             let work = move || {
                 worker::runtime()?.block_on(async {
-                    let proxy = Proxy::new(Worker::new(live, keys, authority, metrics, log, memo_bytes_max));
-                    worker::serve(listeners, proxy, count, phase).await.context("cannot serve")
+                    let worker = Rc::new(Worker::new(live, keys, authority, metrics, log, memo_bytes_max));
+                    let authorizer = Authz::new(Rc::clone(&worker), protocols);
+                    let authz = worker::serve(authz, authorizer, Arc::clone(&count), phase.clone());
+                    let proxy = worker::serve(listeners, Proxy::new(worker), count, phase);
+                    tokio::try_join!(proxy, authz).map(drop).context("cannot serve")
                 })
             };
             let run = move || {
@@ -254,6 +263,8 @@ impl Gateway {
         });
         tokio::task::spawn_local(reloader.run(asked));
         tokio::task::spawn_local(check_upstreams(Arc::clone(&self.live), change.clone()));
+        let feeds = registry::Keeper::new(Arc::clone(&self.live), ask.clone(), self.registries.clone());
+        tokio::task::spawn_local(feeds.run(change.clone()));
         let metrics = Arc::clone(&self.metrics);
         let count = move |issuer: &str, result| metrics.keys_refreshed(issuer, result);
         let keeper = Keeper::new(Arc::clone(&self.live), ask.clone(), self.keys.clone(), count);

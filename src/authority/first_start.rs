@@ -11,7 +11,7 @@ use super::rules::{Denied, Rules};
 use super::secret::ClientSecret;
 use super::store::{Actor, ChangeError, Store, StoreError};
 use crate::config::Authority;
-use crate::config::authority::{CLIENTS_READ, CLIENTS_WRITE};
+use crate::config::authority::CONTROL_SCOPES;
 use crate::core::time::UnixSeconds;
 
 /// The id of the client that the first start makes.
@@ -86,8 +86,9 @@ fn admin() -> Draft {
     Draft {
         id: Some(ADMIN.into()),
         name: "Administrator".into(),
-        description: "Made by the first start. May see and change all App Clients.".into(),
-        scopes: vec![CLIENTS_READ.into(), CLIENTS_WRITE.into()],
+        description: "Made by the first start. May do all there is to do with Sidegate itself.".into(),
+        // All of them: a client hands on none that it does not have.
+        scopes: CONTROL_SCOPES.map(|(scope, _)| scope.into()).into(),
         ..Draft::default()
     }
 }

@@ -39,6 +39,15 @@ impl Keyring {
     }
 }
 
+/// The public keys of stored ones, which it takes no secret to read.
+///
+/// # Errors
+/// One is damaged.
+pub fn public_keys(keys: &[StoredKey]) -> Result<Keyset, KeyError> {
+    let first = keys.first().ok_or(KeyError::NoCurrent)?;
+    Keyset::parse(&jwks(keys)?).map_err(|_| KeyError::Damaged(first.key_id.clone()))
+}
+
 fn jwks(keys: &[StoredKey]) -> Result<Vec<u8>, KeyError> {
     let in_phase = |phase| keys.iter().filter(move |key| key.phase == phase);
     let keys = [KeyPhase::Current, KeyPhase::Next, KeyPhase::Retired].into_iter().flat_map(in_phase);

@@ -3,7 +3,7 @@
 use super::client::{Client, StoredSecret};
 use super::rules::{self, Denied, LIFETIME_SECONDS, Rules};
 use super::secret::ClientSecret;
-use super::store::{Action, Actor, ChangeError, Page, Store, StoreError};
+use super::store::{Action, Actor, AuditRow, ChangeError, Page, Store, StoreError};
 use crate::core::time::UnixSeconds;
 
 /// Most secrets of a client that are live at a time.
@@ -18,6 +18,9 @@ pub struct Caller {
     pub who: Actor,
     /// Only clients that have tenants, all of them among these.
     pub within_tenants: Option<Box<[Box<str>]>>,
+    /// Of Sidegate's own scopes only these may be handed on; `None` is all. Whoever could hand on others, or get hold of the
+    /// credentials of a client that has them, would have them.
+    pub control_scopes: Option<Box<[Box<str>]>>,
 }
 
 /// A client that is to be.
@@ -60,8 +63,8 @@ pub struct Edit {
     pub roles: Option<Vec<Box<str>>>,
     /// Tenants.
     pub tenants: Option<Vec<Box<str>>>,
-    /// Its public keys.
-    pub jwks: Option<Box<str>>,
+    /// Its public keys; `Some(None)` takes them away.
+    pub jwks: Option<Option<Box<str>>>,
 }
 
 /// A client after a change.
@@ -95,7 +98,7 @@ impl Caller {
     /// Whoever may touch every client.
     #[must_use]
     pub fn unlimited(who: Actor) -> Self {
-        Self { who, within_tenants: None }
+        Self { who, within_tenants: None, control_scopes: None }
     }
 
     fn may_touch(&self, tenants: &[Box<str>]) -> bool {
@@ -108,6 +111,20 @@ impl Caller {
             return Ok(());
         }
         Err(rules::invalid("tenants", "at least one, and only such as you have yourself"))
+    }
+
+    /// Whether he may see what is no client's of any tenant.
+    fn check_unlimited(&self) -> Result<(), Denied> {
+        if self.within_tenants.is_none() { Ok(()) } else { Err(Denied::TenantsOnly) }
+    }
+
+    /// Whether he may have the say over what this client can do to Sidegate itself.
+    fn check_control(&self, rules: &Rules, client: &Client) -> Result<(), Denied> {
+        let Some(held) = &self.control_scopes else { return Ok(()) };
+        let scopes =
+            rules.control_scopes(client).into_iter().filter(|scope| !held.iter().any(|held| **held == **scope));
+        let lacking: Vec<Box<str>> = scopes.map(Box::from).collect();
+        if lacking.is_empty() { Ok(()) } else { Err(Denied::Beyond(lacking)) }
     }
 }
 
@@ -130,6 +147,19 @@ impl Manager {
         client.ok_or_else(|| ChangeError::Denied(Denied::Unknown(id.into())))
     }
 
+    /// At most so many clients that the caller may see, by id, behind this one.
+    ///
+    /// # Errors
+    /// The storage failed.
+    pub async fn page(
+        &self,
+        caller: &Caller,
+        after: Option<Box<str>>,
+        limit: usize,
+    ) -> Result<Vec<Client>, StoreError> {
+        self.store.clients(Page { after, limit, within_tenants: caller.within_tenants.clone() }).await
+    }
+
     /// All clients that the caller may see, by id.
     ///
     /// # Errors
@@ -138,8 +168,7 @@ impl Manager {
         let mut all: Vec<Client> = Vec::new();
         loop {
             let after = all.last().map(|client| client.id.clone());
-            let within_tenants = caller.within_tenants.clone();
-            let page = self.store.clients(Page { after, limit: PAGE, within_tenants }).await?;
+            let page = self.page(caller, after, PAGE).await?;
             let is_last = page.len() < PAGE;
             all.extend(page);
             if is_last {
@@ -172,6 +201,7 @@ impl Manager {
     ) -> Result<Outcome, ManageError> {
         let client = self.new_client(draft, secret.as_ref(), now).map_err(ChangeError::Denied)?;
         caller.check_tenants(&client.tenants).map_err(ChangeError::Denied)?;
+        caller.check_control(&self.rules, &client).map_err(ChangeError::Denied)?;
         let id = client.id.clone();
         let create = move |found: Option<Client>, number| match found {
             Some(found) => Err(Denied::Exists(found.id)),
@@ -225,6 +255,7 @@ impl Manager {
         let apply = move |client: &mut Client, _| {
             edit(client);
             check_grants(client)?;
+            check_credentials(client)?;
             may_have.check_tenants(&client.tenants)
         };
         self.change(caller, Action::Edit, id, version, now, apply).await
@@ -239,7 +270,7 @@ impl Manager {
         let scopes = scopes.map(|scopes| self.rules.scopes(scopes)).transpose()?;
         let roles = roles.map(|roles| self.rules.roles(roles)).transpose()?;
         let tenants = tenants.map(rules::tenants).transpose()?;
-        let jwks = jwks.as_deref().map(rules::jwks).transpose()?;
+        let jwks = jwks.map(|jwks| jwks.as_deref().map(rules::jwks).transpose()).transpose()?;
         Ok(move |client: &mut Client| {
             replace(&mut client.name, name);
             replace(&mut client.description, description);
@@ -247,7 +278,7 @@ impl Manager {
             replace(&mut client.scopes, scopes);
             replace(&mut client.roles, roles);
             replace(&mut client.tenants, tenants);
-            client.jwks = jwks.or(client.jwks.take());
+            replace(&mut client.jwks, jwks);
         })
     }
 
@@ -349,6 +380,32 @@ impl Manager {
         self.store.change(&caller.who, Action::Delete, id, now, delete).await
     }
 
+    /// Refuses a client of another issuer, or refuses it no more. Nobody here knows whether there is one. Whether anything
+    /// has changed.
+    ///
+    /// # Errors
+    /// The caller is held to tenants, the id cannot be one, or the storage failed.
+    pub async fn refuse_foreign(
+        &self,
+        caller: &Caller,
+        iss: &str,
+        id: &str,
+        is_refused: bool,
+        now: UnixSeconds,
+    ) -> Result<bool, ManageError> {
+        caller.check_unlimited().and_then(|()| rules::foreign_id(id)).map_err(ChangeError::Denied)?;
+        Ok(self.store.refuse_foreign(&caller.who, iss, id, is_refused, now).await?)
+    }
+
+    /// At most so many rows of the audit log behind this number, oldest first.
+    ///
+    /// # Errors
+    /// The caller is held to tenants, or the storage failed.
+    pub async fn audit(&self, caller: &Caller, after: u64, limit: usize) -> Result<Vec<AuditRow>, ManageError> {
+        caller.check_unlimited().map_err(ChangeError::Denied)?;
+        Ok(self.store.audit(after, limit).await?)
+    }
+
     async fn change(
         &self,
         caller: &Caller,
@@ -358,13 +415,17 @@ impl Manager {
         now: UnixSeconds,
         apply: impl FnOnce(&mut Client, u64) -> Result<(), Denied> + Send + 'static,
     ) -> Result<Outcome, ManageError> {
-        let (may_touch, sought) = (caller.clone(), Box::from(id));
+        let (may_touch, sought, rules) = (caller.clone(), Box::from(id), self.rules.clone());
         let change = move |found: Option<Client>, number| {
             let before = found_one(&may_touch, found, sought, version)?;
             let mut client = before.clone();
             apply(&mut client, number)?;
             if client == before {
                 return Err(Stopped::Unchanged(Box::new(before)));
+            }
+            // To take something away from a client is always right.
+            if action != Action::Revoke {
+                may_touch.check_control(&rules, &client)?;
             }
             client.version = number;
             Ok((Some(client.clone()), client))
@@ -398,6 +459,13 @@ fn replace<T>(field: &mut T, new: Option<T>) {
 fn check_grants(client: &Client) -> Result<(), Denied> {
     match client.scopes.is_empty() && client.roles.is_empty() {
         true => Err(rules::invalid("scopes", "a client has at least one scope or role")),
+        false => Ok(()),
+    }
+}
+
+fn check_credentials(client: &Client) -> Result<(), Denied> {
+    match client.secrets.is_empty() && client.jwks.is_none() {
+        true => Err(rules::invalid("jwks", "without keys the client needs a secret: rotate it first")),
         false => Ok(()),
     }
 }
@@ -448,7 +516,8 @@ mod tests {
     #[test]
     fn a_caller_with_tenants_touches_only_clients_of_those() {
         let who = Actor("client:a".into());
-        let caller = Caller { who: who.clone(), within_tenants: Some(["t1".into(), "t2".into()].into()) };
+        let within_tenants = Some(["t1".into(), "t2".into()].into());
+        let caller = Caller { within_tenants, ..Caller::unlimited(who.clone()) };
         for (tenants, touches) in [(&["t1"][..], true), (&["t1", "t2"], true), (&["t1", "t3"], false), (&[], false)] {
             let tenants: Vec<Box<str>> = tenants.iter().map(|tenant| Box::from(*tenant)).collect();
             assert_eq!(caller.may_touch(&tenants), touches, "{tenants:?}");

@@ -10,9 +10,10 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
 
 use super::client::Client;
+use super::grant::effective_scopes;
 use crate::config::Authority;
 use crate::config::authority::{CONTROL_SCOPE_PREFIX, GENERATED_ID_CHARACTERS, is_client_id};
-use crate::config::words;
+use crate::config::{scalar, words};
 use crate::core::keyset::Keyset;
 use crate::core::scope::Role;
 use crate::core::time::UnixSeconds;
@@ -27,6 +28,8 @@ pub const NOTES_BYTES_MAX: usize = 4096;
 pub const TENANTS_MAX: usize = 64;
 /// Longest tenant, in bytes.
 pub const TENANT_BYTES_MAX: usize = 128;
+/// Longest id of a client of another issuer, in bytes.
+pub const FOREIGN_ID_BYTES_MAX: usize = 512;
 /// Longest key set of a client, in bytes.
 pub const JWKS_BYTES_MAX: usize = 16 * 1024;
 /// How long a client lives unless it is said, in seconds.
@@ -58,6 +61,12 @@ pub enum Denied {
     /// Two secrets are live as it is.
     #[error("two secrets are live already: a rotation that keeps none ends both")]
     SecretsMax,
+    /// The client has scopes of Sidegate's own that the caller does not have.
+    #[error("only who has {} may give it to a client, or have a say over a client that has it", .0.join(" and "))]
+    Beyond(Vec<Box<str>>),
+    /// The caller is held to tenants, and this is not about any.
+    #[error("a client that is held to tenants may not see or change what is not of a tenant")]
+    TenantsOnly,
     /// There is no randomness.
     #[error("the system has no random numbers to give")]
     Random,
@@ -120,6 +129,15 @@ impl Rules {
     pub fn roles(&self, roles: Vec<Box<str>>) -> Result<Box<[Box<str>]>, Denied> {
         let known = self.roles.keys().map(|name| &**name);
         known_names("roles", "role", roles, known, "they are declared in `roles` of the configuration")
+    }
+
+    /// The scopes of Sidegate's own that a client has, itself or by a role.
+    #[must_use]
+    pub fn control_scopes<'a>(&'a self, client: &'a Client) -> Vec<&'a str> {
+        effective_scopes(client, &self.roles)
+            .into_iter()
+            .filter(|scope| scope.starts_with(CONTROL_SCOPE_PREFIX))
+            .collect()
     }
 
     /// Whether a client may both change Sidegate and call what is behind it: whoever gets hold of one of its tokens may too.
@@ -263,6 +281,36 @@ pub fn expiry(text: &str) -> Result<UnixSeconds, Denied> {
     Ok(UnixSeconds(time.as_second()))
 }
 
+/// For how long an old secret stays live, in seconds: a duration such as 24h; 0 ends it at once.
+///
+/// # Errors
+/// It is none, or too long.
+pub fn keep_old(text: &str) -> Result<u32, Denied> {
+    if text == "0" {
+        return Ok(0);
+    }
+    let duration = scalar::duration(text).map_err(|flaw| match flaw.hint {
+        Some(hint) => invalid("keep_old", format!("{}: {hint}", flaw.message)),
+        None => invalid("keep_old", format!("{}: expected one such as 24h", flaw.message)),
+    })?;
+    u32::try_from(duration.as_secs()).map_err(|_| invalid("keep_old", "the duration is too long"))
+}
+
+/// The id of a client of another issuer: whatever that one likes, as long as it can be written down.
+///
+/// # Errors
+/// It is empty, too long, or has control characters.
+pub fn foreign_id(id: &str) -> Result<(), Denied> {
+    match id {
+        "" => Err(invalid("client_id", "it is empty")),
+        _ if id.len() > FOREIGN_ID_BYTES_MAX => {
+            Err(invalid("client_id", format!("longer than {FOREIGN_ID_BYTES_MAX} bytes")))
+        }
+        _ if id.contains(char::is_control) => Err(invalid("client_id", "control characters have no place in it")),
+        _ => Ok(()),
+    }
+}
+
 /// A new expiry, which has to be ahead.
 ///
 /// # Errors
@@ -272,7 +320,7 @@ pub fn ahead(expires: UnixSeconds, now: UnixSeconds) -> Result<UnixSeconds, Deni
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::config;
 
@@ -315,7 +363,7 @@ pub(super) mod tests {
         assert_eq!(*scopes, *names(&["users:read", "users:write"]));
         let text = rules.scopes(names(&["user:read"])).unwrap_err().to_string();
         assert_eq!(text, "scopes: no scope is called `user:read`; did you mean `users:read`?");
-        assert!(rules.scopes(names(&["sidegate.admin"])).is_err());
+        assert!(rules.scopes(names(&["sidegate.everything"])).is_err());
         assert!(rules.roles(names(&["editor"])).is_ok() && rules.roles(names(&["owner"])).is_err());
         assert_eq!(rules.all_scopes(), names(&["users:read", "users:write"]));
     }

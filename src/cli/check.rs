@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::process::ExitCode;
 
-use crate::config::{Authority, Config, KeySource, Listener, RegistrySource};
+use crate::config::{Authority, Authz, AuthzAddress, Config, KeySource, Listener, RegistrySource};
 use crate::core::route::Match;
 use crate::core::scope::{NameId, Vocabulary};
 use crate::core::snapshot::{Issuer, Mode, Requirement, Route, Snapshot, TokenRequirement};
@@ -26,6 +26,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         issuer_table(&config),
         config.authority.as_deref().map(|authority| authority_table(&config, authority)),
         Some(listener_table(&config)),
+        config.authz.as_ref().map(authz_table),
     ];
     let mut text = tables.into_iter().flatten().collect::<Vec<_>>().join("\n");
     if !config.warnings.is_empty() {
@@ -88,6 +89,19 @@ fn authority_table(config: &Config, authority: &Authority) -> String {
 fn listener_table(config: &Config) -> String {
     let tls = |listener: &Listener| if listener.tls.is_some() { "TLS" } else { "clear text" }.to_owned();
     table(["LISTENER", "TRANSPORT"], config.listeners.iter().map(|it| [it.address.to_string(), tls(it)]))
+}
+
+/// Where other proxies ask, if anywhere.
+fn authz_table(authz: &Authz) -> String {
+    let rows = [("Envoy (gRPC)", &authz.grpc), ("forward-auth (HTTP)", &authz.http)];
+    let rows = rows.into_iter().filter_map(|(how, address)| Some((how, address.as_ref()?)));
+    let transport = |address: &AuthzAddress| match address {
+        AuthzAddress::Unix(_) => "socket",
+        AuthzAddress::Tcp(_) if authz.trust.tls.is_some() => "TLS",
+        AuthzAddress::Tcp(_) => "clear text",
+    };
+    let rows = rows.map(|(how, address)| [address.to_string(), how.to_owned(), transport(address).to_owned()]);
+    table(["AUTHORIZER", "ASKED BY", "TRANSPORT"], rows)
 }
 
 /// Where an issuer's keys come from. A query is left out: it may be a secret.

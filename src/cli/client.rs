@@ -5,17 +5,16 @@ mod print;
 
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::process::ExitCode;
-use std::time::Duration;
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{anyhow, bail};
 
 use self::options::{Create, Edit, Expiry, One};
 use self::print::Output;
 use super::storage::{self, Open};
 use super::{ConfigFile, output};
 use crate::authority::manage::Outcome;
+use crate::authority::rules;
 use crate::clock;
-use crate::config::scalar;
 
 const EXAMPLE: &str = "\
 Example:
@@ -90,8 +89,8 @@ struct RotateSecret {
     #[command(flatten)]
     one: One,
     /// How long the old secret stays live, such as 1h or 7d; 0s ends it, and any other, at once
-    #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = keep_old)]
-    keep_old: Duration,
+    #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = rules::keep_old)]
+    keep_old: u32,
 }
 
 #[derive(Debug, clap::Args)]
@@ -110,14 +109,6 @@ struct Delete {
     /// Do not ask
     #[arg(long)]
     yes: bool,
-}
-
-fn keep_old(text: &str) -> Result<Duration, String> {
-    if text == "0" {
-        return Ok(Duration::ZERO);
-    }
-    scalar::duration(text)
-        .map_err(|flaw| flaw.hint.map_or(flaw.message.clone(), |hint| format!("{}: {hint}", flaw.message)))
 }
 
 pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
@@ -176,7 +167,7 @@ fn renew(args: &Renew) -> anyhow::Result<()> {
 }
 
 fn rotate_secret(args: &RotateSecret) -> anyhow::Result<()> {
-    let keep = u32::try_from(args.keep_old.as_secs()).context("--keep-old is too long")?;
+    let keep = args.keep_old;
     storage::with(&args.one.config, async |open: &Open| {
         let outcome = open.manager.rotate_secret(&open.caller, &args.one.id, None, keep, clock::now()).await?;
         tell(open, &outcome, args.one.output)
@@ -205,11 +196,7 @@ async fn refuse_foreign(open: &Open, issuer: &str, id: &str, is_refused: bool) -
     if known.iss == open.authority.issuer {
         bail!("`{issuer}` is the authority itself: leave `--issuer` out");
     }
-    if id.is_empty() {
-        bail!("a client id is not empty");
-    }
-    let store = &open.manager.store;
-    let is_changed = store.refuse_foreign(&open.caller.who, &known.iss, id, is_refused, clock::now()).await?;
+    let is_changed = open.manager.refuse_foreign(&open.caller, &known.iss, id, is_refused, clock::now()).await?;
     let state = if is_refused { "refused" } else { "not refused" };
     let how = if is_changed { "now" } else { "already" };
     Ok(output::print(&format!("the client {id:?} of the issuer `{issuer}` is {how} {state}\n"))?)

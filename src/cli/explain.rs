@@ -1,6 +1,7 @@
 //! `sidegate explain`: the decision about one request, step by step, offline, from the code that the gateway runs.
 
 mod asked;
+mod authority;
 mod backend;
 mod keys;
 mod print;
@@ -21,6 +22,7 @@ use self::asked::Asked;
 use self::report::Report;
 use super::{ConfigFile, output};
 use crate::clock;
+use crate::config::Config;
 use crate::core::snapshot::Snapshot;
 use crate::core::time::UnixSeconds;
 use crate::core::{self, Facts, KeysAsked, Need, NoMemo};
@@ -30,7 +32,8 @@ Example:
   sidegate explain -c config.yaml GET /v1/users --token-file token.txt
 
 The token can also come by standard input (a single -) or in -H 'Authorization: Bearer …'.
-Keys that the gateway fetches are taken from state_dir. Exit code: 0 allowed, 1 denied, 2 no decision could be made.";
+Keys that the gateway fetches are taken from state_dir, keys and clients of its own authority from the authority's storage.
+Exit code: 0 allowed, 1 denied, 2 no decision could be made.";
 
 /// Exit code for a request that could not be decided about.
 const UNDECIDED: u8 = 2;
@@ -100,12 +103,27 @@ fn explained(args: &Args) -> anyhow::Result<ExitCode> {
     let config = args.config.load()?;
     let asked = Asked::read(args)?;
     let now = args.at.map_or_else(clock::now, |at| UnixSeconds(at.as_second()));
-    let report = explain(&keys::snapshot(&config), &asked, now).map_err(|Need::Keys(id)| keys::unknown(&config, id))?;
+    let (snapshot, unread) = snapshot(&config, &asked);
+    let report = explain(&snapshot, &asked, now).map_err(|Need::Keys(id)| keys::unknown(&config, id))?;
+    if let (Some(error), true) = (unread, report.is_about_what_is_not_there()) {
+        return Err(error.context("no decision could be made about a token of our own authority"));
+    }
     output::print(&match args.output {
         Output::Text => print::text(&report),
         Output::Json => print::json(&report)?,
     })?;
     Ok(if report.is_allowed() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The snapshot, completed with all that is known without a running gateway, and why it is not if the authority's storage
+/// cannot be read.
+fn snapshot(config: &Config, asked: &Asked) -> (Snapshot, Option<anyhow::Error>) {
+    let snapshot = keys::snapshot(config);
+    let Some(authority) = config.authority.as_deref().filter(|_| asked.has_token()) else { return (snapshot, None) };
+    match authority::complete(config, authority, &snapshot) {
+        Ok(snapshot) => (snapshot, None),
+        Err(error) => (snapshot, Some(error)),
+    }
 }
 
 /// The explanation of the decision, or what it needs that only a running gateway finds out.

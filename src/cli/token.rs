@@ -5,15 +5,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, anyhow, bail};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use form_urlencoded::{Serializer, byte_serialize};
+use form_urlencoded::Serializer;
 use http::{HeaderValue, StatusCode, Uri};
 use serde_json::Value;
 use zeroize::Zeroizing;
 
 use super::output;
-use crate::net::fetch::Fetcher;
+use crate::net::fetch::{self, Fetcher};
 
 const TOKEN_PATH: &str = "/oauth2/token";
 
@@ -60,7 +58,6 @@ fn token_endpoint(url: &Uri) -> anyhow::Result<Uri> {
     Uri::from_parts(parts).map_err(|_| anyhow!("{url:?} is no URL such as http://127.0.0.1:8080"))
 }
 
-/// `client_secret_basic`: both parts are encoded as in a form (RFC 6749 section 2.3.1).
 fn authorization(args: &Args) -> anyhow::Result<HeaderValue> {
     let path = &args.client_secret_file;
     let secret = fs::read_to_string(path).map(Zeroizing::new);
@@ -69,11 +66,7 @@ fn authorization(args: &Args) -> anyhow::Result<HeaderValue> {
     if secret.is_empty() {
         bail!("{} is empty", path.display());
     }
-    let encoded = |text: &str| byte_serialize(text.as_bytes()).collect::<String>();
-    let pair = Zeroizing::new(format!("{}:{}", encoded(&args.client_id), encoded(secret)));
-    let mut value = HeaderValue::from_str(&format!("Basic {}", STANDARD.encode(pair.as_bytes())))?;
-    value.set_sensitive(true);
-    Ok(value)
+    fetch::basic(&args.client_id, secret).context("the client id or its secret is too long")
 }
 
 fn form(scopes: &[String]) -> String {

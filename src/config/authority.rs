@@ -12,6 +12,7 @@ use http::Uri;
 use zeroize::Zeroizing;
 
 use crate::core::algorithm::Algorithm;
+use crate::core::scope::ADMIN_SCOPE;
 
 pub(super) use section::decode;
 
@@ -27,7 +28,8 @@ pub const REGISTRY_READ: &str = "sidegate.registry:read";
 /// What the names of scopes begin with that are Sidegate's own.
 pub const CONTROL_SCOPE_PREFIX: &str = "sidegate.";
 /// The scopes that are in every catalogue, and what they are for.
-pub const CONTROL_SCOPES: [(&str, &str); 3] = [
+pub const CONTROL_SCOPES: [(&str, &str); 4] = [
+    (ADMIN_SCOPE, "Ask an admin listener that other machines can reach for status, metrics and a reload"),
     (CLIENTS_READ, "Read App Clients"),
     (CLIENTS_WRITE, "Read and change App Clients"),
     (REGISTRY_READ, "Follow the client registry"),

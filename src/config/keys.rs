@@ -27,12 +27,13 @@ macro_rules! sections {
 }
 
 sections! {
-    FILE "": "listeners" "admin" "health" "issuers" "roles" "upstreams" "identity" "routes" "workers" "mode" "resource"
+    FILE "": "listeners" "admin" "health" "authz" "issuers" "roles" "upstreams" "identity" "routes" "workers" "mode" "resource"
         "cors" "trusted_proxies" "errors" "limits" "telemetry" "state_dir" "authority";
     LISTENER "listeners[]": "address" "tls";
     LISTENER_TLS "listeners[].tls": "certificate" "private_key" "client_ca" "client_certificate";
     ADMIN "admin": "address";
     HEALTH "health": "address";
+    AUTHZ "authz": "grpc" "http" "allow_from" "tls";
     ISSUER "issuers[]": "name" "issuer" "audiences" "algorithms" "keys" "clients" "tenants" "fixed_tenant" "token_kinds"
         "token_types" "claims" "scope_prefix" "require_iss" "client_when" "leeway" "max_token_age" "mode" "registry";
     KEYS "issuers[].keys": "jwks_file" "jwks_uri" "refresh" "max_stale";

@@ -24,8 +24,8 @@ use super::scalar::Flaw;
 use super::source::{BYTES_MAX, Place, Source};
 use super::yaml::{self, Node};
 use super::{
-    Authority, Config, answers, authority, identity, issuers, keys, limits, listeners, resource, roles, routes, scalar,
-    upstreams,
+    Authority, Config, answers, authority, authz, identity, issuers, keys, limits, listeners, resource, roles, routes,
+    scalar, upstreams,
 };
 
 const WORKERS_MAX: usize = 1024;
@@ -82,6 +82,9 @@ fn decode(root: &Node<'_>, base: &Path, report: &mut Report<'_>) -> Option<Confi
     let file = report.fields(root, &keys::FILE)?;
     let mut files = Files::new(base);
     let addresses = listeners::decode(&file, &mut files, report);
+    let taken: Vec<_> = addresses.listeners.iter().map(|listener| listener.address).collect();
+    let taken: Vec<_> = taken.into_iter().chain(addresses.admin).chain(addresses.health).collect();
+    let authz = authz::decode(&file, &taken, &mut files, report);
     let limits = limits::decode(&file, report);
     let telemetry = limits::telemetry(&file, base, report);
     let mut issuers = issuers::decode(&file, &mut files, report);
@@ -136,6 +139,7 @@ fn decode(root: &Node<'_>, base: &Path, report: &mut Report<'_>) -> Option<Confi
         listeners: addresses.listeners,
         admin: addresses.admin,
         health: addresses.health,
+        authz,
         workers: workers(&file, report),
         upstreams: upstreams.all,
         limits: limits.connections,

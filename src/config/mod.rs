@@ -4,6 +4,7 @@
 
 mod answers;
 pub mod authority;
+mod authz;
 mod certificate;
 mod claims;
 mod decode;
@@ -47,6 +48,7 @@ use crate::telemetry::Format;
 use crate::telemetry::access_log::Destination;
 
 pub use authority::{Authority, RegistryFeed};
+pub use authz::{Authz, AuthzAddress, AuthzTrust};
 pub use env::Env;
 pub use issue::{ConfigIssue, Diagnostics, Spot};
 pub use load::{from_text, load};
@@ -61,6 +63,8 @@ pub struct Config {
     pub admin: Option<SocketAddr>,
     /// The listener for health and metrics only.
     pub health: Option<SocketAddr>,
+    /// Where other proxies ask for decisions.
+    pub authz: Option<Authz>,
     /// Number of workers; `None` is the CPUs the process may use.
     pub workers: Option<NonZeroUsize>,
     /// The backends, in the order of `Snapshot::upstreams`.

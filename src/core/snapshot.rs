@@ -146,6 +146,13 @@ impl Issuers {
         let mut next = self.clone();
         next.by_iss.retain(|_, known| *known == id);
         next.without_iss = next.without_iss.filter(|known| *known == id);
+        next.held_to(id, audience)
+    }
+
+    /// The same issuers, of one of which tokens are taken only for this audience.
+    #[must_use]
+    pub fn held_to(&self, id: IssuerId, audience: &str) -> Self {
+        let mut next = self.clone();
         if let Some(issuer) = next.all.get_mut(usize::from(id.0)) {
             *issuer =
                 Arc::new(Issuer { audiences: Audiences::OneOf([audience.into()].into()), ..Issuer::clone(issuer) });
@@ -436,6 +443,13 @@ impl Snapshot {
     #[must_use]
     pub fn for_audience(&self, issuer: IssuerId, audience: &str) -> Self {
         Self { number: !self.number, issuers: self.issuers.only(issuer, audience), ..self.clone() }
+    }
+
+    /// This snapshot, under which tokens of `issuer` are accepted only for `audience`, and those of others as ever. As with
+    /// [`Self::for_audience`], what is remembered for other requests says nothing here.
+    #[must_use]
+    pub fn with_audience(&self, issuer: IssuerId, audience: &str) -> Self {
+        Self { number: !self.number, issuers: self.issuers.held_to(issuer, audience), ..self.clone() }
     }
 
     /// The mode that a route is under: the file's shadow mode covers every route.

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue, Method, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response};
 use http_body_util::BodyExt as _;
 use tokio::sync::watch;
 
 use super::body::AnswerBody;
-use super::feed::Feed;
+use super::feed::{Feed, Newest, Reader};
 use super::record::Record;
 use super::render;
 use crate::authority::desk::Desk;
@@ -25,6 +25,9 @@ use crate::live::state::Live;
 use crate::net::head::Head;
 use crate::net::service::RequestBody;
 use crate::worker::Phase;
+
+/// What `EventSource` asks with when it goes on (HTML Living Standard section 9.2.4).
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 /// A worker's way to the authority.
 pub struct ToAuthority {
@@ -58,7 +61,7 @@ impl ToAuthority {
     /// By `desk`, or, for readers of the feed, by what is in force. Feeds end when `phase` says that the process does.
     #[must_use]
     pub fn new(desk: Desk, live: Arc<Live>, states: RegistryStates, phase: watch::Receiver<Phase>) -> Self {
-        Self { desk, feed: Feed { live, states, phase } }
+        Self { desk, feed: Feed { live, states, phase, newest: Newest::default() } }
     }
 
     /// Answers it.
@@ -97,9 +100,9 @@ impl ToAuthority {
             record.trace.allow = Some("GET".into());
             return Err(Rejection::new(Reason::MethodNotAllowed, "the feed is read by GET"));
         }
-        self.admit(&asked.settings, head, record)?;
-        let after = after(asked.query.as_deref(), head)?;
-        let pieces = self.feed.read(after).ok_or_else(|| {
+        let reader = admit(&asked.settings, head, record)?;
+        let after = after(asked.query.as_deref(), &head.headers)?;
+        let pieces = self.feed.read(reader, after).ok_or_else(|| {
             Rejection::new(Reason::RegistryUnavailable, "the authority does not know its clients itself right now")
         })?;
         let mut response = Response::new(pieces);
@@ -107,26 +110,31 @@ impl ToAuthority {
         response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         Ok(response)
     }
+}
 
-    fn admit(&self, settings: &Authority, head: &Head, record: &mut Record) -> Result<(), Rejection> {
-        let serving = record.serving();
-        let snapshot = control(serving.snapshot(), settings)
-            .ok_or_else(|| Rejection::new(Reason::TokenIssuer, "the authority has no issuer"))?;
-        let requirement = TokenRequirement {
-            scopes: snapshot.scopes.id(REGISTRY_READ).into_iter().collect(),
-            tenant_required: Some(false),
-            ..TokenRequirement::default()
-        };
-        let head = RequestHead { method: &head.method, target: head.target(), headers: &head.headers };
-        let facts = Facts { memo: &NoMemo, keys: KeysAsked::Already };
-        core::admit(&snapshot, &requirement, &head, &facts, record.arrived_at(), &mut record.trace)
-            .map_err(core::NotAdmitted::rejection)?;
-        let is_restricted = record.trace.principal.as_ref().is_none_or(|principal| principal.tenant_names().is_some());
-        match is_restricted {
-            true => Err(Rejection::new(Reason::TenantForbidden, "a client with tenants may not see those of others")),
-            false => Ok(()),
-        }
+/// Lets a reader of the feed in whose token says so.
+fn admit(settings: &Authority, head: &Head, record: &mut Record) -> Result<Reader, Rejection> {
+    let serving = record.serving();
+    let snapshot = control(serving.snapshot(), settings)
+        .ok_or_else(|| Rejection::new(Reason::TokenIssuer, "the authority has no issuer"))?;
+    let scope = snapshot.scopes.id(REGISTRY_READ);
+    let scope = scope.ok_or_else(|| Rejection::new(Reason::ScopeMissing, "no token can have the scope of the feed"))?;
+    let requirement =
+        TokenRequirement { scopes: [scope].into(), tenant_required: Some(false), ..TokenRequirement::default() };
+    let head = RequestHead { method: &head.method, target: head.target(), headers: &head.headers };
+    let facts = Facts { memo: &NoMemo, keys: KeysAsked::Already };
+    let admitted = core::admit(&snapshot, &requirement, &head, &facts, record.arrived_at(), &mut record.trace);
+    // Nothing was looked up in the memory of tokens.
+    record.trace.signature = None;
+    admitted.map_err(core::NotAdmitted::rejection)?;
+    let principal = record.trace.principal.as_ref();
+    if principal.is_none_or(|principal| principal.tenant_names().is_some()) {
+        return Err(Rejection::new(Reason::TenantForbidden, "a client with tenants may not see those of others"));
     }
+    let reader = principal.and_then(|principal| {
+        Some(Reader { client_id: principal.client_id.clone()?, version: principal.registered_version()? })
+    });
+    reader.ok_or_else(|| Rejection::new(Reason::ClientUnknown, "the token is of no client that is registered"))
 }
 
 /// The snapshot under which the authority's own interfaces ask the core: only its own tokens count, and only those made for
@@ -137,17 +145,26 @@ pub fn control(snapshot: &Snapshot, settings: &Authority) -> Option<Snapshot> {
     Some(snapshot.for_audience(issuer, &settings.issuer))
 }
 
-/// Where a reader goes on: `after`, or what a browser's `EventSource` sends after a connection was lost.
-fn after(query: Option<&str>, head: &Head) -> Result<u64, Rejection> {
-    let malformed = || Rejection::new(Reason::RequestMalformed, "after is not one change number");
+/// Where a reader goes on: after what it was told last, which a browser's `EventSource` says in a field when a connection was
+/// lost, and otherwise as the query says.
+fn after(query: Option<&str>, headers: &HeaderMap) -> Result<u64, Rejection> {
     let pairs = form_urlencoded::parse(query.unwrap_or_default().as_bytes());
-    let mut numbers = pairs.filter(|(name, _)| name == "after").map(|(_, number)| number);
-    match (numbers.next(), numbers.next(), head.headers.get("last-event-id")) {
-        (Some(number), None, _) => number.parse().map_err(|_| malformed()),
-        (None, None, Some(number)) => number.to_str().ok().and_then(|number| number.parse().ok()).ok_or_else(malformed),
-        (None, None, None) => Ok(0),
-        (_, Some(_), _) => Err(malformed()),
-    }
+    let mut in_query = pairs.filter(|(name, _)| name == "after").map(|(_, number)| number);
+    let mut in_fields = headers.get_all(LAST_EVENT_ID).iter();
+    let number = match (in_fields.next(), in_query.next()) {
+        (Some(field), _) => number(field.as_bytes()),
+        (None, Some(parameter)) => number(parameter.as_bytes()),
+        (None, None) => Some(0),
+    };
+    let is_one = in_fields.next().is_none() && in_query.next().is_none();
+    number
+        .filter(|_| is_one)
+        .ok_or_else(|| Rejection::new(Reason::RequestMalformed, "after, or Last-Event-ID, is not one change number"))
+}
+
+fn number(text: &[u8]) -> Option<u64> {
+    let digits = std::str::from_utf8(text).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))?;
+    digits.parse().ok()
 }
 
 /// A body, or as much of it as shows that it is too long: to say so is for whoever answers.
@@ -182,4 +199,32 @@ pub(super) fn finish(mut response: Response<Content>, shown: &HeaderMap, mut rec
         Content::Whole(bytes) => AnswerBody::own(bytes, record),
         Content::Feed(pieces) => AnswerBody::pieces(pieces, record),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reader_goes_on_where_it_was() {
+        let after = |query, fields: &[&'static str]| {
+            let fields = fields.iter().map(|value| (LAST_EVENT_ID, HeaderValue::from_static(value)));
+            after(query, &fields.collect()).ok()
+        };
+        assert_eq!([after(None, &[]), after(Some(""), &[]), after(Some("before=3"), &[])], [Some(0); 3]);
+        assert_eq!(after(Some("x=1&after=18446744073709551615"), &[]), Some(u64::MAX));
+        assert_eq!(after(Some("after=7"), &["9"]), Some(9), "a browser asks for the same URL again");
+        for odd in [
+            "after=",
+            "after=-1",
+            "after=+1",
+            "after=%2B1",
+            "after=1.0",
+            "after=18446744073709551616",
+            "after=1&after=1",
+        ] {
+            assert_eq!(after(Some(odd), &[]), None, "{odd}");
+        }
+        assert_eq!([after(None, &["x"]), after(None, &[""]), after(None, &["1", "1"])], [None; 3]);
+    }
 }

@@ -1,11 +1,14 @@
 //! Ways in: each builds a request head, asks the core, and carries the answer out.
 
 pub mod authority;
+pub mod authz;
 pub mod body;
 mod exchanges;
+mod ext_authz;
 mod feed;
 #[cfg(test)]
 pub(crate) mod fixture;
+mod forward_auth;
 mod keys;
 pub mod proxy;
 mod record;

@@ -94,6 +94,54 @@ impl Worker {
     pub(super) fn log(&self) -> &WorkerLog {
         &self.log
     }
+
+    /// One more connection of a client, until it is dropped.
+    pub(super) fn connection(&self) -> OpenConnection {
+        self.shared_metrics.connection()
+    }
+
+    /// The bounds of a connection that is accepted now.
+    pub(super) fn limits(&self) -> service::Limits {
+        let serving = self.serving();
+        let limits = &serving.generation().limits;
+        service::Limits { header_bytes: limits.header_bytes, request_head: limits.request_head, idle: limits.idle }
+    }
+
+    /// Counts a handshake.
+    pub(super) fn handshake(&self, result: Result<(), &HandshakeError>) {
+        self.shared_metrics.tls_handshake(match result {
+            Ok(()) => "success",
+            Err(HandshakeError::TooSlow) => "timeout",
+            Err(HandshakeError::Failed(_) | HandshakeError::Silent) => "failure",
+        });
+    }
+
+    /// Decides. Where that depends on keys which an issuer may have published since, it waits for them, once, and goes on
+    /// under the generation that has them.
+    pub(super) async fn decide(&self, head: &Head, record: &mut Record) -> Decision {
+        let head = RequestHead { method: &head.method, target: head.target(), headers: &head.headers };
+        let mut facts = Facts { memo: &self.memo, keys: KeysAsked::NotYet };
+        loop {
+            match decide(record.snapshot(), &head, &facts, record.arrived_at()) {
+                Ok(decision) => return self.decided(decision, record),
+                Err(Need::Keys(issuer)) => {
+                    let serving = record.serving();
+                    let issuer = serving.snapshot().issuers.get(issuer).map_or("", |issuer| &issuer.name);
+                    facts.keys = self.keys.ask(issuer).await;
+                    record.catch_up();
+                }
+            }
+        }
+    }
+
+    /// A request that was let through all the same has not waited; the next may find the key there.
+    fn decided(&self, decision: Decision, record: &Record) -> Decision {
+        let missing = decision.trace.key_missing.filter(|_| decision.trace.shadowed.is_some());
+        if let Some(issuer) = missing.and_then(|id| record.snapshot().issuers.get(id)) {
+            self.keys.ask_in_background(&issuer.name);
+        }
+        decision
+    }
 }
 
 /// Makes the proxy's service for each connection of a worker.
@@ -102,8 +150,8 @@ pub struct Proxy(Rc<Worker>);
 impl Proxy {
     /// The proxy of one worker.
     #[must_use]
-    pub fn new(worker: Worker) -> Self {
-        Self(Rc::new(worker))
+    pub fn new(worker: Rc<Worker>) -> Self {
+        Self(worker)
     }
 }
 
@@ -111,9 +159,7 @@ impl Connect for Proxy {
     type Service = ProxyConnection;
 
     fn limits(&self) -> service::Limits {
-        let serving = self.0.serving();
-        let limits = &serving.generation().limits;
-        service::Limits { header_bytes: limits.header_bytes, request_head: limits.request_head, idle: limits.idle }
+        self.0.limits()
     }
 
     fn tls(&self, listener: usize) -> Option<Arc<ServerConfig>> {
@@ -123,11 +169,7 @@ impl Connect for Proxy {
     }
 
     fn handshake(&self, result: Result<(), &HandshakeError>) {
-        self.0.shared_metrics.tls_handshake(match result {
-            Ok(()) => "success",
-            Err(HandshakeError::TooSlow) => "timeout",
-            Err(HandshakeError::Failed(_) | HandshakeError::Silent) => "failure",
-        });
+        self.0.handshake(result);
     }
 
     fn connect(&self, accepted: &Accepted) -> ProxyConnection {
@@ -138,7 +180,7 @@ impl Connect for Proxy {
             peer,
             peer_value: address_value(peer),
             scheme: if accepted.is_tls { Scheme::Https } else { Scheme::Http },
-            _open: self.0.shared_metrics.connection(),
+            _open: self.0.connection(),
         }
     }
 }
@@ -167,7 +209,7 @@ impl Service for ProxyConnection {
             };
         }
 
-        let Decision { outcome, trace } = self.decide(&head, &mut record).await;
+        let Decision { outcome, trace } = self.worker.decide(&head, &mut record).await;
         record.trace = trace;
         let outcome = match outcome {
             Outcome::Forward(permit) => {
@@ -202,33 +244,6 @@ impl Service for ProxyConnection {
 }
 
 impl ProxyConnection {
-    /// Decides. Where that depends on keys which an issuer may have published since, it waits for them, once, and goes on
-    /// under the generation that has them.
-    async fn decide(&self, head: &Head, record: &mut Record) -> Decision {
-        let head = RequestHead { method: &head.method, target: head.target(), headers: &head.headers };
-        let mut facts = Facts { memo: &self.worker.memo, keys: KeysAsked::NotYet };
-        loop {
-            match decide(record.snapshot(), &head, &facts, record.arrived_at()) {
-                Ok(decision) => return self.decided(decision, record),
-                Err(Need::Keys(issuer)) => {
-                    let serving = record.serving();
-                    let issuer = serving.snapshot().issuers.get(issuer).map_or("", |issuer| &issuer.name);
-                    facts.keys = self.worker.keys.ask(issuer).await;
-                    record.catch_up();
-                }
-            }
-        }
-    }
-
-    /// A request that was let through all the same has not waited; the next may find the key there.
-    fn decided(&self, decision: Decision, record: &Record) -> Decision {
-        let missing = decision.trace.key_missing.filter(|_| decision.trace.shadowed.is_some());
-        if let Some(issuer) = missing.and_then(|id| record.snapshot().issuers.get(id)) {
-            self.worker.keys.ask_in_background(&issuer.name);
-        }
-        decision
-    }
-
     /// Spends the permit.
     async fn forward(
         &self,
@@ -341,7 +356,7 @@ fn refused_or_switched<B>(response: Response<B>) -> Result<Response<B>, Rejectio
 }
 
 /// The fields of a request that answers depend on: the others have gone to the backend by then.
-fn shown_in_answers(headers: &HeaderMap) -> HeaderMap {
+pub(super) fn shown_in_answers(headers: &HeaderMap) -> HeaderMap {
     let mut shown = HeaderMap::new();
     for name in [
         header::CONTENT_TYPE,

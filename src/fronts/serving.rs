@@ -42,6 +42,7 @@ impl Serving {
             key_origins: _,
             mirrors: _,
             authority: _,
+            authz: _,
             state_dir: _,
         } = &*generation;
         let upstreams = Upstreams::new(upstreams, limits.idle, health);
@@ -58,6 +59,7 @@ impl Serving {
             key_origins: _,
             mirrors: _,
             authority: _,
+            authz: _,
             state_dir: _,
         } = &*generation;
         let old = &self.generation.upstreams;

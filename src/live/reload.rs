@@ -15,7 +15,7 @@ use super::registry::{Mirror, Source};
 use super::state::{Generation, Live};
 use super::watch::Watcher;
 use crate::config::authority::Storage;
-use crate::config::{self, Config, Telemetry};
+use crate::config::{self, AuthzAddress, Config, Telemetry};
 use crate::core::keyset::Keyset;
 use crate::core::registry::Availability;
 use crate::core::snapshot::IssuerId;
@@ -75,6 +75,8 @@ pub struct Fixed {
     listeners: Vec<SocketAddr>,
     admin: Option<SocketAddr>,
     health: Option<SocketAddr>,
+    authz_grpc: Option<AuthzAddress>,
+    authz_http: Option<AuthzAddress>,
     workers: Option<NonZeroUsize>,
     telemetry: Telemetry,
     authority: Option<FixedAuthority>,
@@ -95,6 +97,8 @@ impl Fixed {
             listeners: config.listeners.iter().map(|listener| listener.address).collect(),
             admin: config.admin,
             health: config.health,
+            authz_grpc: config.authz.as_ref().and_then(|authz| authz.grpc.clone()),
+            authz_http: config.authz.as_ref().and_then(|authz| authz.http.clone()),
             workers: config.workers,
             telemetry: config.telemetry.clone(),
             authority: config.authority.as_deref().map(|authority| FixedAuthority {
@@ -107,7 +111,7 @@ impl Fixed {
     /// The sections in which `other` differs.
     fn changed(&self, other: &Self) -> Vec<&'static str> {
         // Taken apart, so that a new field cannot be forgotten here.
-        let Self { listeners, admin, health, workers, telemetry, authority } = self;
+        let Self { listeners, admin, health, authz_grpc, authz_http, workers, telemetry, authority } = self;
         let (is_other, storage, issuer) = match (authority, &other.authority) {
             (Some(FixedAuthority { storage, issuer }), Some(other)) => {
                 (false, *storage != other.storage, *issuer != other.issuer)
@@ -121,6 +125,8 @@ impl Fixed {
             ("listeners", *listeners != other.listeners),
             ("admin.address", *admin != other.admin),
             ("health.address", *health != other.health),
+            ("authz.grpc", *authz_grpc != other.authz_grpc),
+            ("authz.http", *authz_http != other.authz_http),
             ("workers", *workers != other.workers),
             ("telemetry", *telemetry != other.telemetry),
         ];

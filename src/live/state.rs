@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use super::keys::{self, Before, KeyOrigin};
 use super::registry::{self, Followed, Mirror, Source};
-use crate::config::{Authority, Config, Limits, Listener, Upstream};
+use crate::config::{Authority, Authz, AuthzTrust, Config, Limits, Listener, Upstream};
 use crate::core::keyset::Keyset;
 use crate::core::registry::Availability;
 use crate::core::snapshot::{IssuerId, Snapshot};
@@ -28,6 +28,8 @@ pub struct Generation {
     pub limits: Limits,
     /// What each listener shows its clients, in the order of the configuration; `None` is no TLS.
     pub listeners_tls: Box<[Option<ServerTls>]>,
+    /// Which other proxies may ask for decisions, and what they are shown.
+    pub authz: Arc<AuthzTrust>,
     /// Where the keys come from and what is known of them, in the order of the snapshot's issuers.
     pub key_origins: Arc<[KeyOrigin]>,
     /// Whose client registry is followed for each issuer, and what it has told, in the same order.
@@ -56,6 +58,7 @@ impl Generation {
             authority: config.authority,
             state_dir: config.state_dir,
             listeners_tls: config.listeners.into_iter().map(|listener| listener.tls).collect(),
+            authz: Arc::new(config.authz.map(|authz| authz.trust).unwrap_or_default()),
         }
     }
 
@@ -90,6 +93,7 @@ impl Generation {
             health: Arc::clone(&self.health),
             limits: self.limits.clone(),
             listeners_tls: self.listeners_tls.clone(),
+            authz: Arc::clone(&self.authz),
             key_origins: Arc::clone(&self.key_origins),
             mirrors: Arc::clone(&self.mirrors),
             authority: self.authority.clone(),
@@ -117,6 +121,7 @@ impl Generation {
             authority: config.authority,
             state_dir: config.state_dir,
             listeners_tls: succeeding(config.listeners, &self.listeners_tls),
+            authz: authz_succeeding(config.authz, &self.authz),
         }
     }
 }
@@ -127,6 +132,12 @@ fn succeeding(listeners: Vec<Listener>, before: &[Option<ServerTls>]) -> Box<[Op
     let before = before.iter().chain(std::iter::repeat(&None));
     let listeners = listeners.into_iter().zip(before);
     listeners.map(|(listener, before)| if listener.tls == *before { before.clone() } else { listener.tls }).collect()
+}
+
+/// The same for `authz`.
+fn authz_succeeding(authz: Option<Authz>, before: &Arc<AuthzTrust>) -> Arc<AuthzTrust> {
+    let trust = authz.map(|authz| authz.trust).unwrap_or_default();
+    if trust == **before { Arc::clone(before) } else { Arc::new(trust) }
 }
 
 /// The generation in force. Swapped by one writer ([`super::reload`]), read by every worker.

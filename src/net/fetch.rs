@@ -1,14 +1,20 @@
-//! Fetches small documents over HTTP: key sets, and the metadata that says where they are; and asks for tokens.
+//! Fetches small documents over HTTP: key sets, and the metadata that says where they are; asks for tokens, and opens feeds.
 //!
 //! Whoever answers is not trusted to be well: time, head and body are bounded whatever the answer claims, a redirect is
 //! an error (it would move the trust to a host that nobody configured), and no error repeats what a body holds.
 
+use std::convert::Infallible;
+use std::fmt;
 use std::future::pending;
 use std::io;
+use std::pin::Pin;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::header::{self, HeaderMap, HeaderValue};
+use form_urlencoded::byte_serialize;
+use http::header::{self, HeaderMap, HeaderValue, InvalidHeaderValue};
 use http::uri::{PathAndQuery, Scheme};
 use http::{Method, Request, Response, StatusCode, Uri};
 use http_body::Body;
@@ -23,6 +29,7 @@ use tokio::sync::OnceCell;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+use zeroize::Zeroizing;
 
 use super::tls::{ClientTls, system_roots};
 use crate::core::keyset::KEYSET_BYTES_MAX;
@@ -37,6 +44,8 @@ const BODY_BYTES_MAX: usize = KEYSET_BYTES_MAX;
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 /// Most fields of a response head.
 const FIELDS_MAX: usize = 100;
+/// The media type of event streams (HTML Living Standard section 9.2).
+const EVENT_STREAM: &str = "text/event-stream";
 /// Longest name of a host that an error repeats, in bytes (RFC 1035 section 2.3.4).
 const HOST_SHOWN_MAX: usize = 253;
 
@@ -93,6 +102,9 @@ pub enum FetchError {
     /// The answer is no success.
     #[error("the answer has status {}", .0.as_u16())]
     Status(StatusCode),
+    /// The answer is no event stream.
+    #[error("the answer is no text/event-stream")]
+    NotEvents,
     /// The document is too long.
     #[error("the answer is longer than {BODY_BYTES_MAX} bytes")]
     TooLarge,
@@ -130,6 +142,31 @@ impl Fetcher {
         Ok((status, document.body))
     }
 
+    /// Opens the event stream at `uri` (HTML Living Standard section 9.2) by GET. `authorization` says who reads it.
+    ///
+    /// # Errors
+    /// See [`FetchError`].
+    pub async fn events(&self, uri: &Uri, authorization: HeaderValue) -> Result<Events, FetchError> {
+        let target = Target::of(uri)?;
+        let mut request = target.request()?;
+        let headers = request.headers_mut();
+        headers.insert(header::AUTHORIZATION, authorization);
+        headers.insert(header::ACCEPT, HeaderValue::from_static(EVENT_STREAM));
+        let opened = async {
+            let stream = connect(target.host, target.port).await?;
+            match target.is_https {
+                true => begin(self.secure(target.host, stream).await?, request).await,
+                false => begin(stream, request).await,
+            }
+        };
+        let (response, driver) = timeout(TIMEOUT, opened).await.unwrap_or(Err(FetchError::Timeout))?;
+        check_status(&response, Statuses::Ok)?;
+        if !is_event_stream(response.headers()) {
+            return Err(FetchError::NotEvents);
+        }
+        Ok(Events { body: response.into_body(), driver })
+    }
+
     async fn ask(
         &self,
         target: &Target<'_>,
@@ -156,6 +193,51 @@ impl Fetcher {
         let name = ServerName::try_from(host.to_owned()).map_err(|error| failed(io::Error::other(error)))?;
         TlsConnector::from(tls.http1.clone()).connect(name, stream).await.map_err(failed)
     }
+}
+
+/// An event stream. Its connection ends with it.
+pub struct Events {
+    body: Incoming,
+    driver: Driver,
+}
+
+impl Events {
+    /// The next bytes of it, as they arrive; `None` at its end. Nothing is lost with the future that this returns.
+    ///
+    /// # Errors
+    /// It broke off.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, FetchError> {
+        loop {
+            let frame = tokio::select! {
+                frame = self.body.frame() => frame.transpose()?,
+                never = &mut self.driver => match never {},
+            };
+            match frame.map(http_body::Frame::into_data) {
+                None => return Ok(None),
+                Some(Ok(data)) => return Ok(Some(data)),
+                Some(Err(_trailers)) => {}
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Events {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Events")
+    }
+}
+
+/// `Authorization` of a client with a secret (`client_secret_basic`): both parts are encoded as in a form (RFC 6749 section
+/// 2.3.1).
+///
+/// # Errors
+/// Both together are too long for a header field.
+pub fn basic(client_id: &str, secret: &str) -> Result<HeaderValue, InvalidHeaderValue> {
+    let encoded = |text: &str| Zeroizing::new(byte_serialize(text.as_bytes()).collect::<String>());
+    let pair = Zeroizing::new(format!("{}:{}", *encoded(client_id), *encoded(secret)));
+    let mut value = HeaderValue::from_str(&format!("Basic {}", STANDARD.encode(pair.as_bytes())))?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 /// Which answers have a body that is of use.
@@ -227,6 +309,10 @@ async fn connect(host: &str, port: u16) -> Result<TcpStream, FetchError> {
     Err(failed(cause))
 }
 
+/// What moves the bytes of a connection: to be polled along with whatever waits for them. Errors come to whoever waits, and
+/// the end may come with the answer's last byte, so that there is nothing to return.
+type Driver = Pin<Box<dyn Future<Output = Infallible>>>;
+
 /// One request and its answer on a connection that ends with them.
 async fn exchange<S>(
     stream: S,
@@ -234,7 +320,19 @@ async fn exchange<S>(
     statuses: Statuses,
 ) -> Result<(StatusCode, Document), FetchError>
 where
-    S: AsyncRead + AsyncWrite + Unpin,
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
+{
+    let (response, driver) = begin(stream, request).await?;
+    tokio::select! {
+        document = read(response, statuses) => document,
+        never = driver => match never {},
+    }
+}
+
+/// One request, and its answer as far as the head.
+async fn begin<S>(stream: S, request: Request<Full<Bytes>>) -> Result<(Response<Incoming>, Driver), FetchError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
     let (mut sender, connection) = Builder::new()
         .max_buf_size(HEAD_BYTES_MAX)
@@ -242,31 +340,37 @@ where
         .max_headers(FIELDS_MAX)
         .handshake(TokioIo::new(stream))
         .await?;
-    let answer = async {
-        let response = sender.send_request(request).await?;
-        read(response, statuses).await
-    };
-    // Its errors come to whoever waits for the answer, and its end may come with the answer's last byte.
-    let driver = async {
+    let mut driver: Driver = Box::pin(async move {
         drop(connection.await);
         pending().await
+    });
+    let response = tokio::select! {
+        response = sender.send_request(request) => response?,
+        never = &mut driver => match never {},
     };
-    tokio::select! {
-        document = answer => document,
-        never = driver => never,
-    }
+    Ok((response, driver))
 }
 
 async fn read(response: Response<Incoming>, statuses: Statuses) -> Result<(StatusCode, Document), FetchError> {
+    check_status(&response, statuses)?;
+    let (status, max_age) = (response.status(), max_age(response.headers()));
+    Ok((status, Document { body: read_body(response.into_body()).await?, max_age }))
+}
+
+fn check_status(response: &Response<Incoming>, statuses: Statuses) -> Result<(), FetchError> {
     let status = response.status();
     if status.is_redirection() {
         return Err(FetchError::Redirect { host: location_host(response.headers()) });
     }
-    if statuses == Statuses::Ok && status != StatusCode::OK {
-        return Err(FetchError::Status(status));
+    match statuses == Statuses::Any || status == StatusCode::OK {
+        true => Ok(()),
+        false => Err(FetchError::Status(status)),
     }
-    let max_age = max_age(response.headers());
-    Ok((status, Document { body: read_body(response.into_body()).await?, max_age }))
+}
+
+fn is_event_stream(headers: &HeaderMap) -> bool {
+    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    value.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(EVENT_STREAM)
 }
 
 async fn read_body(mut body: Incoming) -> Result<Bytes, FetchError> {

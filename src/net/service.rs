@@ -29,12 +29,25 @@ pub trait Service {
     /// The body of answers.
     type Body: Answer;
 
+    /// Who the clients are, as far as it matters how many requests they may give up.
+    const CLIENTS: Clients = Clients::Any;
+
     /// Answers one request.
     fn call(&self, request: Request) -> impl Future<Output = http::Response<Self::Body>>;
 
     /// Answers what is no request, before the connection is closed. There is a head if it could be read, and it is only
     /// what it says together that cannot be.
     fn refuse(&self, refusal: Refusal, head: Option<&Head>) -> http::Response<Self::Body>;
+}
+
+/// Whose requests come on a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Clients {
+    /// Anybody's.
+    Any,
+    /// Those of a proxy that asks on behalf of many. It gives up whatever its own clients give up, and one of them must
+    /// not be able to end what all others wait for.
+    Proxies,
 }
 
 /// Why a connection gets an answer although no request could be read from it.

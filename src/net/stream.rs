@@ -1,4 +1,4 @@
-//! A client's connection, with or without TLS, as the protocols above see it.
+//! A client's connection, with or without TLS or over a Unix socket, as the protocols above see it.
 //!
 //! HTTP/1.1 uses it through a shared reference: the connection and the body of its current request both read, from one
 //! thread and each in its turn. Without TLS that costs nothing, no lock and no system call that a bare socket would not
@@ -18,7 +18,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use socket2::SockRef;
 use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, Interest, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 use tokio_rustls::server::TlsStream;
 
@@ -36,12 +36,19 @@ pub struct Stream(Kind);
 
 enum Kind {
     Plain(TcpStream),
+    Unix(UnixStream),
     Tls(Box<RefCell<TlsStream<TcpStream>>>),
 }
 
 impl From<TcpStream> for Stream {
     fn from(tcp: TcpStream) -> Self {
         Self(Kind::Plain(tcp))
+    }
+}
+
+impl From<UnixStream> for Stream {
+    fn from(unix: UnixStream) -> Self {
+        Self(Kind::Unix(unix))
     }
 }
 
@@ -62,7 +69,7 @@ impl Stream {
     #[must_use]
     pub fn has_agreed_on_http2(&self) -> bool {
         match &self.0 {
-            Kind::Plain(_) => false,
+            Kind::Plain(_) | Kind::Unix(_) => false,
             Kind::Tls(tls) => tls.borrow().get_ref().1.alpn_protocol() == Some(tls::H2),
         }
     }
@@ -84,6 +91,14 @@ impl Stream {
             Kind::Plain(tcp) => loop {
                 ready!(tcp.poll_read_ready(cx))?;
                 match try_fill(tcp, buffer, wanted) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    done => return Poll::Ready(done),
+                }
+            },
+            Kind::Unix(unix) => loop {
+                ready!(unix.poll_read_ready(cx))?;
+                buffer.reserve(wanted);
+                match unix.try_read_buf(buffer) {
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                     done => return Poll::Ready(done),
                 }
@@ -112,6 +127,12 @@ impl Stream {
                     done => return Poll::Ready(done),
                 }
             },
+            Kind::Unix(unix) => loop {
+                match unix.try_write_vectored(bytes) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready!(unix.poll_write_ready(cx))?,
+                    done => return Poll::Ready(done),
+                }
+            },
             Kind::Tls(tls) => Pin::new(&mut *tls.borrow_mut()).poll_write_vectored(cx, bytes),
         }
     }
@@ -122,7 +143,7 @@ impl Stream {
     /// The connection failed.
     pub fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &self.0 {
-            Kind::Plain(_) => Poll::Ready(Ok(())),
+            Kind::Plain(_) | Kind::Unix(_) => Poll::Ready(Ok(())),
             Kind::Tls(tls) => Pin::new(&mut *tls.borrow_mut()).poll_flush(cx),
         }
     }
@@ -148,21 +169,30 @@ impl Stream {
     fn poll_end(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &self.0 {
             Kind::Plain(tcp) => Poll::Ready(SockRef::from(tcp).shutdown(Shutdown::Write)),
+            Kind::Unix(unix) => Poll::Ready(SockRef::from(unix).shutdown(Shutdown::Write)),
             Kind::Tls(tls) => Pin::new(&mut *tls.borrow_mut()).poll_shutdown(cx),
         }
     }
 
     /// Reads what still comes, to throw it away; over TLS without decrypting it. `Ok(0)` is the end.
     fn poll_discard(&self, cx: &mut Context<'_>, scratch: &mut [u8]) -> Poll<io::Result<usize>> {
-        self.with_tcp(|tcp| {
-            loop {
-                ready!(tcp.poll_read_ready(cx))?;
-                match tcp.try_read(scratch) {
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                    done => return Poll::Ready(done),
-                }
+        let tls;
+        let tcp = match &self.0 {
+            Kind::Plain(tcp) => tcp,
+            // Its end does not overtake what was sent before.
+            Kind::Unix(_) => return Poll::Ready(Ok(0)),
+            Kind::Tls(encrypted) => {
+                tls = encrypted.borrow();
+                tls.get_ref().0
             }
-        })
+        };
+        loop {
+            ready!(tcp.poll_read_ready(cx))?;
+            match tcp.try_read(scratch) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                done => return Poll::Ready(done),
+            }
+        }
     }
 
     /// Ends a connection on which nothing is under way, without waiting for anything. A client can then tell this end
@@ -176,19 +206,17 @@ impl Stream {
     /// Makes the end of the connection, once it is dropped, one that nobody takes for a clean one: a reset, and over TLS no
     /// close_notify.
     pub fn abort(&self) {
-        let _ = self.with_tcp(TcpStream::set_zero_linger);
-    }
-
-    fn with_tcp<T>(&self, use_it: impl FnOnce(&TcpStream) -> T) -> T {
-        match &self.0 {
-            Kind::Plain(tcp) => use_it(tcp),
-            Kind::Tls(tls) => use_it(tls.borrow().get_ref().0),
-        }
+        let _ = match &self.0 {
+            Kind::Plain(tcp) => tcp.set_zero_linger(),
+            Kind::Unix(_) => Ok(()),
+            Kind::Tls(tls) => tls.borrow().get_ref().0.set_zero_linger(),
+        };
     }
 
     fn as_io(&mut self) -> Pin<&mut dyn Io> {
         match &mut self.0 {
             Kind::Plain(tcp) => Pin::new(tcp),
+            Kind::Unix(unix) => Pin::new(unix),
             Kind::Tls(tls) => Pin::new(tls.get_mut()),
         }
     }

@@ -14,6 +14,7 @@ mod allocations;
 mod answers;
 mod authority;
 mod authority_tokens;
+mod authz;
 mod config;
 mod documents;
 mod examples;

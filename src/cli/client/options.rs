@@ -138,7 +138,7 @@ impl Edit {
             scopes: self.grants.scopes(rules),
             roles: names(&self.grants.roles),
             tenants: names(&self.grants.tenants),
-            jwks: self.jwks_file.as_deref().map(read_jwks).transpose()?,
+            jwks: self.jwks_file.as_deref().map(read_jwks).transpose()?.map(Some),
         })
     }
 }

@@ -33,6 +33,10 @@ impl Asked {
         Ok(Self { method: args.method.clone(), target: args.target.clone(), headers })
     }
 
+    pub(super) fn has_token(&self) -> bool {
+        self.headers.contains_key(AUTHORIZATION)
+    }
+
     pub(super) fn head(&self) -> RequestHead<'_> {
         RequestHead { method: &self.method, target: &self.target, headers: &self.headers }
     }

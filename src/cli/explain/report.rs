@@ -8,6 +8,7 @@ use super::steps::Stage;
 use super::told::Told;
 use crate::core::decision::{Decision, Outcome, OwnAnswer};
 use crate::core::head::RequestHead;
+use crate::core::rejection::Reason;
 use crate::core::snapshot::Snapshot;
 
 /// The explanation of one decision.
@@ -69,6 +70,12 @@ impl Report {
             steps: Stage::ALL.into_iter().map(|stage| told.step(stage)).collect(),
             headers: told.headers(),
         }
+    }
+
+    /// Whether the decision is what it is for want of keys or of a client registry.
+    pub(super) fn is_about_what_is_not_there(&self) -> bool {
+        let missing = [Reason::KeysUnavailable, Reason::RegistryUnavailable];
+        missing.iter().any(|reason| self.reason == Some(reason.label()))
     }
 
     pub(super) fn is_allowed(&self) -> bool {

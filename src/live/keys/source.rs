@@ -55,7 +55,7 @@ impl KeyError {
     pub(super) fn result(&self) -> &'static str {
         match self {
             Self::Fetch(error) | Self::Metadata(error) => match error {
-                FetchError::Url(_) | FetchError::Http(_) | FetchError::TooLarge => "invalid",
+                FetchError::Url(_) | FetchError::Http(_) | FetchError::NotEvents | FetchError::TooLarge => "invalid",
                 FetchError::Connect { .. } | FetchError::Tls { .. } => "connect",
                 FetchError::Timeout => "timeout",
                 FetchError::Redirect { .. } | FetchError::Status(_) => "status",

@@ -47,18 +47,40 @@ pub struct Follower<C> {
     pub issuer: Box<str>,
     /// How long what is known serves when the source is lost.
     pub max_stale: Duration,
+    /// What of it is in force already: followed from there.
+    pub in_force: InForce,
     /// The sole writer.
     pub writer: mpsc::Sender<Request>,
     /// Where operators look.
     pub states: RegistryStates,
 }
 
+/// What of a source is in force when a follower begins.
+#[derive(Debug, Clone, Default)]
+pub struct InForce {
+    /// What it has told so far.
+    pub mirror: Arc<Mirror>,
+    /// Whether that can be relied on.
+    pub availability: Availability,
+}
+
 impl<C: Changes> Follower<C> {
     /// Follows until nobody takes what it finds.
     pub async fn run(mut self) {
-        let mut progress = Progress { mirror: Arc::default(), known: None, lost: None };
+        let mut progress = self.begin();
         while self.step(&mut progress).await.is_some() {}
         self.states.forget(&self.issuer);
+    }
+
+    /// Where it begins. What is in force was followed by another one until a moment ago, or had been lost before.
+    fn begin(&mut self) -> Progress {
+        let InForce { mirror, availability } = std::mem::take(&mut self.in_force);
+        let is_relied_on = mirror.is_complete() && availability == Availability::Current;
+        let known = mirror.is_complete().then(|| mirror.number());
+        let now = clock::timer();
+        let age = self.states.get(&self.issuer).and_then(|state| state.age(now)).unwrap_or_default();
+        let lost = known.map(|_| Lost::new(now.checked_sub(age).unwrap_or(now)));
+        Progress { mirror, known, is_relied_on, lost }
     }
 
     /// One batch, or one failure; `None` at the end.
@@ -71,7 +93,7 @@ impl<C: Changes> Follower<C> {
         match batch {
             Ok(batch) => match progress.take(batch) {
                 Taken::Something => {
-                    self.publish(&progress.mirror, Availability::Current).await?;
+                    self.publish(progress, Availability::Current).await?;
                     self.told(progress);
                 }
                 Taken::Nothing => self.told(progress),
@@ -93,15 +115,13 @@ impl<C: Changes> Follower<C> {
     /// What is known is too old to be relied on.
     async fn give_up(&self, progress: &mut Progress) -> Option<()> {
         tracing::error!(issuer = self.issuer, "the client registry is older than it may be: tokens are refused");
-        if let Some(lost) = &mut progress.lost {
-            lost.is_given_up = true;
-        }
-        self.publish(&progress.mirror, Availability::Lost).await
+        self.publish(progress, Availability::Lost).await
     }
 
-    async fn publish(&self, mirror: &Arc<Mirror>, availability: Availability) -> Option<()> {
+    async fn publish(&self, progress: &mut Progress, availability: Availability) -> Option<()> {
+        progress.is_relied_on = availability == Availability::Current;
         let (done, is_done) = oneshot::channel();
-        let (source, mirror) = (self.source.clone(), Arc::clone(mirror));
+        let (source, mirror) = (self.source.clone(), Arc::clone(&progress.mirror));
         self.writer
             .send(Request::Registry(NewRegistry { source, mirror, availability, done: Some(done) }))
             .await
@@ -111,7 +131,7 @@ impl<C: Changes> Follower<C> {
     }
 
     fn told(&self, progress: &mut Progress) {
-        if progress.lost.take().is_some() {
+        if progress.lost.take().is_some_and(|lost| lost.error.is_some()) {
             tracing::info!(issuer = self.issuer, "the client registry is followed again");
         }
         let mirror = &progress.mirror;
@@ -126,16 +146,17 @@ impl<C: Changes> Follower<C> {
     /// How long to wait before the source is asked again.
     fn failed(&self, progress: &mut Progress, error: String) -> Duration {
         let now = clock::timer();
-        let is_new = progress.lost.is_none();
-        let lost = progress.lost.get_or_insert(Lost { since: now, retry: RETRY.0, is_given_up: false });
-        if is_new {
+        let lost = progress.lost.get_or_insert_with(|| Lost::new(now));
+        let since = lost.since;
+        if lost.error.as_deref() != Some(&*error) {
             tracing::warn!(issuer = self.issuer, error, "the client registry cannot be followed");
-            self.states.update(&self.issuer, |state| {
-                // Until now nothing was missed.
-                state.last_current = state.last_current.map(|_| now);
-            });
+            lost.error = Some(error.clone().into());
         }
-        self.states.update(&self.issuer, |state| state.error = Some(error));
+        self.states.update(&self.issuer, |state| {
+            // Until then nothing was missed.
+            state.last_current = state.last_current.map(|_| since);
+            state.error = Some(error);
+        });
         let pause = lost.retry;
         lost.retry = (pause * 2).min(RETRY.1);
         pause
@@ -144,24 +165,34 @@ impl<C: Changes> Follower<C> {
 
 /// How far a follower has come.
 struct Progress {
+    /// What is in force.
     mirror: Arc<Mirror>,
-    /// Number up to which everything is known; `None` before the first batch.
+    /// Number up to which everything is known; `None` before the first batch, and where everything has to be read anew.
     known: Option<u64>,
-    /// Since when the source cannot be followed.
+    /// Whether what is in force can be relied on. It stays in force while everything is read anew.
+    is_relied_on: bool,
+    /// The source, since it cannot be followed.
     lost: Option<Lost>,
 }
 
 struct Lost {
     since: Instant,
     retry: Duration,
-    is_given_up: bool,
+    /// Why, as operators were told.
+    error: Option<Box<str>>,
+}
+
+impl Lost {
+    fn new(since: Instant) -> Self {
+        Self { since, retry: RETRY.0, error: None }
+    }
 }
 
 impl Progress {
-    /// When what is known becomes too old: `None` while the source is followed, while there is nothing to rely on anyway,
+    /// When what is in force becomes too old: `None` while the source is followed, while there is nothing to rely on anyway,
     /// and once it has.
     fn too_old_at(&self, max_stale: Duration) -> Option<Instant> {
-        let lost = self.lost.as_ref().filter(|lost| self.known.is_some() && !lost.is_given_up)?;
+        let lost = self.lost.as_ref().filter(|_| self.is_relied_on)?;
         Some(lost.since + max_stale)
     }
 
@@ -169,8 +200,11 @@ impl Progress {
         let Batch { number, items } = batch;
         if self.known.is_some_and(|known| number < known) {
             // A storage that was restored from a backup: what was taken back is not told.
-            (self.mirror, self.known) = (Arc::default(), None);
+            self.known = None;
             return Taken::StartedOver;
+        }
+        if self.known.is_none() {
+            self.mirror = Arc::default();
         }
         if self.known == Some(number) && items.is_empty() && self.lost.is_none() {
             return Taken::Nothing;
@@ -192,7 +226,7 @@ enum Taken {
     /// There is something new, or something old is current again.
     Something,
     Nothing,
-    /// Its numbers went back: all that is known is forgotten, and stays in force until it is known anew.
+    /// Its numbers went back: all that is known stays in force until it is known anew.
     StartedOver,
 }
 

@@ -1,5 +1,7 @@
 //! What is in force while registries are told and the configuration is loaded again.
 
+mod follower;
+
 use std::sync::Arc;
 
 use tokio::sync::oneshot;

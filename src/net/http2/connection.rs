@@ -19,7 +19,7 @@ use super::watch::Watch;
 use super::wire::Wire;
 use crate::net::drain::Drain;
 use crate::net::head::HeadError;
-use crate::net::service::{Limits, Refusal, Service};
+use crate::net::service::{Clients, Limits, Refusal, Service};
 
 /// How long a client has for the last that is sent to it.
 const GOODBYE: Duration = Duration::from_secs(2);
@@ -32,8 +32,8 @@ where
     S: Service<Body: 'static> + 'static,
     T: AsyncRead + AsyncWrite + Unpin,
 {
-    let watch = Watch::new();
-    let Some(h2) = shake_hands(&mut stream, &watch, limits, drain).await else { return };
+    let watch = Watch::new(S::CLIENTS);
+    let Some(h2) = shake_hands(&mut stream, &watch, limits, S::CLIENTS, drain).await else { return };
     Connection::new(h2, service, watch, limits, drain).run().await;
     linger(&mut stream).await;
 }
@@ -44,9 +44,11 @@ where
     S: Service,
     T: AsyncRead + AsyncWrite + Unpin,
 {
-    let watch = Watch::new();
+    let watch = Watch::new(S::CLIENTS);
     let answer = async {
-        let Some(mut h2) = shake_hands(&mut stream, &watch, limits, &Drain::default()).await else { return };
+        let Some(mut h2) = shake_hands(&mut stream, &watch, limits, S::CLIENTS, &Drain::default()).await else {
+            return;
+        };
         let Some(Ok((_, respond))) = h2.accept().await else { return };
         h2.graceful_shutdown();
         let exchange = Exchange { respond, limits, drain: Drain::default() };
@@ -61,9 +63,10 @@ async fn shake_hands<'a, T: AsyncRead + AsyncWrite + Unpin>(
     stream: &'a mut T,
     watch: &Watch,
     limits: Limits,
+    clients: Clients,
     drain: &Drain,
 ) -> Option<H2<Wire<&'a mut T>, Bytes>> {
-    let handshake = settings::builder(limits).handshake(Wire::new(stream, watch.clone()));
+    let handshake = settings::builder(limits, clients).handshake(Wire::new(stream, watch.clone()));
     tokio::select! {
         shaken = timeout(limits.request_head, handshake) => shaken.ok()?.ok(),
         () = drain.started() => None,

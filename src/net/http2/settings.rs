@@ -7,7 +7,7 @@
 use h2::server::Builder;
 
 use super::super::http1::head::HEADERS_MAX;
-use crate::net::service::Limits;
+use crate::net::service::{Clients, Limits};
 
 /// Requests at a time on one connection. RFC 9113 section 6.5.2 recommends no less than 100; beyond, a client waits, or
 /// is told REFUSED_STREAM and may try again.
@@ -29,13 +29,19 @@ const PSEUDO_FIELDS: usize = 5;
 /// Streams that the client has reset before they were looked at (CVE-2023-44487). More, within what is read at once, and
 /// the connection ends.
 const UNSEEN_RESETS_MAX: usize = 32;
+/// The same for a proxy: those of its clients that leave at once, on as many streams as it may have and some.
+const UNSEEN_RESETS_OF_PROXIES_MAX: usize = 1024;
 /// Streams that `h2` has reset for what the client did wrong, over the life of a connection. More, and it ends.
 const ERRORS_MAX: usize = 1024;
 /// Streams that we have reset and of which late frames are still expected.
 const LATE_STREAMS_MAX: usize = 64;
 
 /// The configured server side of a connection.
-pub(super) fn builder(limits: Limits) -> Builder {
+pub(super) fn builder(limits: Limits, clients: Clients) -> Builder {
+    let unseen_resets_max = match clients {
+        Clients::Any => UNSEEN_RESETS_MAX,
+        Clients::Proxies => UNSEEN_RESETS_OF_PROXIES_MAX,
+    };
     let mut builder = Builder::new();
     builder
         .max_concurrent_streams(STREAMS_MAX)
@@ -44,7 +50,7 @@ pub(super) fn builder(limits: Limits) -> Builder {
         .max_frame_size(FRAME_BYTES)
         .max_header_list_size(header_list_bytes(limits.header_bytes))
         .max_send_buffer_size(SEND_BUFFER_BYTES)
-        .max_pending_accept_reset_streams(UNSEEN_RESETS_MAX)
+        .max_pending_accept_reset_streams(unseen_resets_max)
         .max_local_error_reset_streams(Some(ERRORS_MAX))
         .max_concurrent_reset_streams(LATE_STREAMS_MAX)
         .enable_connect_protocol();

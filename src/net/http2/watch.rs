@@ -7,6 +7,7 @@ use std::rc::Rc;
 use tokio::time::Instant;
 
 use super::frames::{Frames, Kind};
+use crate::net::service::Clients;
 
 /// Bytes of the connection preface (RFC 9113 section 3.4), which come before the first frame.
 const PREFACE_BYTES: usize = 24;
@@ -29,6 +30,9 @@ const BYTES_FOR_AN_UPDATE: usize = 4;
 /// abandon, so there have to be some.
 const RESETS_AT_ONCE: u32 = 512;
 const RESETS_A_SECOND: u32 = 256;
+/// The same for a proxy that asks and is answered at once: a few thousand of its clients may leave together.
+const RESETS_OF_PROXIES_AT_ONCE: u32 = 32 * 1024;
+const RESETS_OF_PROXIES_A_SECOND: u32 = 16 * 1024;
 
 /// Shared by the connection and the [`Wire`](super::wire::Wire) below it.
 #[derive(Debug, Clone)]
@@ -47,13 +51,17 @@ struct Watched {
 }
 
 impl Watch {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(clients: Clients) -> Self {
         let now = Instant::now();
+        let (resets_at_once, resets_a_second) = match clients {
+            Clients::Any => (RESETS_AT_ONCE, RESETS_A_SECOND),
+            Clients::Proxies => (RESETS_OF_PROXIES_AT_ONCE, RESETS_OF_PROXIES_A_SECOND),
+        };
         Self(Rc::new(RefCell::new(Watched {
             frames: Frames::behind(PREFACE_BYTES),
             control: Allowance::new(CONTROL_AT_ONCE, CONTROL_A_SECOND, now),
             updates: Allowance::new(UPDATES_AT_ONCE, UPDATES_A_SECOND, now),
-            resets: Allowance::new(RESETS_AT_ONCE, RESETS_A_SECOND, now),
+            resets: Allowance::new(resets_at_once, resets_a_second, now),
             written: 0,
             flooded: false,
             block_since: None,
@@ -179,7 +187,7 @@ mod tests {
 
     #[test]
     fn pings_that_are_answered_run_out_all_the_same() {
-        let watch = Watch::new();
+        let watch = Watch::new(Clients::Any);
         let ping = [0, 0, 8, 6, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8];
         watch.read(&[0; PREFACE_BYTES]);
         let answered = (0..100_000).take_while(|_| {
@@ -194,7 +202,7 @@ mod tests {
 
     #[test]
     fn whoever_receives_may_give_the_room_back_message_by_message() {
-        let watch = Watch::new();
+        let watch = Watch::new(Clients::Any);
         watch.read(&[0; PREFACE_BYTES]);
         for _ in 0..100_000 {
             watch.wrote(9 + 1);
@@ -206,7 +214,7 @@ mod tests {
 
     #[test]
     fn room_that_nobody_took_is_not_given_back_for_ever() {
-        let watch = Watch::new();
+        let watch = Watch::new(Clients::Any);
         watch.read(&[0; PREFACE_BYTES]);
         let given = (0..1_000_000).take_while(|_| {
             watch.read(&WINDOW_UPDATE);

@@ -38,7 +38,8 @@ const ADDED_MAX: usize = 8;
 pub struct HeaderPolicy {
     names: NameTable,
     tenant: Option<HeaderName>,
-    identity_headers: usize,
+    /// The headers of `identity`, the tenant's among them.
+    identity: Box<[HeaderName]>,
     authorization: Authorization,
 }
 
@@ -96,15 +97,14 @@ impl HeaderPolicy {
         let tenant = identity.tenant.as_ref().map(|tenant| tenant.header.clone());
         let mut names = NameTable::default();
         // The first class stands, so an identity header stays protected whatever else its name is.
-        for name in identity.headers.iter().map(|(name, _)| name).chain(&tenant) {
-            names.add(name.as_str(), Class::Protected);
-        }
+        let ours: Box<[HeaderName]> = identity.headers.iter().map(|(name, _)| name).chain(&tenant).cloned().collect();
+        ours.iter().for_each(|name| names.add(name.as_str(), Class::Protected));
         names.add(X_REQUEST_ID.as_str(), Class::Overwritten);
         OVERRIDES.iter().for_each(|name| names.add(name, Class::Protected));
         ["forwarded", "x-real-ip"].iter().for_each(|name| names.add(name, Class::Proxy));
         hop::HOP_BY_HOP.iter().for_each(|name| names.add(name, Class::HopByHop));
         names.add(header::CONTENT_LENGTH.as_str(), Class::Framing);
-        Self { names, tenant, identity_headers: identity.headers.len(), authorization: identity.authorization }
+        Self { names, tenant, identity: ours, authorization: identity.authorization }
     }
 
     /// Turns the header fields of a client's request into those of the request to the backend. `Content-Length` is left
@@ -118,7 +118,7 @@ impl HeaderPolicy {
         caller: &Caller<'_>,
         client: &ClientFacts<'_>,
     ) -> Result<(), Rejection> {
-        let added = ADDED_MAX + self.identity_headers;
+        let added = ADDED_MAX + self.identity.len();
         headers.try_reserve(added).map_err(|_| Rejection::new(Reason::HeadTooLarge, "too many header fields"))?;
 
         self.remove_forbidden(headers, client.trusted);
@@ -136,6 +136,54 @@ impl HeaderPolicy {
         headers.insert(X_REQUEST_ID, client.request_id.clone());
         self.set_identity(headers, caller);
         Ok(())
+    }
+
+    /// The identity headers, the request id, and nothing else: what another proxy has to set that forwards the request
+    /// itself.
+    #[must_use]
+    pub fn identity(&self, caller: &Caller<'_>, request_id: &HeaderValue) -> HeaderMap {
+        let mut headers = HeaderMap::with_capacity(self.identity.len() + 1);
+        headers.insert(X_REQUEST_ID, request_id.clone());
+        self.set_identity(&mut headers, caller);
+        headers
+    }
+
+    /// What such a proxy has to take out. `shown` are the fields of the request as far as it shows them, and `set` those
+    /// that it sets, in the place of whatever was there. The identity headers and those that claim to be another request
+    /// are named whether they were shown or not. What concerns its own connections is left to the proxy, and so is what a
+    /// proxy says of its client, in the spelling of proxies.
+    #[must_use]
+    pub fn not_to_forward(&self, shown: &HeaderMap, set: &HeaderMap) -> Vec<HeaderName> {
+        let odd = shown.keys().filter(|name| self.is_clients_in_odd_spelling(name.as_str().as_bytes())).cloned();
+        let always = OVERRIDES.map(HeaderName::from_static);
+        let exact = self.identity.iter().filter(|name| !set.contains_key(*name)).cloned().chain(always);
+        let underscored = self.identity.iter().filter_map(|name| name.as_str().replace('-', "_").try_into().ok());
+        let authorization = (self.authorization == Authorization::Remove).then_some(header::AUTHORIZATION);
+        let mut names: Vec<HeaderName> = odd.chain(exact).chain(underscored).chain(authorization).collect();
+        names.sort_unstable_by(|a, b| a.as_str().cmp(b.as_str()));
+        names.dedup();
+        names.retain(|name| !set.contains_key(name));
+        names
+    }
+
+    /// A field that no request may have that is forwarded by somebody who cannot be told to take it out: it could be read
+    /// as an identity header, or as another request.
+    #[must_use]
+    pub fn found_in_disguise<'a>(&self, shown: &'a HeaderMap) -> Option<&'a HeaderName> {
+        let is_disguised = |name: &&HeaderName| {
+            self.class(name.as_str().as_bytes()) == Some(Class::Protected) && !self.identity.contains(name)
+        };
+        shown.keys().find(is_disguised)
+    }
+
+    fn is_clients_in_odd_spelling(&self, name: &[u8]) -> bool {
+        match self.class(name) {
+            None => false,
+            Some(Class::Protected) => true,
+            // Not about a connection at all: see `HOP_BY_HOP`.
+            Some(Class::HopByHop) if name == b"proxy" => true,
+            Some(Class::Overwritten | Class::Framing | Class::Proxy | Class::HopByHop) => !names::is_plain(name),
+        }
     }
 
     /// Takes out of request trailers what must not stand there: everything that is ours or a proxy's to say, framing and
@@ -242,4 +290,47 @@ fn continued<'a>(list: impl Iterator<Item = &'a HeaderValue>, peer: &HeaderValue
     text.extend_from_slice(peer.as_bytes());
     // Joined from field values by a comma: it is one.
     HeaderValue::from_maybe_shared(bytes::Bytes::from(text)).unwrap_or_else(|_| peer.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::snapshot::IdentitySource;
+
+    fn policy(authorization: Authorization) -> HeaderPolicy {
+        let headers = [(HeaderName::from_static("x-client-id"), IdentitySource::ClientId)].into();
+        HeaderPolicy::new(&Identity { tenant: None, headers, authorization })
+    }
+
+    fn map(names: &[&'static str]) -> HeaderMap {
+        names.iter().map(|name| (HeaderName::from_static(name), HeaderValue::from_static("1"))).collect()
+    }
+
+    #[test]
+    fn what_another_proxy_sets_is_not_taken_out_and_everything_else_of_ours_is() {
+        let shown =
+            map(&["x-client-id", "x_client.id", "x_request_id", "x-forwarded-for", "x_forwarded_for", "proxy", "te"]);
+        let names = |authorization, set: &[&'static str]| -> Vec<String> {
+            let names = policy(authorization).not_to_forward(&shown, &map(set));
+            names.iter().map(|name| name.as_str().to_owned()).filter(|name| !OVERRIDES.contains(&&**name)).collect()
+        };
+        let odd = ["proxy", "x_client.id", "x_client_id", "x_forwarded_for", "x_request_id"];
+        assert_eq!(names(Authorization::Forward, &["x-client-id", "x-request-id"]), odd);
+        let all = [&["authorization"], &odd[..1], &["x-client-id"], &odd[1..]].concat();
+        assert_eq!(names(Authorization::Remove, &["x-request-id"]), all);
+        let nothing_shown = policy(Authorization::Forward).not_to_forward(&HeaderMap::new(), &HeaderMap::new());
+        assert!(
+            OVERRIDES
+                .iter()
+                .chain(&["x-client-id", "x_client_id"])
+                .all(|name| nothing_shown.iter().any(|it| it == name))
+        );
+    }
+
+    #[test]
+    fn a_disguise_is_any_spelling_but_the_exact_one() {
+        let found = |name| policy(Authorization::Forward).found_in_disguise(&map(&[name])).is_some();
+        assert!(!found("x-client-id") && !found("x-forwarded-host") && !found("x_forwarded_host") && !found("x-other"));
+        assert!(found("x_client_id") && found("x.client.id") && found("x-original-url") && found("x_http_method"));
+    }
 }

@@ -1,6 +1,7 @@
 //! The authority, from the outside.
 
 mod cli;
+mod feed;
 mod fixture;
 mod fleet;
 mod keys;

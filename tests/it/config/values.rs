@@ -119,7 +119,7 @@ fn the_authority_is_one_more_issuer() {
     assert_eq!((authority.rotate_keys.as_secs(), &*authority.listeners), (2_592_000, &[true][..]));
     assert_eq!(
         authority.scopes.keys().map(|name| &**name).collect::<Vec<_>>(),
-        ["a", "sidegate.clients:read", "sidegate.clients:write", "sidegate.registry:read"]
+        ["a", "sidegate.admin", "sidegate.clients:read", "sidegate.clients:write", "sidegate.registry:read"]
     );
     for (path, endpoint) in [
         ("/oauth2/token", Some(Endpoint::Token)),

@@ -34,6 +34,9 @@ pub(crate) struct Gateway {
     pub(crate) proxies: Vec<SocketAddr>,
     pub(crate) admin: Option<SocketAddr>,
     pub(crate) health: Option<SocketAddr>,
+    /// Where other proxies ask, by gRPC and by forward-auth, if that is an address.
+    pub(crate) authz_grpc: Option<SocketAddr>,
+    pub(crate) authz_http: Option<SocketAddr>,
 }
 
 /// What a gateway has written until its end.
@@ -75,7 +78,8 @@ impl Gateway {
         });
         let bound = |surface: &str| addresses(&events, surface);
         let (proxies, admin, health) = (bound("proxy"), bound("admin").pop(), bound("health").pop());
-        Self { process, directory, proxies, admin, health }
+        let (authz_grpc, authz_http) = (bound("authz.grpc").pop(), bound("authz.http").pop());
+        Self { process, directory, proxies, admin, health, authz_grpc, authz_http }
     }
 
     /// A new connection to the first proxy listener.
@@ -203,5 +207,5 @@ fn lines(log: &str) -> impl Iterator<Item = Value> {
 
 fn addresses(events: &[Value], surface: &str) -> Vec<SocketAddr> {
     let bound = events.iter().filter(|event| event["message"] == "listening" && event["surface"] == surface);
-    bound.map(|event| event["address"].as_str().unwrap().parse().unwrap()).collect()
+    bound.filter_map(|event| event["address"].as_str().unwrap().parse().ok()).collect()
 }

@@ -1,0 +1,98 @@
+//! Real proxies with the files in `deploy`, in which only the addresses are changed.
+
+use std::fs;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use crate::harness::nginx::Nginx;
+use crate::harness::process::Process;
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+const ENVOY: &str = include_str!("../../../deploy/envoy/envoy.yaml");
+const CADDY: &str = include_str!("../../../deploy/caddy/Caddyfile");
+const NGINX: &str = include_str!("../../../deploy/nginx/sidegate.conf");
+
+/// A proxy that asks Sidegate, and forwards to a backend.
+pub(super) struct Asking {
+    pub(super) address: SocketAddr,
+    _process: Process,
+    _directory: TempDir,
+}
+
+/// What the proxies have to know.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Behind {
+    pub(super) sidegate: SocketAddr,
+    pub(super) backend: SocketAddr,
+}
+
+pub(super) fn envoy(behind: Behind) -> Asking {
+    let address = free_address();
+    let text = ENVOY
+        .replace("port_value: 10000", &format!("port_value: {}", address.port()))
+        .replace("port_value: 9191", &format!("port_value: {}", behind.sidegate.port()))
+        .replace("port_value: 3000", &format!("port_value: {}", behind.backend.port()));
+    let (directory, file) = written("envoy.yaml", &text);
+    let mut command = Command::new(installed_envoy());
+    command.args(["--concurrency", "1", "--disable-hot-restart", "-c"]).arg(file);
+    let process = Process::spawn(&mut command);
+    process.stderr.wait_for("Envoy to start", |log| log.contains("starting main dispatch loop").then_some(()));
+    Asking { address, _process: process, _directory: directory }
+}
+
+pub(super) fn caddy(behind: Behind) -> Asking {
+    let address = free_address();
+    let text = CADDY
+        .replace("http://:8000", &format!("http://:{}", address.port()))
+        .replace("127.0.0.1:9192", &behind.sidegate.to_string())
+        .replace("127.0.0.1:3000", &behind.backend.to_string());
+    let (directory, file) = written("Caddyfile", &text);
+    let mut command = Command::new(Path::new(ROOT).join("target/tools/venv/bin/caddy"));
+    command.args(["run", "--adapter", "caddyfile", "--config"]).arg(file);
+    command.env("HOME", directory.path()).env("XDG_DATA_HOME", directory.path());
+    let process = Process::spawn(&mut command);
+    process.stderr.wait_for("Caddy to start", |log| log.contains("serving initial configuration").then_some(()));
+    Asking { address, _process: process, _directory: directory }
+}
+
+pub(super) fn nginx(behind: Behind) -> Nginx {
+    let text = NGINX
+        .replace("127.0.0.1:9192", &behind.sidegate.to_string())
+        .replace("127.0.0.1:3000", &behind.backend.to_string());
+    Nginx::start(&text)
+}
+
+/// The binary in the wheel: what stands on the environment's PATH is a program that starts it and stays in between.
+fn installed_envoy() -> PathBuf {
+    let libraries = fs::read_dir(Path::new(ROOT).join("target/tools/venv/lib")).expect("tests/install-tools was run");
+    let binary = libraries.map(|entry| entry.unwrap().path().join("site-packages/envoy/_bin/envoy"));
+    binary.into_iter().find(|path| path.is_file()).expect("tests/install-tools was run")
+}
+
+fn written(name: &str, text: &str) -> (TempDir, PathBuf) {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join(name);
+    fs::write(&file, text).unwrap();
+    (directory, file)
+}
+
+/// None of them tells which port it was given, so the port is found first.
+fn free_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+#[test]
+fn what_no_test_runs_can_be_read_at_least() {
+    let text = include_str!("../../../deploy/traefik/dynamic.yml");
+    let file: serde_json::Value = serde_yaml::from_str(text).unwrap();
+    let middlewares = &file["http"]["middlewares"];
+    let told = middlewares["sidegate"]["forwardAuth"]["authResponseHeaders"].as_array().unwrap();
+    let taken_out = middlewares["spellings"]["headers"]["customRequestHeaders"].as_object().unwrap();
+    for header in told.iter().map(|name| name.as_str().unwrap()).filter(|name| *name != "X-Request-Id") {
+        assert!(taken_out.contains_key(&header.replace('-', "_")), "{header}");
+    }
+    assert!(taken_out.values().all(|value| value == ""));
+}

@@ -1,5 +1,6 @@
 //! The authority, from the outside.
 
+mod admin_api;
 mod cli;
 mod feed;
 mod fixture;

@@ -1,4 +1,4 @@
-//! The admin and the health listener's answers: health, readiness, metrics, status.
+//! The admin and the health listener's answers: health, readiness, metrics, status, and the admin API.
 //!
 //! [`answer`] is a function from a request to what comes of it; [`listener`] serves it like any other service.
 

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, RETRY_AFTER, WWW_AUTHENTICATE};
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 use serde::Serialize;
 
 use super::super::Call;
@@ -26,13 +26,12 @@ pub(super) struct Problem {
     status: StatusCode,
     code: &'static str,
     detail: String,
-    field: Option<String>,
+    field: Option<Box<str>>,
     version: Option<u64>,
     /// What the token was refused for after it was let in, and the scopes that it lacks.
-    refusal: Option<(Reason, Vec<Box<str>>)>,
-    challenge: Option<HeaderValue>,
-    retry_after_seconds: Option<u16>,
-    allow: Option<HeaderValue>,
+    refusal: Option<Box<(Reason, Vec<Box<str>>)>>,
+    /// What goes with it in the head of the answer.
+    headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 /// Why something was not done (RFC 9457).
@@ -69,9 +68,7 @@ impl Problem {
             field: None,
             version: None,
             refusal: None,
-            challenge: None,
-            retry_after_seconds: None,
-            allow: None,
+            headers: Vec::new(),
         }
     }
 
@@ -91,7 +88,7 @@ impl Problem {
 
     pub(super) fn unavailable(detail: impl Into<String>) -> Self {
         let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", detail);
-        Self { retry_after_seconds: Some(RETRY_AFTER_SECONDS), ..problem }
+        problem.with(RETRY_AFTER, Some(RETRY_AFTER_SECONDS.into()))
     }
 
     pub(super) fn internal(detail: &str) -> Self {
@@ -111,7 +108,7 @@ impl Problem {
             "METHOD_NOT_ALLOWED",
             format!("this path does not have the method; it has {names}"),
         );
-        Self { allow: HeaderValue::from_str(&names).ok(), ..problem }
+        problem.with(ALLOW, HeaderValue::from_str(&names).ok())
     }
 
     /// The client is at another version than it was expected at.
@@ -121,14 +118,19 @@ impl Problem {
         Self { version: Some(current), ..problem }
     }
 
+    fn with(mut self, name: HeaderName, value: Option<HeaderValue>) -> Self {
+        self.headers.extend(value.map(|value| (name, value)));
+        self
+    }
+
     /// With the member or parameter that it is about.
     pub(super) fn about(self, field: impl Into<String>) -> Self {
-        Self { field: Some(shortened(field.into())), ..self }
+        Self { field: Some(shortened(field.into()).into()), ..self }
     }
 
     fn forbidden(reason: Reason, detail: String, lacking: Vec<Box<str>>) -> Self {
         let problem = Self::new(StatusCode::FORBIDDEN, reason.answer().code, detail);
-        Self { refusal: Some((reason, lacking)), ..problem }
+        Self { refusal: Some(Box::new((reason, lacking))), ..problem }
     }
 
     /// What the core says no to. Of a token that is no good, nothing is told but that it is none.
@@ -149,21 +151,19 @@ impl Problem {
         let refusal = Refusal { rejection, trace, requirement: Some(requirement) };
         let rendered = render::rejection(snapshot, &refusal, &asked);
         let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::FORBIDDEN);
-        Self {
-            challenge: rendered.headers().get(WWW_AUTHENTICATE).cloned(),
-            retry_after_seconds: answer.retry_after_seconds,
-            ..Self::new(status, answer.code, detail)
-        }
+        let problem = Self::new(status, answer.code, detail);
+        let challenge = rendered.headers().get(WWW_AUTHENTICATE).cloned();
+        problem.with(WWW_AUTHENTICATE, challenge).with(RETRY_AFTER, answer.retry_after_seconds.map(Into::into))
     }
 
     /// With the challenge (RFC 6750 section 3) that goes with it, if it is about what the caller may touch and hand on.
     pub(super) fn challenged(self, admitted: &Admitted, call: &Call<'_>) -> Self {
-        let Some((reason, lacking)) = &self.refusal else { return self };
+        let Some((reason, lacking)) = self.refusal.as_deref() else { return self };
         let Admitted { snapshot, trace, caller: _ } = admitted;
         let scopes = lacking.iter().filter_map(|scope| snapshot.scopes.id(scope)).collect();
         let needed = TokenRequirement { scopes, ..TokenRequirement::default() };
         let refused = Self::refused(snapshot, &Rejection::new(*reason, ""), trace, &needed, call);
-        Self { challenge: refused.challenge, ..self }
+        Self { headers: refused.headers, ..self }
     }
 
     pub(super) fn response(self, call: &Call<'_>) -> Response<Bytes> {
@@ -182,12 +182,7 @@ impl Problem {
         let content_type = HeaderValue::from_static("application/problem+json");
         let mut response = render::with_body(self.status, content_type, body.into(), call.method);
         let headers = response.headers_mut();
-        let retry_after = self.retry_after_seconds.map(HeaderValue::from);
-        for (name, value) in [(WWW_AUTHENTICATE, self.challenge), (RETRY_AFTER, retry_after), (ALLOW, self.allow)] {
-            if let Some(value) = value {
-                headers.insert(name, value);
-            }
-        }
+        headers.extend(self.headers);
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         render::insert_text(headers, X_REQUEST_ID.clone(), call.request_id);
         response

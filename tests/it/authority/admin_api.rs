@@ -627,6 +627,19 @@ fn a_client_of_another_issuer_is_refused_at_once() {
 }
 
 #[test]
+fn a_storage_that_does_not_answer_is_said_so() {
+    let place = Place::start();
+    place.create("there", json!({ "scopes": ["users:read"] }));
+    let other = rusqlite::Connection::open(place.gateway.directory().join("sidegate.db")).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let revoked = place.ask(&place.admin, "POST", "/api/v1/clients/there/revoke", None);
+    assert_eq!((revoked.status, revoked.fields.one("retry-after")), (503, Some("5")));
+    assert_eq!(place.get("/api/v1/clients/there")["status"], "active");
+    other.execute_batch("ROLLBACK").unwrap();
+    assert_eq!(place.ask(&place.admin, "POST", "/api/v1/clients/there/revoke", None).status, 200);
+}
+
+#[test]
 fn the_api_describes_itself() {
     let place = Place::start();
     let answer = place.send("GET", "/api/openapi.json", "", b"");

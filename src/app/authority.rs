@@ -1,6 +1,8 @@
 //! The authority's thread: it answers what workers hand over, follows the storage, and sees to the signing keys. It is not
 //! a worker's and not the main one: to sign takes long enough to be felt on either.
 
+use std::convert::Infallible;
+use std::future::pending;
 use std::io::IsTerminal as _;
 use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
@@ -85,32 +87,27 @@ impl AuthorityThread {
         }
     }
 
-    /// Opens the storage, however long that takes. Until it is open there is nothing that could be answered.
+    /// Opens the storage, however long that takes. Until it is open nobody can be answered, and nobody waits for it.
     async fn open(&mut self) -> (Service, Store) {
-        let mut last_error = String::new();
-        loop {
-            let error = match self.try_open().await {
-                Ok(opened) => return opened,
-                Err(error) => format!("{error:#}"),
-            };
-            if error != last_error {
-                tracing::error!(error, "the authority cannot start");
-                last_error = error;
+        let (initial, live) = (Arc::clone(&self.settings), Arc::clone(&self.live));
+        let opening = async {
+            let mut last_error = String::new();
+            loop {
+                let error = match try_open(&settings_of(&live, &initial)).await {
+                    Ok(opened) => return opened,
+                    Err(error) => format!("{error:#}"),
+                };
+                if error != last_error {
+                    tracing::error!(error, "the authority cannot start");
+                    last_error = error;
+                }
+                sleep(REOPEN).await;
             }
-            tokio::select! {
-                () = sleep(REOPEN) => {}
-                () = refuse_all(&mut self.handed) => {}
-            }
+        };
+        tokio::select! {
+            opened = opening => opened,
+            never = refuse_all(&mut self.handed) => match never {},
         }
-    }
-
-    async fn try_open(&self) -> anyhow::Result<(Service, Store)> {
-        let (settings, now) = (&self.settings, clock::now());
-        let store = Store::open(&settings.storage).await?;
-        let show: Option<fn(&ClientSecret)> = if std::io::stderr().is_terminal() { Some(show) } else { None };
-        first_start::make_admin(&store, settings, now, show).await?;
-        let service = Service::start(store.clone(), settings, now).await?;
-        Ok((service, store))
     }
 
     fn follow(&self, changes: FollowedStore) {
@@ -156,7 +153,7 @@ impl AuthorityThread {
 
     /// Sees to the signing keys, and writes down which clients have got tokens.
     fn keep_house(&self, service: &Rc<Service>, turned: &Rc<Notify>) {
-        let settings = self.live.load().authority.clone().unwrap_or_else(|| Arc::clone(&self.settings));
+        let settings = settings_of(&self.live, &self.settings);
         let (service, turned) = (Rc::clone(service), Rc::clone(turned));
         tokio::task::spawn_local(async move {
             match service.tick(&settings, clock::now()).await {
@@ -169,6 +166,20 @@ impl AuthorityThread {
             }
         });
     }
+}
+
+async fn try_open(settings: &Authority) -> anyhow::Result<(Service, Store)> {
+    let now = clock::now();
+    let store = Store::open(&settings.storage).await?;
+    let show: Option<fn(&ClientSecret)> = if std::io::stderr().is_terminal() { Some(show) } else { None };
+    first_start::make_admin(&store, settings, now, show).await?;
+    let service = Service::start(store.clone(), settings, now).await?;
+    Ok((service, store))
+}
+
+/// The section as it is in force, of which a reload may have changed whatever does not need a start.
+fn settings_of(live: &Live, initial: &Arc<Authority>) -> Arc<Authority> {
+    live.load().authority.clone().unwrap_or_else(|| Arc::clone(initial))
 }
 
 /// The next request, once there is a place for it among those that are being answered.
@@ -191,11 +202,13 @@ fn show(secret: &ClientSecret) {
     eprintln!("The secret of the client \"{}\", shown only now:  {}", first_start::ADMIN, secret.reveal());
 }
 
-/// Tells all who ask that nobody can answer.
-async fn refuse_all(handed: &mut mpsc::Receiver<Handed>) {
+/// Tells all who ask that nobody can answer, until that is over.
+async fn refuse_all(handed: &mut mpsc::Receiver<Handed>) -> Infallible {
     while let Some(Handed { reply, call: _ }) = handed.recv().await {
         let _ = reply.send(unavailable());
     }
+    // Nobody is left to ask: the process ends.
+    pending().await
 }
 
 fn unavailable() -> Response<Bytes> {

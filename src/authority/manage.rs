@@ -420,12 +420,12 @@ impl Manager {
             let before = found_one(&may_touch, found, sought, version)?;
             let mut client = before.clone();
             apply(&mut client, number)?;
-            if client == before {
-                return Err(Stopped::Unchanged(Box::new(before)));
-            }
             // To take something away from a client is always right.
             if action != Action::Revoke {
                 may_touch.check_control(&rules, &client)?;
+            }
+            if client == before {
+                return Err(Stopped::Unchanged(Box::new(before)));
             }
             client.version = number;
             Ok((Some(client.clone()), client))
@@ -522,6 +522,46 @@ mod tests {
             let tenants: Vec<Box<str>> = tenants.iter().map(|tenant| Box::from(*tenant)).collect();
             assert_eq!(caller.may_touch(&tenants), touches, "{tenants:?}");
             assert!(Caller::unlimited(who.clone()).may_touch(&tenants));
+        }
+    }
+
+    #[test]
+    fn of_sidegates_own_scopes_only_those_held_are_handed_on() {
+        let rules = rules::tests::rules("");
+        let boxed = |names: &[&str]| names.iter().map(|name| Box::from(*name)).collect();
+        let held = Some(["sidegate.clients:read".into()].into());
+        let caller = Caller { control_scopes: held, ..Caller::unlimited(Actor("client:a".into())) };
+        for (scopes, roles, lacking) in [
+            (&["users:read"][..], &["editor"][..], ""),
+            (&["sidegate.clients:read"], &[], ""),
+            (&["sidegate.admin", "sidegate.clients:read"], &[], "sidegate.admin"),
+            (&["users:read"], &["keeper"], "sidegate.clients:write"),
+            (&[], &["a role that is gone"], ""),
+        ] {
+            let client = Client { scopes: boxed(scopes), roles: boxed(roles), ..client() };
+            let expected = if lacking.is_empty() { Ok(()) } else { Err(Denied::Beyond(vec![lacking.into()])) };
+            assert_eq!(caller.check_control(&rules, &client), expected, "{scopes:?} {roles:?}");
+            assert_eq!(Caller::unlimited(caller.who.clone()).check_control(&rules, &client), Ok(()));
+        }
+    }
+
+    fn client() -> Client {
+        Client {
+            id: "a".into(),
+            name: "a".into(),
+            description: "".into(),
+            notes: "".into(),
+            scopes: [].into(),
+            roles: [].into(),
+            tenants: [].into(),
+            secrets: vec![],
+            jwks: None,
+            is_revoked: false,
+            created_at: NOW,
+            expires_at: NOW,
+            last_used_at: None,
+            generation: 1,
+            version: 1,
         }
     }
 }

@@ -37,7 +37,7 @@ impl ClientSecret {
         let (random, checksum) = bytes.split_at_mut(RANDOM_BYTES);
         rand::fill(random)?;
         checksum.copy_from_slice(&crc32(random).to_be_bytes());
-        Ok(Self(Zeroizing::new(format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(&*bytes)))))
+        Ok(Self(Zeroizing::new(format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(bytes.as_slice())))))
     }
 
     /// The text, to be shown to whoever asked for it.

@@ -23,7 +23,7 @@ pub(super) async fn list(request: &Request<'_>) -> Answer {
     let part = query::part(request.query)?;
     let after = part.after.map(|after| after.parse()).transpose();
     let after = after.map_err(|_| Problem::malformed("not the number of a change").about("after"))?;
-    let mut rows = request.manager.audit(&request.caller, after.unwrap_or(0), part.limit + 1).await?;
+    let mut rows = request.manager.audit(request.caller, after.unwrap_or(0), part.limit + 1).await?;
     let has_more = rows.len() > part.limit;
     rows.truncate(part.limit);
     Told::ok(&AuditPage {

@@ -32,7 +32,7 @@ pub(super) async fn list(request: &Request<'_>) -> Answer {
     let part = query::part(request.query)?;
     let after = part.after.map(Box::from);
     // One more than asked for tells whether there are more.
-    let mut clients = request.manager.page(&request.caller, after, part.limit + 1).await?;
+    let mut clients = request.manager.page(request.caller, after, part.limit + 1).await?;
     let has_more = clients.len() > part.limit;
     clients.truncate(part.limit);
     Told::ok(&ClientPage {
@@ -57,7 +57,7 @@ pub(super) async fn list(request: &Request<'_>) -> Answer {
 )]
 pub(super) async fn create(request: &Request<'_>, content: &[u8]) -> Answer {
     let draft = draft(body::parse(content)?)?;
-    let outcome = request.manager.create(&request.caller, draft, request.now).await?;
+    let outcome = request.manager.create(request.caller, draft, request.now).await?;
     let told = Told::new(StatusCode::CREATED, &ClientDocument::after(&outcome, request.now))?;
     Ok(told.with_etag(outcome.client.version).at(&format!("/api/v1/clients/{}", outcome.client.id)))
 }
@@ -80,7 +80,7 @@ pub(super) async fn create(request: &Request<'_>, content: &[u8]) -> Answer {
 )]
 pub(super) async fn show(request: &Request<'_>) -> Answer {
     query::none(request.query)?;
-    let client = request.manager.find(&request.caller, request.argument(0)).await?;
+    let client = request.manager.find(request.caller, request.argument(0)).await?;
     let told = match precondition::is_known(request.call.headers, client.version)? {
         true => Told::without_body(StatusCode::NOT_MODIFIED),
         false => Told::ok(&ClientDocument::new(&client, None, request.now))?,
@@ -113,7 +113,7 @@ pub(super) async fn edit(request: &Request<'_>, content: &[u8]) -> Answer {
     let tags = precondition::required(request.call.headers)?;
     let edit = merge(body::parse(content)?)?;
     let (id, version) = (request.argument(0), version(request, Some(tags)).await?);
-    done(request, &request.manager.edit(&request.caller, id, version, edit, request.now).await?)
+    done(request, &request.manager.edit(request.caller, id, version, edit, request.now).await?)
 }
 
 /// Deletes an App Client: its tokens are refused from now on, for ever. A new one may have its id.
@@ -136,7 +136,7 @@ pub(super) async fn edit(request: &Request<'_>, content: &[u8]) -> Answer {
 pub(super) async fn delete(request: &Request<'_>) -> Answer {
     let tags = precondition::required(request.call.headers)?;
     let (id, version) = (request.argument(0), version(request, Some(tags)).await?);
-    request.manager.delete(&request.caller, id, version, request.now).await?;
+    request.manager.delete(request.caller, id, version, request.now).await?;
     Ok(Told::without_body(StatusCode::NO_CONTENT))
 }
 
@@ -160,7 +160,7 @@ pub(super) async fn renew(request: &Request<'_>, content: &[u8]) -> Answer {
     let Renewal { expires_at } = body::parse(content)?;
     let expires_at = expires_at.as_deref().map(rules::expiry).transpose()?;
     let (id, version) = (request.argument(0), version_if_said(request).await?);
-    done(request, &request.manager.renew(&request.caller, id, version, expires_at, request.now).await?)
+    done(request, &request.manager.renew(request.caller, id, version, expires_at, request.now).await?)
 }
 
 /// Gives an App Client a new secret, which is in the answer and never told again.
@@ -184,7 +184,7 @@ pub(super) async fn rotate_secret(request: &Request<'_>, content: &[u8]) -> Answ
     let Rotation { keep_old } = body::parse(content)?;
     let keep = keep_old.as_deref().map(rules::keep_old).transpose()?.unwrap_or(KEEP_OLD_SECONDS);
     let (id, version) = (request.argument(0), version_if_said(request).await?);
-    done(request, &request.manager.rotate_secret(&request.caller, id, version, keep, request.now).await?)
+    done(request, &request.manager.rotate_secret(request.caller, id, version, keep, request.now).await?)
 }
 
 /// Revokes an App Client: its tokens are refused from now on, for ever.
@@ -205,7 +205,7 @@ pub(super) async fn rotate_secret(request: &Request<'_>, content: &[u8]) -> Answ
 pub(super) async fn revoke(request: &Request<'_>, content: &[u8]) -> Answer {
     let Nothing {} = body::parse(content)?;
     let (id, version) = (request.argument(0), version_if_said(request).await?);
-    done(request, &request.manager.revoke(&request.caller, id, version, request.now).await?)
+    done(request, &request.manager.revoke(request.caller, id, version, request.now).await?)
 }
 
 /// Lets a revoked App Client get tokens again. Those that it had stay refused.
@@ -226,7 +226,7 @@ pub(super) async fn revoke(request: &Request<'_>, content: &[u8]) -> Answer {
 pub(super) async fn restore(request: &Request<'_>, content: &[u8]) -> Answer {
     let Nothing {} = body::parse(content)?;
     let (id, version) = (request.argument(0), version_if_said(request).await?);
-    done(request, &request.manager.restore(&request.caller, id, version, request.now).await?)
+    done(request, &request.manager.restore(request.caller, id, version, request.now).await?)
 }
 
 fn done(request: &Request<'_>, outcome: &Outcome) -> Answer {
@@ -243,7 +243,7 @@ async fn version(request: &Request<'_>, tags: Option<Tags>) -> Result<Option<u64
         None | Some(Tags::Any) => return Ok(None),
         Some(tags) => tags,
     };
-    let version = request.manager.find(&request.caller, request.argument(0)).await?.version;
+    let version = request.manager.find(request.caller, request.argument(0)).await?.version;
     if tags.mean(version) { Ok(Some(version)) } else { Err(Problem::conflict(version)) }
 }
 

@@ -56,6 +56,6 @@ async fn refuse(request: &Request<'_>, is_refused: bool) -> Answer {
         let detail = "this is the authority itself, whose clients are at /api/v1/clients/{id}/revoke and …/restore";
         return Err(Problem::unknown(detail).about("name"));
     }
-    let changed = request.manager.refuse_foreign(&request.caller, &known.iss, id, is_refused, request.now).await?;
+    let changed = request.manager.refuse_foreign(request.caller, &known.iss, id, is_refused, request.now).await?;
     Told::ok(&ForeignDocument { issuer: name, client_id: id, is_revoked: is_refused, is_changed: changed })
 }

@@ -18,13 +18,20 @@ use crate::core::{self, Facts, KeysAsked, NoMemo};
 use crate::fronts::authority::control;
 use crate::live::state::Generation;
 
+/// Whoever was let in, and how that came about.
+pub(super) struct Admitted {
+    pub(super) snapshot: Snapshot,
+    pub(super) trace: Trace,
+    pub(super) caller: Caller,
+}
+
 /// Whoever asks, if he may.
 pub(super) fn admit(
     live: &Generation,
     settings: &Authority,
     call: &Call<'_>,
     access: Access,
-) -> Result<Caller, Problem> {
+) -> Result<Admitted, Problem> {
     let snapshot = snapshot(live, settings).ok_or_else(|| Problem::internal("the authority has no issuer"))?;
     let required = requirement(&snapshot, access);
     let head = RequestHead { method: call.method, target: call.target, headers: call.headers };
@@ -33,13 +40,16 @@ pub(super) fn admit(
     let mut trace = Trace::default();
     let admitted = core::admit(&snapshot, &required, &head, &facts, clock::now(), &mut trace);
     let admitted = admitted.map_err(core::NotAdmitted::rejection).and_then(|()| caller(trace.principal.as_deref()));
-    admitted.map_err(|rejection| {
-        let Rejection { reason, detail } = &rejection;
-        tracing::warn!(peer = %call.peer, %reason, %detail, "an admin request was refused");
-        // What is asked for is the lesser scope: the greater one is not needed.
-        let needed = TokenRequirement { scopes: named(&snapshot, &[scope(access)]), ..TokenRequirement::default() };
-        Problem::refused(&snapshot, &rejection, &trace, &needed, call)
-    })
+    match admitted {
+        Ok(caller) => Ok(Admitted { snapshot, trace, caller }),
+        Err(rejection) => {
+            let Rejection { reason, detail } = &rejection;
+            tracing::warn!(peer = %call.peer, %reason, %detail, "an admin request was refused");
+            // What is asked for is the lesser scope: the greater one is not needed.
+            let needed = TokenRequirement { scopes: named(&snapshot, &[scope(access)]), ..TokenRequirement::default() };
+            Err(Problem::refused(&snapshot, &rejection, &trace, &needed, call))
+        }
+    }
 }
 
 /// The snapshot to ask the core under. How refusals look there, and what `resource` and `cors` say, is about the services

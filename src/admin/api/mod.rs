@@ -87,7 +87,7 @@ async fn told(state: &AdminState, live: &Arc<Generation>, call: &Call<'_>, body:
     }
     // Nobody learns which paths there are who may not ask for any.
     let access = found.as_ref().map_or(Access::Read, |found| found.access);
-    let caller = guard::admit(live, settings, call, access)?;
+    let admitted = guard::admit(live, settings, call, access)?;
     let found = found?;
     if found.operation == Operation::Document {
         return document::show(settings);
@@ -101,12 +101,12 @@ async fn told(state: &AdminState, live: &Arc<Generation>, call: &Call<'_>, body:
         settings,
         call,
         manager: Manager { store: store.clone(), rules },
-        caller,
+        caller: &admitted.caller,
         query,
         found: &found,
         now: clock::now(),
     };
-    request.answer(body).await
+    request.answer(body).await.map_err(|problem| problem.challenged(&admitted, call))
 }
 
 /// A request that is let in.
@@ -116,7 +116,7 @@ struct Request<'a> {
     settings: &'a Authority,
     call: &'a Call<'a>,
     manager: Manager,
-    caller: Caller,
+    caller: &'a Caller,
     /// Without the question mark.
     query: &'a str,
     found: &'a Match,

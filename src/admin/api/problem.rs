@@ -6,6 +6,7 @@ use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use serde::Serialize;
 
 use super::super::Call;
+use super::guard::Admitted;
 use crate::authority::manage::ManageError;
 use crate::authority::rules::Denied;
 use crate::authority::store::{ChangeError, StoreError};
@@ -27,6 +28,8 @@ pub(super) struct Problem {
     detail: String,
     field: Option<String>,
     version: Option<u64>,
+    /// What the token was refused for after it was let in, and the scopes that it lacks.
+    refusal: Option<(Reason, Vec<Box<str>>)>,
     challenge: Option<HeaderValue>,
     retry_after_seconds: Option<u16>,
     allow: Option<HeaderValue>,
@@ -65,6 +68,7 @@ impl Problem {
             detail: shortened(detail.into()),
             field: None,
             version: None,
+            refusal: None,
             challenge: None,
             retry_after_seconds: None,
             allow: None,
@@ -122,6 +126,11 @@ impl Problem {
         Self { field: Some(shortened(field.into())), ..self }
     }
 
+    fn forbidden(reason: Reason, detail: String, lacking: Vec<Box<str>>) -> Self {
+        let problem = Self::new(StatusCode::FORBIDDEN, reason.answer().code, detail);
+        Self { refusal: Some((reason, lacking)), ..problem }
+    }
+
     /// What the core says no to. Of a token that is no good, nothing is told but that it is none.
     pub(super) fn refused(
         snapshot: &Snapshot,
@@ -145,6 +154,16 @@ impl Problem {
             retry_after_seconds: answer.retry_after_seconds,
             ..Self::new(status, answer.code, detail)
         }
+    }
+
+    /// With the challenge (RFC 6750 section 3) that goes with it, if it is about what the caller may touch and hand on.
+    pub(super) fn challenged(self, admitted: &Admitted, call: &Call<'_>) -> Self {
+        let Some((reason, lacking)) = &self.refusal else { return self };
+        let Admitted { snapshot, trace, caller: _ } = admitted;
+        let scopes = lacking.iter().filter_map(|scope| snapshot.scopes.id(scope)).collect();
+        let needed = TokenRequirement { scopes, ..TokenRequirement::default() };
+        let refused = Self::refused(snapshot, &Rejection::new(*reason, ""), trace, &needed, call);
+        Self { challenge: refused.challenge, ..self }
     }
 
     pub(super) fn response(self, call: &Call<'_>) -> Response<Bytes> {
@@ -184,8 +203,8 @@ impl From<Denied> for Problem {
             Denied::Invalid { field, reason } => Self::invalid(reason).about(field),
             Denied::Conflict { current } => Self::conflict(current),
             Denied::SecretsMax => Self::new(StatusCode::CONFLICT, "CONFLICT", detail).about("keep_old"),
-            Denied::Beyond(_) => Self::new(StatusCode::FORBIDDEN, "INSUFFICIENT_SCOPE", detail),
-            Denied::TenantsOnly => Self::new(StatusCode::FORBIDDEN, "TENANT_FORBIDDEN", detail),
+            Denied::Beyond(lacking) => Self::forbidden(Reason::ScopeMissing, detail, lacking),
+            Denied::TenantsOnly => Self::forbidden(Reason::TenantForbidden, detail, Vec::new()),
             Denied::Random => Self::internal(&detail),
         }
     }

@@ -40,6 +40,7 @@ struct App {
 impl Authority {
     fn start() -> Self {
         let port = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP)).unwrap();
+        port.set_reuse_address(true).unwrap();
         port.set_reuse_port(true).unwrap();
         port.bind(&std::net::SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
         let url = format!("http://{}", port.local_addr().unwrap().as_socket().unwrap());
@@ -64,7 +65,6 @@ authority:
   admin_secret_file: {place}/admin-secret
   scope_prefix: acme/
   scopes: {{'users:read': Read users, 'users:write': Write users}}
-issuers: []
 upstreams: {{echo: {{builtin: echo}}}}
 routes: [{{match: /, authenticated: true, upstream: echo}}]
 ",
@@ -124,8 +124,12 @@ routes: [{{match: /, authenticated: true, upstream: echo}}]
 
     /// A token that opens the feed, by the time that the authority's own gateway knows its client.
     fn reader(&self, id: &str, more: &[&str]) -> String {
-        let token = self.token(&self.create(id, &[&["--scope", READ], more].concat()));
-        // Until the gateway knows the client its token is that of nobody.
+        self.token_known(&self.create(id, &[&["--scope", READ], more].concat()))
+    }
+
+    /// A token of a client that may be a new one. Until the gateway knows it the token is that of nobody.
+    fn token_known(&self, app: &App) -> String {
+        let token = self.token(app);
         await_that("the client is known", || self.feed("GET", "?after=0", &token, "").status != 401);
         token
     }
@@ -171,6 +175,7 @@ routes:
     }
 
     fn follower(&self, app: &App) -> Gateway {
+        self.token_known(app);
         Gateway::start_in(self.follower_directory(app))
     }
 }
@@ -191,7 +196,9 @@ fn status(gateway: &Gateway, path: &str, token: &str) -> u16 {
 /// What `/status` says of the registry that is followed.
 fn registry(gateway: &Gateway) -> Value {
     let (_, body) = gateway.admin_get("/status");
-    serde_json::from_str::<Value>(&body).unwrap()["issuers"][0]["registry"].take()
+    let status: Value = serde_json::from_str(&body).unwrap();
+    let issuers = status["issuers"].as_array().unwrap();
+    issuers.iter().map(|issuer| issuer["registry"].clone()).find(|registry| !registry.is_null()).unwrap_or_default()
 }
 
 fn await_lost(gateway: &Gateway) -> String {
@@ -206,14 +213,10 @@ fn a_revocation_is_known_where_there_is_no_database() {
     let app = authority.create("app", &["--scope", "users:read", "--tenant", "t1"]);
     let token = authority.token(&app);
     await_that("the client is known", || status(&follower, "/users", &token) == 200);
-    let forwarded =
-        follower.ask(format!("GET /users HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n")).text();
-    let forwarded = forwarded.to_ascii_lowercase();
-    for field in ["x-client-id: app", "x-scopes: users:read", "x-tenant-id: t1"] {
-        assert!(
-            forwarded.contains(&field.replace(": ", "\":\"")) || forwarded.contains(field),
-            "{field} in {forwarded}"
-        );
+    let forwarded = follower.ask(format!("GET /users HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n"));
+    let forwarded: Value = serde_json::from_slice(&forwarded.body).unwrap();
+    for (name, value) in [("x-client-id", "app"), ("x-scopes", "users:read"), ("x-tenant-id", "t1")] {
+        assert_eq!(forwarded["headers"][name], value, "{forwarded}");
     }
 
     authority.client(&["revoke", "app"]);
@@ -288,6 +291,8 @@ fn a_reload_goes_on_following_or_begins_or_ends() {
 fn whatever_keeps_a_gateway_from_following_is_told_and_no_secret_is() {
     let authority = Authority::start();
     let wrong = App { secret: "sgs_nobody-has-this".to_owned(), ..authority.create("wrong", &["--scope", READ]) };
+    let bound = authority.create("bound", &["--scope", READ, "--tenant", "t1"]);
+    authority.token_known(&bound);
     let cases = [
         (wrong, "no token for the feed: the authority does not know the client `wrong` by this secret (status 401)"),
         (
@@ -295,7 +300,7 @@ fn whatever_keeps_a_gateway_from_following_is_told_and_no_secret_is() {
             "no token for the feed: the client `lacking` does not have the scope `acme/sidegate.registry:read` (status 400)",
         ),
         (
-            authority.create("bound", &["--scope", READ, "--tenant", "t1"]),
+            bound,
             "the client `bound` may not read the feed: it lacks the scope `sidegate.registry:read`, or has tenants (status 403)",
         ),
     ];
@@ -368,7 +373,7 @@ impl Raw {
 }
 
 /// What ends a body whose end was meant, in HTTP/1.1.
-const LAST_CHUNK: &str = "\r\n0\r\n\r\n";
+const LAST_CHUNK: &str = "0\r\n\r\n";
 const CURRENT: &str = "event: current\ndata: {}\n\n";
 
 #[test]
@@ -435,7 +440,7 @@ fn an_authority_that_has_lost_its_storage_has_nothing_to_tell() {
     let mut raw = Raw::open(&authority, &reader, "");
     raw.until(CURRENT);
     let storage = Connection::open(authority.place.path().join("sidegate.db")).unwrap();
-    storage.execute_batch("ALTER TABLE sidegate_clients RENAME TO lost").unwrap();
+    storage.execute_batch("ALTER TABLE sidegate_state RENAME TO lost").unwrap();
     raw.until(LAST_CHUNK);
     assert_eq!(authority.feed("GET", "", &reader, "").status, 503);
     await_lost(&follower);
@@ -443,7 +448,7 @@ fn an_authority_that_has_lost_its_storage_has_nothing_to_tell() {
         || registry(&follower)["error"] == "the authority does not know its clients itself right now (status 503)";
     await_that("the follower knows why", is_told);
 
-    storage.execute_batch("ALTER TABLE lost RENAME TO sidegate_clients").unwrap();
+    storage.execute_batch("ALTER TABLE lost RENAME TO sidegate_state").unwrap();
     let token = authority.token(&authority.create("app", &["--scope", "users:read"]));
     await_that("all is well again", || status(&follower, "/users", &token) == 200);
 }
@@ -465,7 +470,7 @@ fn a_thousand_readers_learn_of_a_revocation() {
 
     authority.client(&["revoke", "app"]);
     let begun = Instant::now();
-    readers.iter_mut().for_each(|raw| assert!(raw.until(CURRENT).contains("\"status\":\"revoked\"")));
+    readers.iter_mut().for_each(|raw| drop(raw.until("\"status\":\"revoked\"")));
     let told = begun.elapsed();
     eprintln!("{each} bytes for each of {READERS} readers, who were all told within {told:?}");
     assert!(each < BYTES_MAX, "{each} bytes for each reader");

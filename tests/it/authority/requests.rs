@@ -1,6 +1,6 @@
 //! Token requests over HTTP: the table of malformed ones, credentials that are wrong, and guessing.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::json;
 use socket2::{Domain, Socket, Type};
 
-use super::fixture::{App, Authority, form_request, json};
+use super::fixture::{App, Authority, ME, form_request, json};
 use crate::harness::PATIENCE;
 use crate::harness::client::Client;
 use crate::harness::response::Response;
@@ -130,6 +130,35 @@ fn connect_from(from: Ipv4Addr, to: SocketAddr) -> Client {
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let reader = stream.try_clone().unwrap();
     Client::over(stream, reader)
+}
+
+#[test]
+fn endpoints_are_where_the_configuration_says() {
+    let own = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let rest = format!("listeners: [{{address: '127.0.0.2:0'}}, {{address: '{own}'}}]\n");
+    let authority = Authority::start(&format!("  listeners: ['{own}']\n  token_paths: [/token]\n"), &rest);
+    let app = authority.create("acme", &READS);
+    let form = format!("grant_type=client_credentials&{}", app.form());
+    let statuses = |path: &str| {
+        [own, authority.gateway.address()].map(|address| {
+            let mut client = Client::connect(address);
+            client.send(form_request(path, "", &form));
+            client.receive().status
+        })
+    };
+    assert_eq!(statuses("/token"), [200, 404]);
+    assert_eq!((statuses("/oauth2/token"), statuses("/token/")), ([404, 404], [404, 404]));
+}
+
+#[test]
+fn tokens_are_for_the_gateway_or_for_what_is_behind_it() {
+    let authority = Authority::start("", "");
+    let admin = authority.create("admin-only", &["--scope", "sidegate.clients:read"]);
+    authority.is_refused(&authority.token(&admin), "token_audience");
+    let both = authority.create("both", &["--scope", "sidegate.registry:read", "--scope", "users:read"]);
+    assert_eq!(authority.call(ME, &authority.token(&both)).status, 200);
+    let one = json(&authority.ask_token(&both, "&scope=sidegate.registry:read"))["access_token"].clone();
+    authority.is_refused(one.as_str().unwrap(), "token_audience");
 }
 
 #[test]

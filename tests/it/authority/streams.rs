@@ -1,8 +1,12 @@
 //! What goes on while its client is revoked ends; that of others does not.
 
+use std::io::Write as _;
 use std::sync::Mutex;
 use std::sync::mpsc::channel;
+use std::thread;
 use std::time::{Duration, Instant};
+
+use serde_json::json;
 
 use super::fixture::{App, Authority, bearer};
 use crate::harness::PATIENCE;
@@ -64,13 +68,56 @@ fn an_answer_that_streams_is_cut() {
     };
     let ((mut cut, cut_head), (mut whole, head)) = (open(&setup.acme), open(&setup.other));
     let revoked_at = setup.revoke();
-    let rest = cut.truncated_body(&cut_head);
+    let mut rest = Vec::new();
+    cut.truncated_body(&cut_head, |piece| rest.extend_from_slice(piece));
     assert!(revoked_at.elapsed() < SOON, "{:?}", revoked_at.elapsed());
     assert_eq!(rest, b"hello");
     gate.open();
     let mut body = Vec::new();
     whole.stream_body(&head, |piece| body.extend_from_slice(piece));
     assert_eq!(body, b"helloend");
+}
+
+#[test]
+fn neither_a_download_nor_an_upload_at_full_speed_goes_on() {
+    let backend = RawBackend::streaming(|exchange| match exchange.seen.request().starts_with("GET") {
+        true => {
+            exchange.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")?;
+            let chunk = [b"8000\r\n", [b'x'; 0x8000].as_slice(), b"\r\n"].concat();
+            loop {
+                exchange.send(&chunk)?;
+            }
+        }
+        false => {
+            while exchange.piece()?.is_some() {}
+            Ok(Then::Close)
+        }
+    });
+    let setup = Setup::start(&backend.url());
+    let token = setup.token(&setup.acme);
+    let gateway = &setup.authority.gateway;
+    let (mut down, up) = (gateway.connect(), gateway.connect());
+    down.send(bearer("GET /down", &token, ""));
+    let head = down.receive_head();
+    let mut upload = up.writer();
+    thread::scope(|scope| {
+        let (begun, begins) = channel();
+        scope.spawn(move || {
+            let head = "PUT /up HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nAuthorization: Bearer ";
+            let chunk = [b"8000\r\n", [b'x'; 0x8000].as_slice(), b"\r\n"].concat();
+            upload.write_all(format!("{head}{token}\r\n\r\n").as_bytes()).unwrap();
+            while upload.write_all(&chunk).is_ok() {
+                let _ = begun.send(());
+            }
+        });
+        begins.recv_timeout(PATIENCE).unwrap();
+        let revoking = scope.spawn(|| setup.revoke());
+        down.truncated_body(&head, |_| ());
+        let entry = gateway.access_log_entry(|entry| entry["path"] == "/up");
+        let took = revoking.join().unwrap().elapsed();
+        assert!(took < SOON, "{took:?}");
+        assert_eq!((&entry["status"], &entry["reason"]), (&json!(401), &json!("client_revoked")));
+    });
 }
 
 #[test]

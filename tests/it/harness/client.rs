@@ -115,15 +115,15 @@ impl<S: Read + Write> Client<S> {
         }
     }
 
-    /// What comes of the body of `response`, whose head was received, until the connection ends within it.
-    pub(crate) fn truncated_body(&mut self, response: &Response) -> Vec<u8> {
-        let (mut framing, mut body) = (framing(response).unwrap(), Vec::new());
+    /// Hands what comes of the body of `response`, whose head was received, to `each`, until the connection ends within it.
+    pub(crate) fn truncated_body(&mut self, response: &Response, mut each: impl FnMut(&[u8])) {
+        let mut framing = framing(response).unwrap();
         loop {
             match self.reader.piece(&mut framing, &mut Fields::default()) {
-                Ok(Some(piece)) => body.extend(piece),
-                Ok(None) => panic!("the body came to its end behind {body:?}"),
-                Err(error) if is_end(&error) => return body,
-                Err(error) => panic!("{error} behind {body:?}"),
+                Ok(Some(piece)) => each(&piece),
+                Ok(None) => panic!("the body came to its end"),
+                Err(error) if is_end(&error) => return,
+                Err(error) => panic!("the connection should have ended: {error}"),
             }
         }
     }

@@ -166,6 +166,14 @@ impl Gateway {
         finished
     }
 
+    /// Ends it as a loss of power would; what it has left behind.
+    pub(crate) fn kill(self) -> TempDir {
+        let Self { mut process, directory, .. } = self;
+        process.signal(Signal::KILL);
+        process.wait();
+        directory
+    }
+
     /// Waits until it has ended, however.
     pub(crate) fn wait_for_any_end(mut self) {
         self.process.wait();

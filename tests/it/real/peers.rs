@@ -31,8 +31,12 @@ impl Peer {
 
     /// Starts a program.
     pub(crate) fn start(program: &str, arguments: &[&str]) -> Self {
-        let mut command = Command::new(PYTHON);
-        command.arg("-B").arg(Path::new(DIRECTORY).join(program)).args(arguments.iter().map(OsStr::new));
+        let mut command = Command::new(if program.ends_with(".py") { PYTHON } else { "node" });
+        if program.ends_with(".py") {
+            // Leaves nothing behind among the sources.
+            command.arg("-B");
+        }
+        command.arg(Path::new(DIRECTORY).join(program)).args(arguments.iter().map(OsStr::new));
         Self { address: ([127, 0, 0, 1], 0).into(), process: Process::spawn(&mut command) }
     }
 

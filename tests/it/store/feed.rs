@@ -45,7 +45,7 @@ async fn each_thing_is_told_once_with_its_latest_number(place: &Place) {
     store.revoke_token(who(), "jti", NOW.plus(60), NOW).await.unwrap();
     edit(&store, "a", "1").await;
     delete(&store, "b").await;
-    let all = named(&[(3, "foreign idp x true"), (4, "token jti 60"), (5, "client a")]);
+    let all = named(&[(3, "foreign idp x true"), (4, "token jti 60"), (5, "client a"), (6, "deleted b")]);
     assert_eq!(told(&store, 0).await, all);
     assert_eq!(told(&store, 4).await, named(&[(5, "client a"), (6, "deleted b")]));
     assert_eq!(told(&store, 6).await, Vec::new());

@@ -18,6 +18,8 @@ use crate::net::fetch::{self, Events, FetchError, Fetcher};
 /// How long the authority is left alone after it has refused our client: it counts failures, and ten within a minute are too
 /// many.
 const REFUSED_PAUSE: Duration = Duration::from_secs(10);
+/// A feed that refuses a token which is younger than this would refuse another one as well, or knows too little as yet.
+const RENEW_AFTER: Duration = Duration::from_secs(10);
 /// A token that is valid for no longer than this is not used any more.
 const TOKEN_REST: Duration = Duration::from_secs(30);
 const METADATA_PATH: &str = "/.well-known/oauth-authorization-server";
@@ -35,6 +37,7 @@ pub(super) struct Access {
 
 struct Token {
     authorization: HeaderValue,
+    issued: Instant,
     usable_until: Instant,
 }
 
@@ -60,29 +63,17 @@ impl Access {
             self.refused_until = None;
         }
         let uri = below(&self.registry.url, &format!("{CHANGES_PATH}?after={after}"))?;
-        if let Some(authorization) = self.usable() {
-            match self.fetcher.events(&uri, authorization).await {
+        if let Some(Token { authorization, issued, .. }) = self.token.as_ref().filter(|token| token.is_usable()) {
+            match self.fetcher.events(&uri, authorization.clone()).await {
                 // What it was made for may have changed since.
-                Err(FetchError::Status(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)) => self.token = None,
+                Err(FetchError::Status(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN))
+                    if issued.elapsed() >= RENEW_AFTER => {}
                 opened => return opened.map_err(|error| self.refused(&error)),
             }
         }
         let authorization = self.renew().await?;
         let opened = self.fetcher.events(&uri, authorization).await;
-        opened.map_err(|error| {
-            if matches!(error, FetchError::Status(_)) {
-                self.token = None;
-            }
-            if is_final(&error) {
-                self.refused_until = Some(clock::timer() + REFUSED_PAUSE);
-            }
-            self.refused(&error)
-        })
-    }
-
-    fn usable(&self) -> Option<HeaderValue> {
-        let token = self.token.as_ref().filter(|token| clock::timer() < token.usable_until)?;
-        Some(token.authorization.clone())
+        opened.map_err(|error| self.refused(&error))
     }
 
     /// A new token.
@@ -123,9 +114,7 @@ impl Access {
         let id = &self.registry.client_id;
         match error {
             FetchError::Status(StatusCode::UNAUTHORIZED) => {
-                format!(
-                    "the feed does not take the token of the client `{id}` that was just issued for it (status 401)"
-                )
+                format!("the feed does not take the token of the client `{id}` (status 401)")
             }
             FetchError::Status(StatusCode::FORBIDDEN) => {
                 format!(
@@ -175,8 +164,15 @@ fn token(body: &[u8]) -> Option<Token> {
         // Used once.
         _ => Duration::ZERO,
     };
-    let usable_until = clock::timer().checked_add(lifetime.saturating_sub(TOKEN_REST))?;
-    Some(Token { authorization, usable_until })
+    let issued = clock::timer();
+    let usable_until = issued.checked_add(lifetime.saturating_sub(TOKEN_REST))?;
+    Some(Token { authorization, issued, usable_until })
+}
+
+impl Token {
+    fn is_usable(&self) -> bool {
+        clock::timer() < self.usable_until
+    }
 }
 
 /// `error` (RFC 6749 section 5.2).
@@ -190,11 +186,6 @@ fn form(scope: &str) -> String {
     let mut form = Serializer::new(String::new());
     form.append_pair("grant_type", "client_credentials").append_pair("scope", scope);
     form.finish()
-}
-
-/// Whether to ask again at once would lead to the same answer.
-fn is_final(error: &FetchError) -> bool {
-    matches!(error, FetchError::Status(status) if status.is_client_error())
 }
 
 /// A path below the URL that is configured.

@@ -163,12 +163,13 @@ fn batches_end_where_everything_is_told_and_go_on_behind_it() {
 }
 
 #[test]
-fn a_token_that_is_not_taken_any_more_is_renewed_once() {
+fn a_token_that_is_not_taken_any_more_is_renewed_and_a_new_one_is_not() {
     run(async {
         let answers = vec![
             metadata(),
             token("t1", 3600),
             feed(&current(1)),
+            status(401, "secret"),
             status(401, "secret"),
             metadata(),
             token("t2", 20),
@@ -181,16 +182,34 @@ fn a_token_that_is_not_taken_any_more_is_renewed_once() {
         assert_eq!(numbers(&mut feed, None).await, (1, vec![]));
         authority.hang_up();
         feed.next(Some(1)).await.unwrap_err();
+        authority.lines();
+        let error = feed.next(Some(1)).await.unwrap_err();
+        assert!(error.starts_with("the feed does not take the token of the client `follower`"), "{error}");
+        assert_eq!(authority.lines().len(), 1, "it has just been issued");
+        tokio::time::pause();
+        tokio::time::advance(Duration::from_secs(10)).await;
+        tokio::time::resume();
         assert_eq!(numbers(&mut feed, Some(1)).await, (2, vec![]));
+        assert_eq!(authority.lines().len(), 4);
+
         authority.hang_up();
         feed.next(Some(2)).await.unwrap_err();
-        authority.lines();
         let error = feed.next(Some(2)).await.unwrap_err();
         assert!(error.starts_with("the client `follower` may not read the feed: it lacks the scope"), "{error}");
         assert!(error.ends_with("(status 403)") && !error.contains("secret"), "{error}");
-        assert_eq!(authority.lines().len(), 3, "a token that is about to expire is not used");
-        // The authority counts failures: it is left alone for a while.
-        assert!(timeout(Duration::from_millis(50), feed.next(Some(2))).await.is_err());
+        assert_eq!(authority.lines().len(), 3, "one that is about to expire is not used");
+    });
+}
+
+#[test]
+fn an_authority_that_has_refused_our_secret_is_left_alone_for_a_while() {
+    run(async {
+        let refused = status(401, r#"{"error":"invalid_client"}"#);
+        let (authority, mut feed) = Authority::start(vec![metadata(), refused]).await;
+        feed.next(None).await.unwrap_err();
+        authority.lines();
+        // It counts failures.
+        assert!(timeout(Duration::from_millis(50), feed.next(None)).await.is_err());
         assert_eq!(authority.lines(), [""; 0]);
     });
 }

@@ -16,3 +16,8 @@ fn wallet() {
 fn idp_api() {
     follow("idp-api");
 }
+
+#[test]
+fn openid_provider() {
+    follow("openid-provider");
+}

@@ -7,7 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
-use std::path::Path;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
@@ -18,6 +19,9 @@ use crate::harness::process::Process;
 
 const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples");
 const ADDRESS: &str = "127.0.0.1:";
+
+/// Where tests/install-tools puts what the `package.json` of `examples/NAME` asks for, in a directory `NAME`.
+const TOOLS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/tools");
 
 #[derive(Debug, PartialEq)]
 enum Step {
@@ -88,10 +92,15 @@ impl Place {
             fs::write(file, moved).unwrap();
         }
         fs::write(place.directory().join(".environment"), "").unwrap();
+        if place.directory().join("package.json").exists() {
+            let modules = Path::new(TOOLS).join(name).join("node_modules");
+            assert!(modules.exists(), "{} is there (tests/install-tools)", modules.display());
+            symlink(modules, place.directory().join("node_modules")).unwrap();
+        }
         place
     }
 
-    fn directory(&self) -> std::path::PathBuf {
+    fn directory(&self) -> PathBuf {
         self.copy.path().join(&self.name)
     }
 
@@ -140,7 +149,7 @@ impl Place {
 fn copy(from: &Path, to: &Path) {
     for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
         let (from, to) = (entry.path(), to.join(entry.file_name()));
-        if from.ends_with("node_modules") {
+        if is_left_behind(&entry.file_name().to_string_lossy()) {
             continue;
         }
         if from.is_dir() {
@@ -152,7 +161,12 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-fn files(directory: &Path) -> impl Iterator<Item = std::path::PathBuf> {
+/// Whether this is there because somebody has followed the README in its own place.
+fn is_left_behind(name: &str) -> bool {
+    name == "node_modules" || name.contains(".db") || name.ends_with("-secret")
+}
+
+fn files(directory: &Path) -> impl Iterator<Item = PathBuf> {
     fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path())
 }
 

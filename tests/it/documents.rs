@@ -12,7 +12,7 @@ fn links(text: &str) -> impl Iterator<Item = &str> {
 fn every_link_leads_to_a_file() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let documents = fs::read_dir(root.join("docs")).unwrap().map(|entry| entry.unwrap().path());
-    let top = ["README.md", "ARCHITECTURE.md", "CHANGELOG.md"].map(|name| root.join(name));
+    let top = ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "examples/README.md"].map(|name| root.join(name));
     let mut followed = 0;
     for document in documents.chain(top).filter(|path| path.extension().is_some_and(|extension| extension == "md")) {
         let text = fs::read_to_string(&document).unwrap();

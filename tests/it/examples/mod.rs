@@ -1,5 +1,8 @@
 //! What the repository ships to start from works as its comments say.
 
+mod folders;
+mod readme;
+
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -9,7 +12,7 @@ use serde_json::Value;
 use crate::harness::curl::curl;
 use crate::harness::gateway::Gateway;
 
-const CONFIG: &str = include_str!("../../config.example.yaml");
+const CONFIG: &str = include_str!("../../../config.example.yaml");
 
 /// The example on free ports. Its storage is where it runs.
 fn start() -> Gateway {

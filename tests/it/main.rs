@@ -16,6 +16,7 @@ mod authority;
 mod authority_tokens;
 mod authz;
 mod config;
+mod deploy;
 mod documents;
 mod examples;
 mod framing;

@@ -103,9 +103,11 @@ impl Record {
         Some(Duration::from_millis(ends_ms.saturating_sub(clock::now_ms())))
     }
 
-    /// Has the exchange watched, so that it ends with the caller's client; `None` if no token mattered.
+    /// Has the exchange watched, so that it ends with the caller's client; `None` if no token mattered, or nobody says here
+    /// which clients there are.
     pub(super) fn watch(&self) -> Option<Place> {
-        self.trace.authenticated.then(|| self.worker.exchanges().enter(self.serving(), &self.trace))
+        let can_fall = self.trace.authenticated && self.serving.generation().follows_registries();
+        can_fall.then(|| self.worker.exchanges().enter(self.serving(), &self.trace))
     }
 
     /// Goes on under the newest generation, with what the request has waited for. Nothing may be decided before.

@@ -80,6 +80,12 @@ impl Generation {
         Some(Self { mirrors: mirrors.into(), ..next })
     }
 
+    /// Whether any client registry is followed.
+    #[must_use]
+    pub fn follows_registries(&self) -> bool {
+        self.mirrors.iter().any(Option::is_some)
+    }
+
     /// The authority's own registry.
     #[must_use]
     pub fn own_registry(&self) -> Option<&Followed> {

@@ -277,6 +277,7 @@ mod tests {
         WorkerMetrics::new(Arc::clone(&metrics))
             .finish(&Finished { upstream: Some((upstream, Duration::ZERO)), ..finished(&Method::GET, 200) });
         metrics.keys_ages([("partner", Duration::ZERO)].into_iter());
+        metrics.registry_ages([("partner", Duration::ZERO)].into_iter());
         metrics.keys_refreshed("partner", "success");
         let text = metrics.text().unwrap();
         let mut exported: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();

@@ -1,7 +1,7 @@
 //! Sidegate as the authorizer of another proxy: the same decision as in the proxy, and nothing forwarded. What the other
 //! proxy is to do is read off the permit.
 //!
-//! Two fronts ask here: [`super::ext_authz`] for Envoy and [`super::forward_auth`] for nginx, Traefik and Caddy. Both are
+//! Two fronts ask here: `ext_authz` for Envoy and `forward_auth` for nginx, Traefik and Caddy. Both are
 //! served on every worker, beside the proxy and with its memory of tokens.
 
 use std::convert::Infallible;

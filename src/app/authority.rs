@@ -4,6 +4,7 @@
 use std::convert::Infallible;
 use std::future::pending;
 use std::io::IsTerminal as _;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -52,9 +53,14 @@ pub(super) struct AuthorityThread {
 impl AuthorityThread {
     /// Starts it.
     pub(super) fn start(self) -> anyhow::Result<()> {
-        let run = move || match worker::runtime() {
-            Ok(runtime) => runtime.block_on(self.run()),
-            Err(error) => tracing::error!(%error, "the authority has no thread to run on"),
+        let run = move || {
+            let ended =
+                catch_unwind(AssertUnwindSafe(|| worker::runtime().map(|runtime| runtime.block_on(self.run()))));
+            if !matches!(ended, Ok(Ok(()))) {
+                // Without this thread nobody would learn any more who is revoked.
+                tracing::error!("the authority's thread has failed");
+                std::process::exit(1);
+            }
         };
         std::thread::Builder::new().name("authority".to_owned()).spawn(run).context("cannot start the authority")?;
         Ok(())
@@ -65,7 +71,7 @@ impl AuthorityThread {
         let service = Rc::new(service);
         let _ = self.store.set(store.clone());
         let (keys, mut keys_change) = watch::channel(0);
-        self.follow(FollowedStore { store, keys, in_force: service.in_force() });
+        self.follow(FollowedStore { store, keys, in_force: service.in_force(), is_lost: false });
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (turned, mut published) = (Rc::new(Notify::new()), Vec::new());

@@ -13,6 +13,8 @@ pub struct FollowedStore {
     pub keys: watch::Sender<u64>,
     /// Told the number up to which this gateway goes by what is stored.
     pub in_force: watch::Sender<u64>,
+    /// Whether the storage could not be followed the last time.
+    pub is_lost: bool,
 }
 
 impl Changes for FollowedStore {
@@ -20,12 +22,16 @@ impl Changes for FollowedStore {
         // Whoever asks for more has put in force what came before.
         self.in_force.send_replace(after.unwrap_or(0));
         let found = async {
-            if let Some(number) = after {
+            // A storage that is there again is looked at, whether there is anything new or not: that is what tells that
+            // nothing was missed.
+            if let Some(number) = after.filter(|_| !self.is_lost) {
                 self.store.changed(number).await?;
             }
             self.store.changes(after.unwrap_or(0)).await
         };
-        let changes = found.await.map_err(|error| error.to_string())?;
+        let found = found.await;
+        self.is_lost = found.is_err();
+        let changes = found.map_err(|error| error.to_string())?;
         self.keys.send_if_modified(|number| std::mem::replace(number, changes.keys_number) != changes.keys_number);
         Ok(Batch { number: changes.number, items: changes.items })
     }

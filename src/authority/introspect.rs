@@ -34,9 +34,18 @@ pub(super) async fn answer(service: &Service, call: &Call) -> Result<Response<By
 async fn active(service: &Service, call: &Call, token: &str) -> Result<Option<(OwnToken, Client)>, OAuthError> {
     let Some(token) = service.own_token(token, call).filter(|token| call.now < token.expires) else { return Ok(None) };
     let client = service.client(&token.client_id).await?;
-    let is_alive = |client: &Client| client.status(call.now) == Status::Active && client.generation == token.generation;
+    let is_alive = |client: &Client| {
+        let is_live = client.status(call.now) == Status::Active && client.generation == token.generation;
+        is_live && !is_stripped(&token, client)
+    };
     let Some(client) = client.filter(is_alive) else { return Ok(None) };
     Ok((!service.is_token_revoked(&token.jti).await?).then_some((token, client)))
+}
+
+/// Whether token or client is held to tenants, and they share none any more: such a token is nobody's, and not one for all.
+fn is_stripped(token: &OwnToken, client: &Client) -> bool {
+    let is_held = !token.tenants.is_empty() || !client.tenants.is_empty();
+    is_held && !token.tenants.iter().any(|tenant| client.tenants.contains(tenant))
 }
 
 /// What the token says and its client still has.

@@ -420,8 +420,10 @@ impl Manager {
             let before = found_one(&may_touch, found, sought, version)?;
             let mut client = before.clone();
             apply(&mut client, number)?;
-            // To take something away from a client is always right.
+            // To end a client is always right. Anything else is a say over it: over what it was, too, or its scopes could be
+            // taken away first and its secret then.
             if action != Action::Revoke {
+                may_touch.check_control(&rules, &before)?;
                 may_touch.check_control(&rules, &client)?;
             }
             if client == before {

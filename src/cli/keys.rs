@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use anyhow::ensure;
+
 use super::ConfigFile;
 use super::output::{self, table};
 use super::storage::{self, Open};
@@ -32,6 +34,11 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let keys = match args.command {
         Command::List(file) => storage::with(&file, async |open: &Open| Ok(open.manager.store.keys().await?)),
         Command::Rotate(file) => storage::with(&file, async |open: &Open| {
+            // The first start makes them, and knows by them that it is the first.
+            ensure!(
+                !open.manager.store.keys().await?.is_empty(),
+                "there are no keys as yet: no gateway was started here"
+            );
             Ok(rotate_now(&open.manager.store, &open.caller.who, &open.authority, clock::now()).await?)
         }),
     };

@@ -127,6 +127,17 @@ pub enum Storage {
     Postgres(Postgres),
 }
 
+impl Storage {
+    /// The same storage, without the password for it.
+    #[must_use]
+    pub fn without_password(&self) -> Self {
+        match self {
+            Self::Sqlite(path) => Self::Sqlite(path.clone()),
+            Self::Postgres(postgres) => Self::Postgres(Postgres { url: postgres.url.clone(), password: None }),
+        }
+    }
+}
+
 /// A PostgreSQL database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Postgres {

@@ -101,6 +101,10 @@ impl Registration {
         now: UnixSeconds,
     ) -> Result<(), Rejection> {
         check_refused(&clients.refused, client_id)?;
+        if clients.awaits_refused {
+            let detail = "the registry that says which clients are refused was not there as yet";
+            return Err(Rejection::new(Reason::RegistryUnavailable, detail));
+        }
         let Some(registry) = &clients.registry else { return Ok(()) };
         match registry.availability {
             Availability::Current => self.check_registered(registry, entry, client_id, now),

@@ -64,6 +64,8 @@ pub struct Clients {
     pub registry: Option<Registry>,
     /// Those that are refused though nobody here registers them.
     pub refused: NameSet,
+    /// Whether `refused` is still to come: until then nobody can tell who is in it.
+    pub awaits_refused: bool,
 }
 
 /// One change of what is registered, as storage and feeds tell it.

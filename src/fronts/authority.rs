@@ -1,11 +1,13 @@
 //! The authority's endpoints on the listeners: requests for them are handed over and not decided about.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response};
 use http_body_util::BodyExt as _;
+use ipnet::IpNet;
 use tokio::sync::watch;
 
 use super::body::AnswerBody;
@@ -14,6 +16,7 @@ use super::record::Record;
 use super::render;
 use crate::authority::desk::Desk;
 use crate::authority::{BODY_BYTES_MAX, Call};
+use crate::clock;
 use crate::config::Authority;
 use crate::config::authority::{Endpoint, REGISTRY_READ};
 use crate::core::head::RequestHead;
@@ -28,6 +31,9 @@ use crate::worker::Phase;
 
 /// What `EventSource` asks with when it goes on (HTML Living Standard section 9.2.4).
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+
+/// Whom a request has passed through (de facto; RFC 7239 has it as `Forwarded`).
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// A worker's way to the authority.
 pub struct ToAuthority {
@@ -83,10 +89,11 @@ impl ToAuthority {
             endpoint: asked.endpoint,
             method,
             query: asked.query,
-            headers,
             body,
-            peer: record.peer(),
-            now: record.arrived_at(),
+            peer: client_address(record.peer(), &headers, &record.snapshot().trusted_proxies),
+            headers,
+            // Not when the head came: a body may take its time.
+            now: clock::now(),
             roles: Arc::clone(&record.snapshot().roles),
         };
         let answer = self.desk.ask(call).await;
@@ -167,6 +174,21 @@ fn number(text: &[u8]) -> Option<u64> {
     digits.parse().ok()
 }
 
+/// Whose failures are counted: the peer's, or the one that proxies which are trusted name. Behind them all clients would be
+/// one otherwise, and anybody could lock out all others.
+fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
+    let is_trusted = |address: &IpAddr| trusted.iter().any(|network| network.contains(address));
+    let fields: Vec<&str> = headers.get_all(X_FORWARDED_FOR).iter().filter_map(|field| field.to_str().ok()).collect();
+    let mut address = peer;
+    for named in fields.iter().rev().flat_map(|field| field.rsplit(',')) {
+        match named.trim().parse::<IpAddr>() {
+            Ok(named) if is_trusted(&address) => address = named.to_canonical(),
+            _ => break,
+        }
+    }
+    address
+}
+
 /// A body, or as much of it as shows that it is too long: to say so is for whoever answers.
 async fn read(mut body: RequestBody) -> Result<Bytes, Rejection> {
     let mut bytes = BytesMut::new();
@@ -204,6 +226,20 @@ pub(super) fn finish(mut response: Response<Content>, shown: &HeaderMap, mut rec
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn failures_are_counted_for_whom_a_trusted_proxy_names() {
+        let trusted: Vec<IpNet> = vec!["10.0.0.0/8".parse().unwrap()];
+        let of = |peer: &str, fields: &[&'static str]| {
+            let fields = fields.iter().map(|value| (X_FORWARDED_FOR, HeaderValue::from_static(value)));
+            client_address(peer.parse().unwrap(), &fields.collect(), &trusted).to_string()
+        };
+        assert_eq!(of("10.0.0.1", &["192.0.2.7"]), "192.0.2.7");
+        assert_eq!(of("10.0.0.1", &["198.51.100.1, 192.0.2.7", "10.0.0.2"]), "192.0.2.7", "what a client said itself");
+        assert_eq!(of("192.0.2.9", &["192.0.2.7"]), "192.0.2.9", "nobody trusts it");
+        assert_eq!(of("10.0.0.1", &["192.0.2.7, junk"]), "10.0.0.1");
+        assert_eq!(of("10.0.0.1", &[]), "10.0.0.1");
+    }
 
     #[test]
     fn a_reader_goes_on_where_it_was() {

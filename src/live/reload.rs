@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -85,8 +86,10 @@ pub struct Fixed {
 /// The part of `authority` that only a start can change: what it keeps and where, and by which name others know it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct FixedAuthority {
+    /// Without a password: a new one is no other storage.
     storage: Storage,
     issuer: Box<str>,
+    max_stale: Duration,
 }
 
 impl Fixed {
@@ -102,8 +105,9 @@ impl Fixed {
             workers: config.workers,
             telemetry: config.telemetry.clone(),
             authority: config.authority.as_deref().map(|authority| FixedAuthority {
-                storage: authority.storage.clone(),
+                storage: authority.storage.without_password(),
                 issuer: authority.issuer.clone(),
+                max_stale: authority.max_stale,
             }),
         }
     }
@@ -112,16 +116,17 @@ impl Fixed {
     fn changed(&self, other: &Self) -> Vec<&'static str> {
         // Taken apart, so that a new field cannot be forgotten here.
         let Self { listeners, admin, health, authz_grpc, authz_http, workers, telemetry, authority } = self;
-        let (is_other, storage, issuer) = match (authority, &other.authority) {
-            (Some(FixedAuthority { storage, issuer }), Some(other)) => {
-                (false, *storage != other.storage, *issuer != other.issuer)
+        let (is_other, storage, issuer, max_stale) = match (authority, &other.authority) {
+            (Some(FixedAuthority { storage, issuer, max_stale }), Some(other)) => {
+                (false, *storage != other.storage, *issuer != other.issuer, *max_stale != other.max_stale)
             }
-            (one, other) => (one.is_some() != other.is_some(), false, false),
+            (one, other) => (one.is_some() != other.is_some(), false, false, false),
         };
         let sections = [
             ("authority", is_other),
             ("authority.storage", storage),
             ("authority.issuer", issuer),
+            ("authority.max_stale", max_stale),
             ("listeners", *listeners != other.listeners),
             ("admin.address", *admin != other.admin),
             ("health.address", *health != other.health),

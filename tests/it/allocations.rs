@@ -29,7 +29,10 @@ fn a_decision_on_a_remembered_token_allocates_nothing() {
     clients.clients.extend(others);
     clients.revoked_tokens.insert("2".into());
     let refused = NameSet::unit("globex".into());
-    assert_none(&snapshot.with_clients(IssuerId(0), Arc::new(Clients { registry: Some(clients), refused })));
+    assert_none(
+        &snapshot
+            .with_clients(IssuerId(0), Arc::new(Clients { registry: Some(clients), refused, ..Clients::default() })),
+    );
 }
 
 fn assert_none(snapshot: &Snapshot) {

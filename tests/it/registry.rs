@@ -115,10 +115,10 @@ fn one_token_can_be_revoked() {
 fn a_client_that_is_refused_here_is_so_whoever_registers_it() {
     let refused = || NameSet::unit("acme".into());
     for registry in [None, Some(Registry::default()), Some(registry(&[("acme", acme())]))] {
-        let snapshot = snapshot(Arc::new(Clients { registry, refused: refused() }));
+        let snapshot = snapshot(Arc::new(Clients { registry, refused: refused(), ..Clients::default() }));
         assert_eq!(label(&snapshot, &token(json!({}))), "client_revoked");
     }
-    let snapshot = snapshot(Arc::new(Clients { registry: None, refused: refused() }));
+    let snapshot = snapshot(Arc::new(Clients { refused: refused(), ..Clients::default() }));
     assert_eq!(label(&snapshot, &token(json!({ "client_id": "globex", "sub": "globex" }))), "ok");
 }
 
@@ -294,7 +294,7 @@ fn what_goes_on_stands_as_long_as_its_client() {
     assert!(!stands(registered(registry(&[])), NOW));
     let revoked = Registry { revoked_tokens: NameSet::unit("j1".into()), ..registry(&[("acme", acme())]) };
     assert!(!stands(registered(revoked), NOW));
-    assert!(!stands(Arc::new(Clients { registry: None, refused: NameSet::unit("acme".into()) }), NOW));
+    assert!(!stands(Arc::new(Clients { refused: NameSet::unit("acme".into()), ..Clients::default() }), NOW));
     assert!(stands(Arc::default(), NOW), "nobody registers clients any more");
     assert!(stands(lost(&[]), NOW) && stands(lost(&[("acme", acme())]), NOW));
     assert!(!stands(lost(&[("acme", acme_with(|client| client.is_revoked = true))]), NOW));

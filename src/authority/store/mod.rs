@@ -453,11 +453,12 @@ struct Waiter {
 }
 
 impl Waiter {
-    /// Answers all that wait for something that has happened, and keeps the others but those that have gone.
+    /// Answers all for whom something has happened, and keeps the others but those that have gone. A number that went back
+    /// is something as well: the storage was put back to what it was.
     fn answer_all(waiters: &mut Vec<Self>, number: &Result<u64, StoreError>) {
         for waiter in std::mem::take(waiters) {
             let answer = match number {
-                Ok(number) if *number <= waiter.after => {
+                Ok(number) if *number == waiter.after => {
                     waiters.push(waiter);
                     continue;
                 }

@@ -30,7 +30,7 @@ pub(super) fn complete(config: &Config, authority: &Authority, snapshot: &Snapsh
         let own = *source == RegistrySource::Authority;
         let registry = own.then(|| mirror.registry(Availability::Current));
         let refused = mirror.refused(&issuer.iss).cloned().unwrap_or_default();
-        next.issuers = next.issuers.with_clients(id, Arc::new(Clients { registry, refused }));
+        next.issuers = next.issuers.with_clients(id, Arc::new(Clients { registry, refused, awaits_refused: false }));
         if own {
             next.issuers = next.issuers.with_keys(id, Arc::clone(&keys));
         }

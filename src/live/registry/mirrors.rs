@@ -66,9 +66,13 @@ fn is_the_same(one: &RegistrySource, other: &RegistrySource) -> bool {
 /// The same issuers, with the clients that these registries say they have, and without those that they refuse.
 pub(in crate::live) fn with_clients(issuers: &Issuers, followed: &[Option<Followed>]) -> Issuers {
     let mut next = issuers.clone();
+    // Who was refused before a start is refused after it, too: until the registries have said so, nobody gets in by not being
+    // among them. A registry that was complete once and is lost since says no less than it did.
+    let awaits_refused = followed.iter().flatten().any(|followed| !followed.mirror.is_complete());
     for ((id, issuer), own) in (0..).map(IssuerId).zip(issuers.iter()).zip(followed) {
         let registry = own.as_ref().map(|own| own.mirror.registry(own.availability));
-        next = next.with_clients(id, Arc::new(Clients { registry, refused: refused(&issuer.iss, followed) }));
+        next = next
+            .with_clients(id, Arc::new(Clients { registry, refused: refused(&issuer.iss, followed), awaits_refused }));
     }
     next
 }

@@ -78,8 +78,11 @@ fn a_registry_is_its_own_issuers_and_refuses_everywhere() {
     let told = first.with_mirror(&Source::Authority, mirror(&["x"]), Availability::Current).unwrap();
     assert_eq!([0, 1, 2].map(|issuer| seen(&told, issuer)), [Some((true, 1)), Some((false, 0)), None]);
     assert_eq!(told.snapshot.number, first.snapshot.number, "nothing has to be worked out again");
+    let awaits = |generation: &Generation| [0, 1, 2].map(|issuer| clients(generation, issuer).awaits_refused);
+    assert_eq!([awaits(&first), awaits(&told)], [[true; 3]; 2], "the other registry may refuse anybody");
     let both = told.with_mirror(&Source::Feed("other".into()), mirror(&["y"]), Availability::Current).unwrap();
     assert_eq!([0, 1, 2].map(|issuer| clients(&both, issuer).refused.len()), [0, 0, 2]);
+    assert_eq!(awaits(&both), [false; 3]);
     let lost = both.with_mirror(&Source::Authority, mirror(&[]), Availability::Lost).unwrap();
     assert_eq!(seen(&lost, 0), Some((false, 1)));
     assert_eq!(clients(&lost, 2).refused.len(), 1);

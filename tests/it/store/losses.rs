@@ -7,8 +7,11 @@ use std::process::Command;
 use std::time::Duration;
 
 use rustix::process::Signal;
+use sidegate::authority::follow::FollowedStore;
 use sidegate::authority::store::{Store, StoreError};
 use sidegate::config::authority::Storage;
+use sidegate::live::registry::Changes as _;
+use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::{Place, create, try_create};
@@ -93,10 +96,16 @@ async fn postgres_keeps_what_was_acknowledged_when_it_is_killed() {
     }
     let waiting = tokio::spawn({
         let store = store.clone();
-        async move { store.changed(u64::MAX).await }
+        async move {
+            loop {
+                let number = store.number().await?;
+                store.changed(number).await?;
+            }
+        }
     });
     server.kill();
     let lost = timeout(PATIENCE, waiting).await.unwrap().unwrap();
+    let lost: Result<(), StoreError> = lost;
     assert!(matches!(lost, Err(StoreError::Unavailable(_))), "{lost:?}");
     while let Some(one) = timeout(PATIENCE, acknowledged.recv()).await.unwrap() {
         done.push(one);
@@ -136,4 +145,46 @@ async fn connections_that_died_unnoticed_are_replaced() {
     server.restart();
     assert_eq!(create(&store, "b").await, 2);
     timeout(PATIENCE, woken).await.unwrap().unwrap();
+}
+
+fn followed(store: Store) -> FollowedStore {
+    FollowedStore { store, keys: watch::Sender::new(0), in_force: watch::Sender::new(0), is_lost: false }
+}
+
+/// Nothing has changed meanwhile, and that is what has to be known: a registry that nobody says is current gets too old.
+#[tokio::test]
+async fn a_database_that_is_there_again_is_followed_though_nothing_has_changed() {
+    let mut server = PostgresServer::start();
+    let store = Store::open(&Storage::Postgres(server.settings())).await.unwrap();
+    let number = create(&store, "a").await;
+    let mut followed = followed(store);
+    assert_eq!(followed.next(None).await.unwrap().number, number);
+    server.kill();
+    timeout(PATIENCE, followed.next(Some(number))).await.unwrap().unwrap_err();
+    server.restart();
+    let again = async {
+        loop {
+            if let Ok(batch) = followed.next(Some(number)).await {
+                return batch;
+            }
+        }
+    };
+    let batch = timeout(PATIENCE, again).await.unwrap();
+    assert_eq!((batch.number, batch.items), (number, Vec::new()));
+}
+
+#[tokio::test]
+async fn whoever_follows_notices_a_storage_that_was_put_back() {
+    let place = Place::sqlite();
+    let Storage::Sqlite(file) = place.storage() else { unreachable!() };
+    let store = place.open().await;
+    create(&store, "a").await;
+    let number = create(&store, "b").await;
+    let mut followed = followed(store);
+    followed.next(None).await.unwrap();
+    let database = rusqlite::Connection::open(file).unwrap();
+    database
+        .execute_batch("UPDATE sidegate_state SET number = number - 1; DELETE FROM sidegate_clients WHERE id = 'b'")
+        .unwrap();
+    assert_eq!(timeout(PATIENCE, followed.next(Some(number))).await.unwrap().unwrap().number, number - 1);
 }

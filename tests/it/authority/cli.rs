@@ -7,9 +7,14 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::thread;
+use std::time::Instant;
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+
+use crate::harness::PATIENCE;
+use crate::harness::process::Process;
 
 const CONFIG: &str = "\
 listeners: [{ address: 127.0.0.1:0 }]
@@ -226,8 +231,19 @@ fn keys_are_listed_and_rotated() {
         let rows = text.lines().skip(1).map(|line| line.split_whitespace().collect::<Vec<_>>());
         rows.filter(|row| row[2] == phase).map(|row| row[0].to_owned()).collect()
     };
-    let first = place.good(&["keys", "rotate"]);
-    assert_eq!(first, place.good(&["keys", "list"]));
+    assert!(place.refused(&["keys", "rotate"]).contains("no gateway was started here"));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sidegate"));
+    command.args(["run", "-c", "config.yaml"]).current_dir(place.path()).env_clear();
+    let mut gateway = Process::spawn(&mut command);
+    // It is not ready before it has the partner's keys, which are nowhere.
+    gateway.stderr.wait_for("the first start", |log| log.contains("\"client_id\":\"admin\"").then_some(()));
+    let given_up = Instant::now() + PATIENCE;
+    while place.good(&["keys", "list"]).lines().count() < 3 {
+        assert!(Instant::now() < given_up, "no keys were made");
+    }
+    gateway.signal(Signal::KILL);
+    gateway.wait();
+    let first = place.good(&["keys", "list"]);
     let second = place.good(&["keys", "rotate"]);
     assert_eq!(kids(&second, "current"), kids(&first, "next"), "{first}{second}");
     assert_eq!(kids(&second, "retired"), kids(&first, "current"), "{first}{second}");

@@ -2,12 +2,14 @@
 
 use std::fs;
 use std::process::Command;
+use std::time::Instant;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::issuer::{ISS, Issuer, Manner, expired, token};
 use super::{config_for, directory};
+use crate::harness::PATIENCE;
 use crate::harness::backend::{OK, RawBackend};
 use crate::harness::gateway::Gateway;
 use crate::harness::sync::Gate;
@@ -132,7 +134,14 @@ fn offline_the_last_good_keys_are_what_is_known() {
 
     let (code, said) = explained(&offline, &token("ed"));
     assert!(code == 2 && said.contains("issuer partner") && said.contains("`state_dir`"), "{code}: {said}");
-    fs::rename(gateway.directory().join("state"), offline.path().join("state")).unwrap();
+    // They are in force before they are on the disk: its slowness is nobody's business.
+    let (state, given_up) = (gateway.directory().join("state"), Instant::now() + PATIENCE);
+    let is_written = |entry: fs::DirEntry| entry.path().extension().is_some_and(|extension| extension == "json");
+    while !fs::read_dir(&state).is_ok_and(|entries| entries.flatten().any(is_written)) {
+        assert!(Instant::now() < given_up, "the keys are not on the disk");
+        std::thread::yield_now();
+    }
+    fs::rename(state, offline.path().join("state")).unwrap();
     let (code, said) = explained(&offline, &token("ed"));
     assert!(code == 0 && said.contains("signed by issuer partner"), "{code}: {said}");
     assert_eq!(explained(&offline, &expired("ed")).0, 1);

@@ -16,6 +16,7 @@ use http::{HeaderMap, Method};
 use sidegate::core::NoMemo;
 use sidegate::core::keyset::{KEYS_MAX, Keyset};
 use sidegate::core::path::CanonicalPath;
+use sidegate::core::registry::{Availability, Clients, Registered, Registry};
 use sidegate::core::route::RouteTable;
 use sidegate::core::snapshot::{IssuerId, PathReading, Snapshot};
 use sidegate::live::memo::TokenMemo;
@@ -99,6 +100,20 @@ fn canonical_path(c: &mut Criterion) {
     group.finish();
 }
 
+/// The bearer's client among 100,000.
+fn registered_clients() -> Arc<Clients> {
+    let one = |number: u32| {
+        let scopes = Box::from([Box::from("users:read"), Box::from("orders:read"), Box::from("files:read")]);
+        let (roles, tenants) = (Box::from([Box::from("clerk")]), Box::from([Box::from("t1"), Box::from("t2")]));
+        let (version, generation, expires) = (7, 7, decisions::NOW.plus(1_000_000));
+        let client = Registered { version, generation, is_revoked: false, expires, scopes, roles, tenants };
+        (if number == 0 { "acme".into() } else { format!("c{number}").into() }, Arc::new(client))
+    };
+    let clients = (0..100_000).map(one).collect();
+    let registry = Registry { clients, availability: Availability::Current, ..Registry::default() };
+    Arc::new(Clients { registry: Some(registry), ..Clients::default() })
+}
+
 /// A whole decision: route, token, claims, scopes, roles, tenant.
 fn decide(c: &mut Criterion) {
     let snapshot = decisions::snapshot();
@@ -115,6 +130,12 @@ fn decide(c: &mut Criterion) {
     group.bench_function("remembered token", |b| b.iter(|| decisions::decide(&snapshot, &memo, &headers, target)));
     let snapshots = [1, 2].map(|number| Snapshot { number, ..Snapshot::clone(&snapshot) });
     let mut turn = snapshots.iter().cycle();
+    let registered = snapshot.with_clients(IssuerId(0), registered_clients());
+    decisions::decide(&registered, &memo, &headers, target);
+    group.bench_function("remembered token, 100,000 clients", |b| {
+        b.iter(|| decisions::decide(&registered, &memo, &headers, target));
+    });
+    decisions::decide(&snapshot, &memo, &headers, target);
     group.bench_function("token remembered under another snapshot", |b| {
         b.iter(|| decisions::decide(turn.next().expect("endless"), &memo, &headers, target));
     });

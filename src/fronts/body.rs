@@ -114,7 +114,7 @@ pub struct AnswerBody {
 
 enum Kind {
     Own(Option<Bytes>),
-    Upstream(ResponseBody<UploadBody>),
+    Upstream(ResponseBody),
     Pieces(Pieces),
 }
 
@@ -138,7 +138,7 @@ impl AnswerBody {
         Self { kind: Kind::Pieces(pieces), place: None, record }
     }
 
-    pub(super) fn upstream(body: ResponseBody<UploadBody>, record: Record) -> Self {
+    pub(super) fn upstream(body: ResponseBody, record: Record) -> Self {
         Self { kind: Kind::Upstream(body), place: None, record }
     }
 }

@@ -252,7 +252,7 @@ impl ProxyConnection {
         body: RequestBody,
         interim: Interim,
         record: &mut Record,
-    ) -> Result<Response<ResponseBody<UploadBody>>, Rejection> {
+    ) -> Result<Response<ResponseBody>, Rejection> {
         let bytes_max = permit.body_bytes_max();
         if let (Some(max), Some(length)) = (bytes_max, body.size_hint().exact())
             && length > max

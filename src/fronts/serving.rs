@@ -4,7 +4,6 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::body::UploadBody;
 use crate::core::snapshot::Snapshot;
 use crate::live::state::{Generation, Live};
 use crate::upstream::Upstreams;
@@ -16,7 +15,7 @@ pub struct Serving {
     /// Which header fields a backend sees.
     pub policy: HeaderPolicy,
     /// The worker's connections to the backends.
-    pub upstreams: Upstreams<UploadBody>,
+    pub upstreams: Upstreams,
 }
 
 impl Serving {

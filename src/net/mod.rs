@@ -1,6 +1,7 @@
 //! Sockets and protocols: what turns bytes into requests and answers into bytes.
 
 mod date;
+pub mod deadline;
 pub mod drain;
 pub mod ending;
 pub mod fetch;

@@ -3,59 +3,57 @@
 use std::cell::{OnceCell, RefCell};
 use std::rc::Rc;
 
-use bytes::Bytes;
-use http_body::Body;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
-use super::connection::Connection;
 use super::dial::Offer;
 use super::endpoint::{Endpoint, too_late};
-use super::error::{BoxError, UpstreamError, UpstreamErrorKind};
+use super::error::{UpstreamError, UpstreamErrorKind};
+use super::http1::Connection;
 use super::http2;
 
 /// A connection that was made.
 #[derive(Debug)]
-pub(super) enum Made<B> {
+pub(super) enum Made {
     /// For one request at a time.
-    Http1(Connection<B>),
+    Http1(Connection),
     /// For many.
     Http2(Rc<http2::Shared>),
 }
 
 /// An attempt that is under way or over.
 #[derive(Debug)]
-pub(super) struct Attempt<B> {
-    outcome: OnceCell<Outcome<B>>,
+pub(super) struct Attempt {
+    outcome: OnceCell<Outcome>,
     ended: Notify,
 }
 
 /// What came of an attempt.
 #[derive(Debug)]
-pub(super) enum Outcome<B> {
+pub(super) enum Outcome {
     /// A connection with places for many. It is in the pool.
     Shared,
     /// A connection for one: whoever takes it first.
-    Alone(RefCell<Option<Connection<B>>>),
+    Alone(RefCell<Option<Connection>>),
     /// None.
     Failed(UpstreamError),
 }
 
-impl<B> Default for Attempt<B> {
+impl Default for Attempt {
     fn default() -> Self {
         Self { outcome: OnceCell::new(), ended: Notify::new() }
     }
 }
 
-impl<B> Attempt<B> {
+impl Attempt {
     /// Tells everybody who waits.
-    pub(super) fn end(&self, outcome: Outcome<B>) {
+    pub(super) fn end(&self, outcome: Outcome) {
         let _ = self.outcome.set(outcome);
         self.ended.notify_waiters();
     }
 
     /// Waits for the end.
-    pub(super) async fn outcome(&self) -> &Outcome<B> {
+    pub(super) async fn outcome(&self) -> &Outcome {
         loop {
             let ended = self.ended.notified();
             if let Some(outcome) = self.outcome.get() {
@@ -66,14 +64,10 @@ impl<B> Attempt<B> {
     }
 }
 
-impl<B> Endpoint<B>
-where
-    B: Body<Data = Bytes> + Unpin + 'static,
-    B::Error: Into<BoxError>,
-{
+impl Endpoint {
     /// Waits until it is worth while to look for a place again. A connection that cannot be shared after all goes to the
     /// first who waits.
-    pub(super) async fn join(self: &Rc<Self>, deadline: Instant) -> Result<Option<Connection<B>>, UpstreamError> {
+    pub(super) async fn join(self: &Rc<Self>, deadline: Instant) -> Result<Option<Connection>, UpstreamError> {
         let Some(attempt) = self.attempt() else {
             return match timeout_at(deadline, self.streams.freed.notified()).await {
                 Ok(()) => Ok(None),
@@ -89,7 +83,7 @@ where
     }
 
     /// The attempt to make a connection that is under way, or a new one; `None` if there are as many as there may be.
-    fn attempt(self: &Rc<Self>) -> Option<Rc<Attempt<B>>> {
+    fn attempt(self: &Rc<Self>) -> Option<Rc<Attempt>> {
         let mut attempt = self.attempt.borrow_mut();
         if attempt.is_none() && self.streams.may_grow() {
             let begun = Rc::new(Attempt::default());
@@ -99,7 +93,7 @@ where
         attempt.clone()
     }
 
-    async fn carry_out(self: Rc<Self>, attempt: Rc<Attempt<B>>) {
+    async fn carry_out(self: Rc<Self>, attempt: Rc<Attempt>) {
         let made = self.make(Instant::now() + self.connect_timeout, Offer::Http2OrHttp1).await;
         self.attempt.take();
         attempt.end(match made {

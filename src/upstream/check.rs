@@ -20,8 +20,8 @@ use super::error::BoxError;
 use super::health::{EndpointHealth, Health};
 use super::http2;
 use super::resolve::{is_name, resolve_forever};
-use super::transport::Transport;
 use crate::config::{HealthCheck, Upstream, UpstreamKind};
+use crate::net::stream::Stream;
 
 /// Longest time for a check, if its interval is not shorter.
 const TIMEOUT_MAX: Duration = Duration::from_secs(5);
@@ -89,7 +89,7 @@ async fn ask(path: &Uri, dialer: &Dialer, health: &EndpointHealth) -> Result<Sta
 }
 
 /// Dials the first address that works.
-async fn dial(dialer: &Dialer, health: &EndpointHealth) -> Result<(Transport, Version), BoxError> {
+async fn dial(dialer: &Dialer, health: &EndpointHealth) -> Result<(Stream, Version), BoxError> {
     let addresses = Arc::clone(&health.addresses());
     let mut last = "its name has no address".into();
     for address in &addresses.list {
@@ -101,7 +101,7 @@ async fn dial(dialer: &Dialer, health: &EndpointHealth) -> Result<(Transport, Ve
     Err(last)
 }
 
-async fn ask_http1(stream: Transport, mut request: Request<Empty<Bytes>>) -> Result<StatusCode, BoxError> {
+async fn ask_http1(stream: Stream, mut request: Request<Empty<Bytes>>) -> Result<StatusCode, BoxError> {
     request.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     let (mut sender, connection) = Builder::new()
         .max_buf_size(HEAD_MAX)

@@ -21,7 +21,7 @@ use super::exchange::{Failure, TimeLimits, exchange};
 use super::framing::check_response;
 use super::headers::clean_response;
 use super::health::{self, EndpointHealth, Standing, UpstreamHealth};
-use super::link::{Incoming, Link};
+use super::link::Incoming;
 use super::plan::Plan;
 use super::replay::ReplayMemory;
 use super::request_body::RequestBody;
@@ -33,8 +33,8 @@ const ENDPOINTS_TRIED_MAX: usize = 3;
 
 /// One worker's client of one upstream.
 #[derive(Debug)]
-pub(super) struct Client<B> {
-    endpoints: Box<[Rc<Endpoint<B>>]>,
+pub(super) struct Client {
+    endpoints: Box<[Rc<Endpoint>]>,
     /// Where the next choice starts to look, so that equals take turns.
     next: Cell<usize>,
     host: HostHeader,
@@ -50,11 +50,7 @@ pub(super) enum Refused<B> {
     Failed(UpstreamError),
 }
 
-impl<B> Client<B>
-where
-    B: Body<Data = Bytes> + Unpin + 'static,
-    B::Error: Into<BoxError>,
-{
+impl Client {
     pub(super) fn new(config: &HttpUpstream, health: &UpstreamHealth, idle: Duration) -> Self {
         let endpoint = |(endpoint, health): (&config::Endpoint, &Arc<EndpointHealth>)| {
             let dialer = Dialer::new(endpoint, config.tls.as_ref());
@@ -70,11 +66,15 @@ where
     }
 
     /// Forwards one request. `timeout` goes before the upstream's own.
-    pub(super) async fn forward(
+    pub(super) async fn forward<B>(
         &self,
         request: Request<B>,
         timeout: Option<Duration>,
-    ) -> Result<Response<ResponseBody<B>>, UpstreamError> {
+    ) -> Result<Response<ResponseBody>, UpstreamError>
+    where
+        B: Body<Data = Bytes> + Unpin + 'static,
+        B::Error: Into<BoxError>,
+    {
         let limits = TimeLimits { head: timeout.unwrap_or(self.limits.head), ..self.limits };
         let (mut plan, mut request) = Plan::new(request, limits)?;
         let mut tried = [usize::MAX; ENDPOINTS_TRIED_MAX];
@@ -97,7 +97,7 @@ where
     }
 
     /// The best endpoint that was not tried yet.
-    fn choose(&self, tried: &[usize]) -> Option<(usize, Lease<B>)> {
+    fn choose(&self, tried: &[usize]) -> Option<(usize, Lease)> {
         let first = self.next.get();
         self.next.set(first.wrapping_add(1));
         let count = self.endpoints.len();
@@ -124,18 +124,22 @@ where
     }
 
     /// Has one endpoint answer: over an idle connection if there is one, or else over a new one.
-    async fn ask(
+    async fn ask<B>(
         &self,
-        lease: Lease<B>,
+        lease: Lease,
         plan: &mut Plan,
         mut request: Request<RequestBody<B>>,
-    ) -> Result<Response<ResponseBody<B>>, Refused<B>> {
+    ) -> Result<Response<ResponseBody>, Refused<B>>
+    where
+        B: Body<Data = Bytes> + Unpin + 'static,
+        B::Error: Into<BoxError>,
+    {
         self.set_host(&mut request, &lease.endpoint);
         let idle = if plan.fresh_only { None } else { lease.endpoint.idle_link() };
         if let Some(link) = idle {
-            let mut link = lease.link_for(plan, link).await?;
-            match exchange(&mut link, request, plan, &self.memory).await {
-                Ok(response) => return lease.accept(plan, response, link).await,
+            let link = lease.link_for(plan, link).await?;
+            match exchange(link, request, plan, &self.memory).await {
+                Ok(response) => return lease.accept(plan, response).await,
                 Err(Failure::Unsent(unsent, _)) => request = *unsent,
                 Err(Failure::Unanswered(Some(again), _)) => request = *again,
                 // The backend closed an idle connection, as it may: that says nothing about its health.
@@ -143,12 +147,12 @@ where
                 Err(Failure::Failed(error)) => return Err(lease.failed(plan, error)),
             }
         }
-        let mut link = match lease.endpoint.connect().await {
+        let link = match lease.endpoint.connect().await {
             Ok(link) => lease.link_for(plan, link).await?,
             Err(error) => return Err(lease.unsent(Box::new(request), error)),
         };
-        match exchange(&mut link, request, plan, &self.memory).await {
-            Ok(response) => lease.accept(plan, response, link).await,
+        match exchange(link, request, plan, &self.memory).await {
+            Ok(response) => lease.accept(plan, response).await,
             Err(Failure::Unsent(request, error)) => Err(lease.unsent(request, error)),
             // Others have used the connection as well.
             Err(Failure::Unanswered(Some(again), error)) => Err(Refused::Elsewhere(again, error)),
@@ -157,7 +161,7 @@ where
     }
 
     /// `Host` as the upstream wants it. A client of HTTP/1.0 may have sent none, and there has to be one.
-    fn set_host(&self, request: &mut Request<RequestBody<B>>, endpoint: &Endpoint<B>) {
+    fn set_host<B>(&self, request: &mut Request<RequestBody<B>>, endpoint: &Endpoint) {
         let headers = request.headers_mut();
         if self.host == HostHeader::Upstream || !headers.contains_key(header::HOST) {
             headers.insert(header::HOST, endpoint.host.clone());
@@ -165,16 +169,15 @@ where
     }
 }
 
-impl<B: 'static> Lease<B> {
+impl Lease {
     /// Passes a response on, if it can be.
-    async fn accept(
+    async fn accept<B>(
         self,
         plan: &Plan,
         mut response: Response<Incoming>,
-        link: Link<B>,
-    ) -> Result<Response<ResponseBody<B>>, Refused<B>> {
+    ) -> Result<Response<ResponseBody>, Refused<B>> {
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            return self.switch(plan, response, link).await;
+            return self.switch(plan, response);
         }
         let framing = match check_response(&mut response, plan.head) {
             Ok(framing) => framing,
@@ -182,12 +185,12 @@ impl<B: 'static> Lease<B> {
         };
         self.endpoint.health.answered();
         clean_response(response.headers_mut());
-        let held = Held { link, framing, lease: self };
+        let held = Held { framing, lease: self };
         Ok(response.map(|body| ResponseBody::streamed(body, held, plan.upload.clone(), plan.limits.idle)))
     }
 
     /// Nothing of the request was sent, or nothing was looked at. A busy backend is not a broken one.
-    fn unsent(self, request: Box<Request<RequestBody<B>>>, error: UpstreamError) -> Refused<B> {
+    fn unsent<B>(self, request: Box<Request<RequestBody<B>>>, error: UpstreamError) -> Refused<B> {
         if error.kind() != UpstreamErrorKind::Busy {
             self.endpoint.health.failed(health::Failure::Connect, self.probe);
         }
@@ -196,7 +199,7 @@ impl<B: 'static> Lease<B> {
 
     /// The request failed for good. A slow backend is not a broken one, and a client's body is not its fault; nor can
     /// clients that ask for what a backend does not know take it from others.
-    pub(super) fn failed(self, plan: &Plan, error: UpstreamError) -> Refused<B> {
+    pub(super) fn failed<B>(self, plan: &Plan, error: UpstreamError) -> Refused<B> {
         if error.kind() == UpstreamErrorKind::Protocol && plan.upgrade.is_none() {
             self.endpoint.health.failed(health::Failure::Protocol, self.probe);
         }

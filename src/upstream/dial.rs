@@ -10,8 +10,8 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::error::BoxError;
-use super::transport::Transport;
 use crate::config::{Endpoint, Scheme};
+use crate::net::stream::Stream;
 use crate::net::tls::{ClientTls, H2};
 
 /// Dials one endpoint.
@@ -69,16 +69,16 @@ impl Dialer {
     ///
     /// # Errors
     /// No connection, or none that can be trusted. The text is for the operator.
-    pub(super) async fn dial(&self, address: SocketAddr, offer: Offer) -> Result<(Transport, Version), BoxError> {
+    pub(super) async fn dial(&self, address: SocketAddr, offer: Offer) -> Result<(Stream, Version), BoxError> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
         match self.version() {
-            Some(version) => Ok((Transport::Plain(stream), version)),
+            Some(version) => Ok((stream.into(), version)),
             None => self.secure(stream, offer).await,
         }
     }
 
-    async fn secure(&self, stream: TcpStream, offer: Offer) -> Result<(Transport, Version), BoxError> {
+    async fn secure(&self, stream: TcpStream, offer: Offer) -> Result<(Stream, Version), BoxError> {
         let Some((tls, name)) = &self.tls else { return Err("the URL's host is no name for a certificate".into()) };
         let config = match offer {
             Offer::Http2OrHttp1 => &tls.http2_or_http1,
@@ -88,7 +88,7 @@ impl Dialer {
         // What was not offered cannot have been chosen: rustls sees to that.
         let is_http2 = stream.get_ref().1.alpn_protocol() == Some(H2);
         let version = if is_http2 { Version::Http2 } else { Version::Http1 };
-        Ok((Transport::Tls(Box::new(stream)), version))
+        Ok((stream.into(), version))
     }
 }
 

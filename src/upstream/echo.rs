@@ -35,7 +35,7 @@ enum Values {
 }
 
 /// Answers `request` when its body has ended.
-pub(super) async fn answer<B>(request: Request<B>) -> Result<Response<ResponseBody<B>>, UpstreamError>
+pub(super) async fn answer<B>(request: Request<B>) -> Result<Response<ResponseBody>, UpstreamError>
 where
     B: Body<Data = Bytes> + Unpin + 'static,
     B::Error: Into<BoxError>,
@@ -52,7 +52,7 @@ where
     Ok(response(&head.method, text.into()))
 }
 
-fn response<B>(method: &Method, text: Bytes) -> Response<ResponseBody<B>> {
+fn response(method: &Method, text: Bytes) -> Response<ResponseBody> {
     let length = HeaderValue::from(text.len());
     let text = if method == Method::HEAD { Bytes::new() } else { text };
     let mut response = Response::new(ResponseBody::full(text));

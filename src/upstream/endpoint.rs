@@ -7,16 +7,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::HeaderValue;
-use http_body::Body;
 use tokio::time::{Instant, timeout_at};
 
 use super::attempt::{Attempt, Made};
-use super::connection::Connection;
 use super::dial::{Dialer, Offer, Version};
 use super::error::{BoxError, UpstreamError, UpstreamErrorKind};
 use super::health::{Addresses, EndpointHealth};
+use super::http1::Connection;
 use super::http2;
 use super::link::Link;
 use super::pool::Pool;
@@ -26,14 +24,14 @@ const ADDRESSES_TRIED_MAX: usize = 3;
 
 /// One endpoint.
 #[derive(Debug)]
-pub(super) struct Endpoint<B> {
+pub(super) struct Endpoint {
     pub(super) health: Arc<EndpointHealth>,
     /// `Host` for it.
     pub(super) host: HeaderValue,
-    pub(super) pool: Rc<Pool<B>>,
+    pub(super) pool: Rc<Pool>,
     pub(super) streams: Rc<http2::Pool>,
     /// The connection that is being made for all who want one.
-    pub(super) attempt: RefCell<Option<Rc<Attempt<B>>>>,
+    pub(super) attempt: RefCell<Option<Rc<Attempt>>>,
     /// What the backend speaks, if it has said so.
     version: Cell<Option<Version>>,
     dialer: Dialer,
@@ -44,13 +42,13 @@ pub(super) struct Endpoint<B> {
 
 /// A request's place at an endpoint, from the choice of the endpoint to the end of the response.
 #[derive(Debug)]
-pub(super) struct Lease<B> {
-    pub(super) endpoint: Rc<Endpoint<B>>,
+pub(super) struct Lease {
+    pub(super) endpoint: Rc<Endpoint>,
     /// Whether this request finds out if the endpoint works again.
     pub(super) probe: bool,
 }
 
-impl<B: 'static> Endpoint<B> {
+impl Endpoint {
     pub(super) fn new(health: Arc<EndpointHealth>, dialer: Dialer, connect_timeout: Duration) -> Self {
         // An authority that the configuration accepted is a field value.
         let host = HeaderValue::from_str(health.authority()).unwrap_or(HeaderValue::from_static("unknown"));
@@ -73,13 +71,13 @@ impl<B: 'static> Endpoint<B> {
     }
 
     /// Counts a request as outstanding until the lease is dropped.
-    pub(super) fn lease(self: &Rc<Self>, probe: bool) -> Lease<B> {
+    pub(super) fn lease(self: &Rc<Self>, probe: bool) -> Lease {
         self.outstanding.set(self.outstanding.get() + 1);
         Lease { endpoint: Rc::clone(self), probe }
     }
 
     /// An idle connection, or a place on one that others use, if there is one.
-    pub(super) fn idle_link(&self) -> Option<Link<B>> {
+    pub(super) fn idle_link(&self) -> Option<Link> {
         match self.version.get() {
             Some(Version::Http1) => {
                 let addresses = self.health.addresses();
@@ -97,7 +95,7 @@ impl<B: 'static> Endpoint<B> {
     }
 
     /// Where to connect to: the addresses to try, in turn, so that new connections spread over all of them.
-    fn candidates(&self, addresses: &Addresses) -> impl ExactSizeIterator<Item = SocketAddr> + use<B> {
+    fn candidates(&self, addresses: &Addresses) -> impl ExactSizeIterator<Item = SocketAddr> + use<> {
         let (count, first) = (addresses.list.len(), self.next_address.get());
         self.next_address.set(first.wrapping_add(1));
         let list: Vec<SocketAddr> = (0..count.min(ADDRESSES_TRIED_MAX))
@@ -106,17 +104,11 @@ impl<B: 'static> Endpoint<B> {
             .collect();
         list.into_iter()
     }
-}
 
-impl<B> Endpoint<B>
-where
-    B: Body<Data = Bytes> + Unpin + 'static,
-    B::Error: Into<BoxError>,
-{
     /// A new connection, or a place on one that can be shared, within `connect_timeout` in all.
     ///
     /// All who want to share one at the same time wait for the same, which is made whether or not the first of them stays.
-    pub(super) async fn connect(self: &Rc<Self>) -> Result<Link<B>, UpstreamError> {
+    pub(super) async fn connect(self: &Rc<Self>) -> Result<Link, UpstreamError> {
         let deadline = Instant::now() + self.connect_timeout;
         loop {
             if self.version.get() == Some(Version::Http1) {
@@ -136,7 +128,7 @@ where
     }
 
     /// A connection of its own, on which HTTP/1.1 is spoken: one that is to become something else.
-    pub(super) async fn connect_http1(&self) -> Result<Connection<B>, UpstreamError> {
+    pub(super) async fn connect_http1(&self) -> Result<Connection, UpstreamError> {
         if self.dialer.version() == Some(Version::Http2) {
             return Err(http2_only());
         }
@@ -147,7 +139,7 @@ where
     }
 
     /// Makes a connection. A failure has the name looked up again.
-    pub(super) async fn make(&self, deadline: Instant, offer: Offer) -> Result<Made<B>, UpstreamError> {
+    pub(super) async fn make(&self, deadline: Instant, offer: Offer) -> Result<Made, UpstreamError> {
         let made = self.make_at_any_address(deadline, offer).await;
         match (&made, offer) {
             (Ok(Made::Http1(_)), Offer::Http2OrHttp1) => self.version.set(Some(Version::Http1)),
@@ -158,7 +150,7 @@ where
         made
     }
 
-    async fn make_at_any_address(&self, deadline: Instant, offer: Offer) -> Result<Made<B>, UpstreamError> {
+    async fn make_at_any_address(&self, deadline: Instant, offer: Offer) -> Result<Made, UpstreamError> {
         let mut candidates = self.candidates(&*self.resolved(deadline).await?);
         let mut last = UpstreamError::new(UpstreamErrorKind::Connect, "the backend has no address");
         while let Some(address) = candidates.next() {
@@ -172,10 +164,10 @@ where
         Err(last)
     }
 
-    async fn make_at(&self, address: SocketAddr, offer: Offer) -> Result<Made<B>, BoxError> {
+    async fn make_at(&self, address: SocketAddr, offer: Offer) -> Result<Made, BoxError> {
         let (stream, version) = self.dialer.dial(address, offer).await?;
         Ok(match version {
-            Version::Http1 => Made::Http1(Connection::open(stream, address).await?),
+            Version::Http1 => Made::Http1(Connection::new(stream, address)),
             Version::Http2 => Made::Http2(http2::Shared::open(stream, address, self.dialer.uri_scheme()).await?),
         })
     }
@@ -216,7 +208,7 @@ pub(super) fn too_late() -> UpstreamError {
     UpstreamError::new(UpstreamErrorKind::Connect, "connecting to the backend took too long")
 }
 
-impl<B> Drop for Lease<B> {
+impl Drop for Lease {
     fn drop(&mut self) {
         self.endpoint.outstanding.set(self.endpoint.outstanding.get().saturating_sub(1));
     }

@@ -4,6 +4,8 @@ use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method, Response, StatusCode};
 use http_body::Body;
 
+use super::headers::connection_names;
+
 /// The length of a body, if it is known.
 pub(super) fn content_length(body: &impl Body) -> Option<u64> {
     if body.is_end_stream() { Some(0) } else { body.size_hint().exact() }
@@ -11,7 +13,7 @@ pub(super) fn content_length(body: &impl Body) -> Option<u64> {
 
 /// Frames a request by the length of its body: that length, chunks if it is not known, or nothing.
 ///
-/// hyper would send an unknown length with GET and HEAD as no body at all, so what is meant is said here.
+/// An unknown length is chunks with GET and HEAD too: no body is one of a known length.
 pub(super) fn frame_request(headers: &mut HeaderMap, method: &Method, length: Option<u64>) {
     headers.remove(header::TRANSFER_ENCODING);
     match length {
@@ -41,8 +43,8 @@ pub(super) enum Framing {
     Last,
 }
 
-/// Checks that a response has one framing only (RFC 9112 section 6.3). hyper decides for one of two and goes on; a client
-/// behind us might decide for the other.
+/// Checks that a response has one framing only (RFC 9112 section 6.3): of two we might follow one, and a client behind us the
+/// other.
 ///
 /// # Errors
 /// What is wrong, if the response cannot be passed on.
@@ -55,8 +57,8 @@ pub(super) fn check_response<B>(response: &mut Response<B>, head_request: bool) 
     if chunked && length.is_some() {
         return Err("the backend sent both Content-Length and Transfer-Encoding");
     }
-    // hyper speaks 1.0 to a peer that did so once, and 1.0 has no chunks.
-    let mut framing = if version == http::Version::HTTP_11 { Framing::Reusable } else { Framing::Last };
+    let stays = version == http::Version::HTTP_11 && !connection_names(headers, "close");
+    let mut framing = if stays { Framing::Reusable } else { Framing::Last };
     if status == StatusCode::NO_CONTENT && (chunked || length.is_some()) {
         // Neither may be here (RFC 9110 section 8.6), and who says so may send the content as well.
         headers.remove(header::CONTENT_LENGTH);
@@ -66,6 +68,42 @@ pub(super) fn check_response<B>(response: &mut Response<B>, head_request: bool) 
         framing = Framing::Last;
     }
     Ok(framing)
+}
+
+/// How the end of a response's body is found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum BodyLength {
+    /// There are as many bytes.
+    Exact(u64),
+    /// The chunked coding says where it ends.
+    Chunked,
+    /// It ends with the connection.
+    UntilClose,
+}
+
+/// The length of the body behind this head, which answers HTTP/1.1 (RFC 9112 section 6.3).
+///
+/// # Errors
+/// What is wrong, if nobody can tell.
+pub(super) fn length_of_response<B>(head: &Response<B>, head_request: bool) -> Result<BodyLength, &'static str> {
+    let status = head.status();
+    let chunked = is_chunked(head.headers())?;
+    let length = content_length_field(head.headers())?;
+    if chunked && head.version() != http::Version::HTTP_11 {
+        return Err("the backend sent Transfer-Encoding in HTTP/1.0");
+    }
+    let is_empty = [StatusCode::SWITCHING_PROTOCOLS, StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED];
+    Ok(match length {
+        _ if head_request || is_empty.contains(&status) => BodyLength::Exact(0),
+        _ if chunked => BodyLength::Chunked,
+        Some(length) => BodyLength::Exact(length),
+        None => BodyLength::UntilClose,
+    })
+}
+
+/// The length of a request's body, as [`frame_request`] has written it.
+pub(super) fn length_of_request(headers: &HeaderMap) -> Option<u64> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 /// Whether a response that has no content, such as 101, claims to have some.

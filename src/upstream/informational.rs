@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use http::{Request, Response};
+use http::Response;
 
 use super::headers::clean_response;
 
@@ -17,16 +17,6 @@ impl InformationalSink {
     #[must_use]
     pub fn new(take: impl Fn(Response<()>) + Send + Sync + 'static) -> Self {
         Self(Arc::new(take))
-    }
-
-    /// Has the responses to `request` come here.
-    pub(super) fn attach<B>(self, request: &mut Request<B>) {
-        hyper::ext::on_informational(request, move |response| {
-            let mut informational = Response::new(());
-            *informational.status_mut() = response.status();
-            informational.headers_mut().clone_from(response.headers());
-            self.give(informational);
-        });
     }
 
     /// Hands one on.

@@ -5,7 +5,7 @@
 //! and otherwise only read.
 //!
 //! The way of a request: [`headers`] has made its fields fit for a backend; `plan` frames it; `client` chooses an endpoint
-//! (`balance`), takes a connection from its `pool` or makes one (`endpoint`, `connection`) and has it answer (`exchange`);
+//! (`balance`), takes a connection from its `pool` or makes one (`endpoint`) and has it answer (`exchange`, over `http1` or `http2`);
 //! the response's body (`response_body`) gives the connection back when it has been read, unless the backend has agreed to
 //! make something else of it (`upgrade`).
 
@@ -13,7 +13,6 @@ mod attempt;
 mod balance;
 mod check;
 mod client;
-mod connection;
 mod dial;
 mod echo;
 mod endpoint;
@@ -22,6 +21,7 @@ mod exchange;
 mod framing;
 pub mod headers;
 mod health;
+pub mod http1;
 mod http2;
 mod informational;
 mod link;
@@ -31,9 +31,10 @@ mod replay;
 mod request_body;
 mod resolve;
 mod response_body;
+mod source;
+mod stopping;
 #[cfg(test)]
 mod tests;
-mod transport;
 mod upgrade;
 
 use std::rc::Rc;
@@ -54,24 +55,20 @@ pub use self::informational::InformationalSink;
 pub use self::response_body::{ResponseBody, ResponseBodyError};
 pub use self::upgrade::{Switched, Upgrade};
 
-/// One worker's upstreams. `B` is the body of the requests.
+/// One worker's upstreams.
 #[derive(Debug)]
-pub struct Upstreams<B> {
-    backends: Box<[Backend<B>]>,
+pub struct Upstreams {
+    backends: Box<[Backend]>,
     idle: Duration,
 }
 
 #[derive(Debug)]
-enum Backend<B> {
+enum Backend {
     Echo,
-    Http(Rc<Client<B>>),
+    Http(Rc<Client>),
 }
 
-impl<B> Upstreams<B>
-where
-    B: Body<Data = Bytes> + Unpin + 'static,
-    B::Error: Into<BoxError>,
-{
+impl Upstreams {
     /// The upstreams of `config`, with `health` made for the same. `idle` is the longest silence of a backend within a
     /// body. Nothing is connected yet.
     #[must_use]
@@ -117,11 +114,11 @@ where
     ///
     /// # Errors
     /// [`UpstreamError`], once everything that may be tried again was tried again.
-    pub async fn forward(
-        &self,
-        permit: Permit,
-        request: Request<B>,
-    ) -> Result<Response<ResponseBody<B>>, UpstreamError> {
+    pub async fn forward<B>(&self, permit: Permit, request: Request<B>) -> Result<Response<ResponseBody>, UpstreamError>
+    where
+        B: Body<Data = Bytes> + Unpin + 'static,
+        B::Error: Into<BoxError>,
+    {
         match self.backends.get(usize::from(permit.upstream().0)) {
             Some(Backend::Http(client)) => client.forward(request, permit.timeout()).await,
             Some(Backend::Echo) => echo::answer(request).await,

@@ -54,9 +54,6 @@ impl Plan {
         let upgrade = request.extensions_mut().remove::<Upgrade>();
         let upgrade = upgrade.map(|upgrade| upgrade.ask(&method, request.headers_mut())).transpose()?;
         let sink = request.extensions_mut().remove::<InformationalSink>();
-        if let Some(sink) = sink.clone() {
-            sink.attach(&mut request);
-        }
         let plan = Self {
             limits,
             sink,
@@ -88,11 +85,7 @@ impl Plan {
     where
         B: Body<Data = Bytes>,
     {
-        let mut request = Box::new(replay.request(body));
-        if let Some(sink) = self.sink.clone() {
-            sink.attach(&mut request);
-        }
-        request
+        Box::new(replay.request(body))
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::connection::Connection;
+use super::http1::Connection;
 
 /// How long a connection stays idle. Below the 60 s after which many backends close theirs.
 pub(super) const IDLE: Duration = Duration::from_secs(55);
@@ -17,30 +17,24 @@ const IDLE_MAX: usize = 256;
 const SWEEP: Duration = Duration::from_secs(5);
 
 /// The pool. The connection used last goes out first, so that those that are not needed grow old and go.
-#[derive(Debug)]
-pub(super) struct Pool<B> {
-    idle: RefCell<Vec<Idle<B>>>,
+#[derive(Debug, Default)]
+pub(super) struct Pool {
+    idle: RefCell<Vec<Idle>>,
     sweeping: Cell<bool>,
 }
 
 #[derive(Debug)]
-struct Idle<B> {
-    connection: Connection<B>,
+struct Idle {
+    connection: Connection,
     since: Instant,
 }
 
-impl<B> Default for Pool<B> {
-    fn default() -> Self {
-        Self { idle: RefCell::default(), sweeping: Cell::new(false) }
-    }
-}
-
-impl<B: 'static> Pool<B> {
+impl Pool {
     /// A connection that is alive as far as anybody can tell. `is_current` says whether its address still is one.
-    pub(super) fn take(&self, is_current: impl Fn(&SocketAddr) -> bool) -> Option<Connection<B>> {
+    pub(super) fn take(&self, is_current: impl Fn(&SocketAddr) -> bool) -> Option<Connection> {
         let mut idle = self.idle.borrow_mut();
         while let Some(Idle { mut connection, since }) = idle.pop() {
-            if connection.sender.is_ready() && since.elapsed() < IDLE && is_current(&connection.address) {
+            if connection.is_idle() && since.elapsed() < IDLE && is_current(&connection.address) {
                 connection.reused = true;
                 return Some(connection);
             }
@@ -48,10 +42,10 @@ impl<B: 'static> Pool<B> {
         None
     }
 
-    /// Takes a connection back. One that is not done with its request, or was closed, is dropped.
-    pub(super) fn put(self: &Rc<Self>, connection: Connection<B>) {
+    /// Takes a connection back. One that is not done with its request is dropped.
+    pub(super) fn put(self: &Rc<Self>, mut connection: Connection) {
         let mut idle = self.idle.borrow_mut();
-        if connection.sender.is_ready() && idle.len() < IDLE_MAX {
+        if connection.finish() && idle.len() < IDLE_MAX {
             idle.push(Idle { connection, since: Instant::now() });
             if !self.sweeping.replace(true) {
                 tokio::task::spawn_local(sweep(Rc::downgrade(self)));
@@ -62,14 +56,14 @@ impl<B: 'static> Pool<B> {
     /// Drops what is closed or was idle too long; false if nothing is left.
     fn sweep(&self) -> bool {
         let mut idle = self.idle.borrow_mut();
-        idle.retain(|idle| !idle.connection.sender.is_closed() && idle.since.elapsed() < IDLE);
+        idle.retain(|idle| idle.connection.is_idle() && idle.since.elapsed() < IDLE);
         self.sweeping.set(!idle.is_empty());
         !idle.is_empty()
     }
 }
 
 /// Sweeps until the pool is empty or gone.
-async fn sweep<B: 'static>(pool: Weak<Pool<B>>) {
+async fn sweep(pool: Weak<Pool>) {
     loop {
         sleep(SWEEP).await;
         if !pool.upgrade().is_some_and(|pool| pool.sweep()) {

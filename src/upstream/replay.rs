@@ -1,7 +1,7 @@
 //! What is kept of a request so that it can be sent a second time.
 //!
-//! hyper takes a request's head by value and does not give it back once it was written. A copy of the header map would
-//! allocate on every request that takes a pooled connection; this one uses the same memory again and again.
+//! HTTP/2 takes a request's head by value and does not give it back once it was written. A copy of the header map would
+//! allocate on every request; this one uses the same memory again and again.
 
 use std::cell::RefCell;
 use std::mem;

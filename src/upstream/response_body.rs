@@ -17,7 +17,8 @@ use super::endpoint::Lease;
 use super::error::BoxError;
 use super::framing::Framing;
 use super::headers::clean_response_trailers;
-use super::link::{Incoming, Link};
+use super::http2::Place;
+use super::link::Incoming;
 use super::request_body::{Stage, Upload};
 use super::upgrade::Switched;
 
@@ -26,30 +27,30 @@ use super::upgrade::Switched;
 /// Read to its end it gives its connection back to the pool. Dropped before, it closes the connection, or resets its
 /// stream of a shared one, and the backend sees that nobody listens any more.
 #[derive(Debug)]
-pub struct ResponseBody<B: 'static>(Inner<B>);
+pub struct ResponseBody(Inner);
 
 #[derive(Debug)]
-enum Inner<B: 'static> {
-    Streamed(Streamed<B>),
+enum Inner {
+    Streamed(Streamed),
     Full(Option<Bytes>),
     /// None: the connection is no longer one of HTTP. It counts as an outstanding request while the body is kept.
-    Switched(Option<Switched>, #[expect(dead_code, reason = "held")] (Link<B>, Lease<B>)),
+    Switched(Option<Switched>, #[expect(dead_code, reason = "held")] (Option<Place>, Lease)),
 }
 
 #[derive(Debug)]
-struct Streamed<B: 'static> {
-    incoming: Incoming,
-    held: Option<Held<B>>,
+struct Streamed {
+    /// `None` once it has ended.
+    incoming: Option<Incoming>,
+    held: Option<Held>,
     upload: Option<Rc<Upload>>,
     silence: Silence,
 }
 
 /// What a response holds until it has ended.
 #[derive(Debug)]
-pub(super) struct Held<B: 'static> {
-    pub(super) link: Link<B>,
+pub(super) struct Held {
     pub(super) framing: Framing,
-    pub(super) lease: Lease<B>,
+    pub(super) lease: Lease,
 }
 
 /// Measures how long a backend has been silent. The timer is made when a body has to be waited for: most small ones come
@@ -70,7 +71,7 @@ pub enum ResponseBodyError {
     Idle,
 }
 
-impl<B> ResponseBody<B> {
+impl ResponseBody {
     /// A body that is there already.
     #[must_use]
     pub fn full(content: Bytes) -> Self {
@@ -78,8 +79,8 @@ impl<B> ResponseBody<B> {
     }
 
     /// No body, but what the backend's connection has become.
-    pub(super) fn switched(connection: Switched, link: Link<B>, lease: Lease<B>) -> Self {
-        Self(Inner::Switched(Some(connection), (link, lease)))
+    pub(super) fn switched(connection: Switched, place: Option<Place>, lease: Lease) -> Self {
+        Self(Inner::Switched(Some(connection), (place, lease)))
     }
 
     /// The connection to the backend, if that has switched protocols. Keep the body while it is used.
@@ -90,30 +91,29 @@ impl<B> ResponseBody<B> {
         }
     }
 
-    pub(super) fn streamed(incoming: Incoming, held: Held<B>, upload: Option<Rc<Upload>>, idle: Duration) -> Self {
+    pub(super) fn streamed(incoming: Incoming, held: Held, upload: Option<Rc<Upload>>, idle: Duration) -> Self {
         let silence = Silence { max: idle, since: Instant::now(), timer: None };
-        let mut streamed = Streamed { incoming, held: Some(held), upload, silence };
-        if streamed.incoming.is_end_stream() {
+        let is_empty = incoming.is_end_stream();
+        let mut streamed = Streamed { incoming: Some(incoming), held: Some(held), upload, silence };
+        if is_empty {
             streamed.end();
         }
         Self(Inner::Streamed(streamed))
     }
 }
 
-impl<B> Streamed<B> {
+impl Streamed {
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ResponseBodyError>>> {
-        if self.held.is_none() {
-            return Poll::Ready(None);
-        }
-        let Poll::Ready(frame) = Pin::new(&mut self.incoming).poll_frame(context) else {
+        let Some(incoming) = &mut self.incoming else { return Poll::Ready(None) };
+        let Poll::Ready(frame) = Pin::new(incoming).poll_frame(context) else {
             ready!(self.silence.poll(self.upload.as_deref(), context));
-            self.held = None;
+            self.break_off();
             return Poll::Ready(Some(Err(ResponseBodyError::Idle)));
         };
         Poll::Ready(match frame {
             Some(Ok(frame)) => Some(Ok(self.passed(frame))),
             Some(Err(error)) => {
-                self.held = None;
+                self.break_off();
                 Some(Err(ResponseBodyError::Aborted(error)))
             }
             None => {
@@ -124,13 +124,14 @@ impl<B> Streamed<B> {
     }
 
     fn passed(&mut self, mut frame: Frame<Bytes>) -> Frame<Bytes> {
-        self.silence.since = Instant::now();
         if let Some(trailers) = frame.trailers_mut() {
             clean_response_trailers(trailers);
         }
         // Whoever reads may stop when it knows that nothing follows.
-        if frame.is_trailers() || self.incoming.is_end_stream() {
+        if frame.is_trailers() || self.incoming.as_ref().is_none_or(Body::is_end_stream) {
             self.end();
+        } else {
+            self.silence.since = Instant::now();
         }
         frame
     }
@@ -138,11 +139,14 @@ impl<B> Streamed<B> {
     /// Gives everything back. A connection that still has to send the request's body is closed by its drop: a backend
     /// that has answered in full wants no more of it.
     fn end(&mut self) {
-        if let Some(Held { link: Link::Http1(connection), framing, lease }) = self.held.take()
-            && framing == Framing::Reusable
-        {
-            lease.endpoint.pool.put(connection);
+        let (incoming, held) = (self.incoming.take(), self.held.take());
+        if let (Some(Incoming::Http1(body)), Some(Held { framing: Framing::Reusable, lease })) = (incoming, held) {
+            lease.endpoint.pool.put(body.into_connection());
         }
+    }
+
+    fn break_off(&mut self) {
+        (self.incoming, self.held) = (None, None);
     }
 }
 
@@ -170,7 +174,7 @@ impl Silence {
     }
 }
 
-impl<B> Body for ResponseBody<B> {
+impl Body for ResponseBody {
     type Data = Bytes;
     type Error = ResponseBodyError;
 
@@ -187,7 +191,7 @@ impl<B> Body for ResponseBody<B> {
 
     fn is_end_stream(&self) -> bool {
         match &self.0 {
-            Inner::Streamed(streamed) => streamed.held.is_none(),
+            Inner::Streamed(streamed) => streamed.incoming.is_none(),
             Inner::Full(content) => content.is_none(),
             Inner::Switched(..) => true,
         }
@@ -195,7 +199,7 @@ impl<B> Body for ResponseBody<B> {
 
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
-            Inner::Streamed(streamed) => streamed.incoming.size_hint(),
+            Inner::Streamed(streamed) => streamed.incoming.as_ref().map_or(SizeHint::with_exact(0), Body::size_hint),
             Inner::Full(content) => SizeHint::with_exact(content.as_ref().map_or(0, |content| content.len() as u64)),
             Inner::Switched(..) => SizeHint::with_exact(0),
         }

@@ -10,23 +10,18 @@ use std::fmt;
 use aws_lc_rs::{digest, rand};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method, Request, Response, Version};
-use http_body::Body;
-use hyper_util::rt::TokioIo;
-use tokio::time::timeout;
 
 use super::client::Refused;
-use super::connection::Heard;
 use super::endpoint::Lease;
-use super::error::{BoxError, UpstreamError, UpstreamErrorKind};
+use super::error::{UpstreamError, UpstreamErrorKind};
 use super::framing::claims_content;
 use super::headers::{clean_response, connection_names};
+use super::http2::Place;
 use super::link::{Incoming, Link};
 use super::plan::Plan;
 use super::response_body::ResponseBody;
-use crate::net::stream::ReadAhead;
 use crate::net::tunnel::{Protocol, Side};
 
 /// What RFC 6455 section 1.3 has a server append to a key.
@@ -135,20 +130,19 @@ impl Asked {
         }
     }
 
-    /// The backend's side, once it has agreed.
+    /// The backend's side, once it has agreed, and its place among other streams.
     ///
     /// # Errors
     /// What is wrong with its agreement.
-    async fn settle(&self, response: &mut Response<()>, body: Incoming) -> Result<Box<dyn Side>, &'static str> {
+    fn settle(&self, response: &Response<()>, body: Incoming) -> Result<(Box<dyn Side>, Option<Place>), &'static str> {
         match body {
-            Incoming::Switched(stream) => Ok(Box::new(stream)),
+            Incoming::Switched(stream, place) => Ok((Box::new(stream), Some(place))),
             // There is no 101 in HTTP/2 (RFC 9113 section 8.6).
-            Incoming::Http2(_) => Err(NOT_ASKED),
-            Incoming::Http1(_) => {
+            Incoming::Http2(..) => Err(NOT_ASKED),
+            Incoming::Http1(body) => {
                 self.check(response)?;
-                let upgraded = hyper::upgrade::on(response).await.map_err(|_| BROKEN)?;
-                let parts = upgraded.downcast::<TokioIo<Heard>>().map_err(|_| BROKEN)?;
-                Ok(Box::new(ReadAhead::new(parts.read_buf, parts.io.into_inner())))
+                let stream = body.into_connection().into_stream().ok_or(BROKEN)?;
+                Ok((Box::new(stream), None))
             }
         }
     }
@@ -171,14 +165,10 @@ const BROKEN: &str = "the connection broke when the backend switched protocols";
 const NOT_OFFERED: &str =
     "the backend takes upgrades neither over HTTP/2 (extended CONNECT, RFC 8441) nor over HTTP/1.1";
 
-impl<B> Lease<B>
-where
-    B: Body<Data = Bytes> + Unpin + 'static,
-    B::Error: Into<BoxError>,
-{
+impl Lease {
     /// A link on which what `plan` asks for can be had: `link`, if it is; otherwise one of HTTP/1.1, which `https` backends
     /// of HTTP/2 may speak as well.
-    pub(super) async fn link_for(&self, plan: &Plan, link: Link<B>) -> Result<Link<B>, Refused<B>> {
+    pub(super) async fn link_for<B>(&self, plan: &Plan, link: Link) -> Result<Link, Refused<B>> {
         match (&plan.upgrade, &link) {
             (Some(asked), Link::Http2(place)) if !(asked.is_get && place.takes_upgrades()) => {
                 let connection = self.endpoint.connect_http1().await.map(Link::Http1);
@@ -188,29 +178,25 @@ where
             _ => Ok(link),
         }
     }
-}
 
-impl<B: 'static> Lease<B> {
-    /// Passes on that the backend has switched protocols (101), if it was asked to. `link` is not HTTP's any more.
-    pub(super) async fn switch(
+    /// Passes on that the backend has switched protocols (101), if it was asked to.
+    pub(super) fn switch<B>(
         self,
         plan: &Plan,
         response: Response<Incoming>,
-        link: Link<B>,
-    ) -> Result<Response<ResponseBody<B>>, Refused<B>> {
+    ) -> Result<Response<ResponseBody>, Refused<B>> {
         let refused = |detail| UpstreamError::new(UpstreamErrorKind::Protocol, detail);
         let Some(asked) = &plan.upgrade else { return Err(self.failed(plan, refused(NOT_ASKED))) };
         let (parts, body) = response.into_parts();
         let mut response = Response::from_parts(parts, ());
-        let backend = match timeout(plan.limits.head, asked.settle(&mut response, body)).await {
-            Ok(Ok(backend)) => backend,
-            Ok(Err(detail)) => return Err(self.failed(plan, refused(detail))),
-            Err(_) => return Err(self.failed(plan, refused(BROKEN))),
+        let (backend, place) = match asked.settle(&response, body) {
+            Ok(settled) => settled,
+            Err(detail) => return Err(self.failed(plan, refused(detail))),
         };
         self.endpoint.health.answered();
         asked.clean(response.headers_mut());
         let switched = Switched { protocol: Protocol::named(&asked.protocol), backend };
-        Ok(response.map(|()| ResponseBody::switched(switched, link, self)))
+        Ok(response.map(|()| ResponseBody::switched(switched, place, self)))
     }
 }
 

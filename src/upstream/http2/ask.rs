@@ -8,15 +8,15 @@ use http::{Request, StatusCode};
 use http_body_util::Empty;
 
 use super::{builder, cause, request};
+use crate::net::stream::Stream;
 use crate::upstream::error::BoxError;
-use crate::upstream::transport::Transport;
 
 /// What is answered.
 ///
 /// # Errors
 /// There is no answer. The text is for the operator.
 pub(in crate::upstream) async fn ask(
-    stream: Transport,
+    stream: Stream,
     request: Request<Empty<Bytes>>,
     scheme: Scheme,
 ) -> Result<StatusCode, BoxError> {

@@ -3,8 +3,6 @@
 use std::cell::Cell;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
@@ -14,13 +12,13 @@ use http::Request;
 use http::uri::Scheme;
 use tokio::time::Instant;
 
+use super::heard::Heard;
 use super::keeper::keep;
 use super::pool::Pool;
-use super::upload::Stopping;
 use super::{STREAMS_MAX, builder};
-use crate::upstream::connection::Heard;
+use crate::net::stream::Stream;
 use crate::upstream::error::BoxError;
-use crate::upstream::transport::Transport;
+use crate::upstream::stopping::Stopping;
 
 const CLOSED: &str = "it closed the connection before it spoke HTTP/2";
 
@@ -42,7 +40,7 @@ pub(super) struct Activity {
     /// When `open` was last changed.
     changed: Cell<Instant>,
     /// Whether it was read from since whoever asks has last asked.
-    pub(super) heard: Arc<AtomicBool>,
+    pub(super) heard: Rc<Cell<bool>>,
     /// Whether a request was answered on it.
     served: Cell<bool>,
 }
@@ -62,7 +60,7 @@ impl Shared {
     /// # Errors
     /// The backend does not speak it.
     pub(in crate::upstream) async fn open(
-        stream: Transport,
+        stream: Stream,
         address: SocketAddr,
         scheme: Scheme,
     ) -> Result<Rc<Self>, BoxError> {
@@ -121,7 +119,7 @@ fn no_http2(error: h2::Error) -> BoxError {
 }
 
 impl Activity {
-    pub(super) fn new(heard: Arc<AtomicBool>) -> Self {
+    pub(super) fn new(heard: Rc<Cell<bool>>) -> Self {
         Self { open: Cell::new(0), changed: Cell::new(Instant::now()), heard, served: Cell::new(false) }
     }
 

@@ -14,9 +14,11 @@ use super::connection::Place;
 use super::incoming::Incoming;
 use super::upload::Upload;
 use super::{cause, request};
+use crate::net::deadline::Deadline;
 use crate::net::stream_io::StreamIo;
 use crate::upstream::error::{BoxError, UpstreamError, UpstreamErrorKind};
 use crate::upstream::exchange::{Failure, body_failure, late, until_late};
+use crate::upstream::framing::length_of_request;
 use crate::upstream::informational::InformationalSink;
 use crate::upstream::link;
 use crate::upstream::plan::Plan;
@@ -58,7 +60,7 @@ enum Fate {
 
 /// Sends `request` and waits for the head of the response.
 pub(in crate::upstream) async fn exchange<B>(
-    place: &mut Place,
+    place: Place,
     request: Request<RequestBody<B>>,
     plan: &mut Plan,
     memory: &ReplayMemory,
@@ -67,10 +69,10 @@ where
     B: Body<Data = Bytes> + Unpin + 'static,
     B::Error: Into<BoxError>,
 {
-    let (response, sent) = send(place, request, plan, memory).await?;
+    let (response, sent) = send(&place, request, plan, memory).await?;
     let mut awaited = Awaited { response, sink: plan.sink.as_ref(), is_heard: false };
     let head = poll_fn(|context| awaited.poll(context));
-    match until_late(head, plan.upload.as_deref(), plan.limits).await {
+    match until_late(head, plan.upload.as_deref(), plan.limits, &mut Deadline::default()).await {
         Some(Ok(response)) => Ok(answered(place, response, sent.rest)),
         Some(Err(error)) => {
             let fate = fate(&error, awaited.is_heard);
@@ -80,7 +82,7 @@ where
     }
 }
 
-fn answered<B>(place: &mut Place, response: Response<RecvStream>, rest: Rest<B>) -> Response<link::Incoming>
+fn answered<B>(mut place: Place, response: Response<RecvStream>, rest: Rest<B>) -> Response<link::Incoming>
 where
     B: Body<Data = Bytes> + Unpin + 'static,
     B::Error: Into<BoxError>,
@@ -91,7 +93,7 @@ where
             place.answered(None);
             // What it is in HTTP/1.1, so that nobody else needs to know the difference.
             parts.status = StatusCode::SWITCHING_PROTOCOLS;
-            return Response::from_parts(parts, link::Incoming::Switched(StreamIo::new(stream, send)));
+            return Response::from_parts(parts, link::Incoming::Switched(StreamIo::new(stream, send), place));
         }
         Rest::Tunnel(mut send) => {
             // Nothing was sent and nothing will be.
@@ -103,7 +105,7 @@ where
     };
     place.answered(upload);
     let incoming = Incoming::new(stream, content_length(&parts.headers));
-    Response::from_parts(parts, link::Incoming::Http2(incoming))
+    Response::from_parts(parts, link::Incoming::Http2(incoming, place))
 }
 
 /// Sends the head, and what is there of the body.
@@ -119,7 +121,7 @@ where
 {
     let kept = Replay::of(&request, memory);
     let (parts, body) = request.into_parts();
-    let length = content_length(&parts.headers);
+    let length = length_of_request(&parts.headers);
     let mut head = request::head(parts, place.scheme()).map_err(Failure::Failed)?;
     if let Some(asked) = &plan.upgrade {
         asked.over_http2(&mut head).map_err(Failure::Failed)?;

@@ -1,7 +1,6 @@
 //! Ends connections that are of no use: those of backends that are gone without a word, and those that nobody needs.
 
 use std::rc::Rc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use h2::{Ping, PingPong};
@@ -29,7 +28,7 @@ pub(super) async fn keep(activity: Rc<Activity>, mut pings: PingPong) {
         if idle_since.is_some_and(|since| since.elapsed() >= IDLE) {
             return;
         }
-        if activity.heard.swap(false, Relaxed) || idle_since.is_some() {
+        if activity.heard.replace(false) || idle_since.is_some() {
             (silence, silence_max) = (Duration::ZERO, SILENCE_MAX);
             continue;
         }
@@ -38,7 +37,7 @@ pub(super) async fn keep(activity: Rc<Activity>, mut pings: PingPong) {
             continue;
         }
         let Ok(Ok(_pong)) = timeout(PONG_MAX, pings.ping(Ping::opaque())).await else { return };
-        activity.heard.store(false, Relaxed);
+        activity.heard.set(false);
         (silence, silence_max) = (Duration::ZERO, SILENCE_MAX_AFTER_PONG);
     }
 }

@@ -5,17 +5,17 @@
 //! is the `h2` crate's, under both.
 //!
 //! A request takes a [`Place`] on a connection (`connection`, from the `pool`); `exchange` turns its head into fields
-//! (`request`) and waits for that of the response; `upload` sends its body (`source`), `incoming` is the response's.
+//! (`request`) and waits for that of the response; `upload` sends its body, `incoming` is the response's.
 //! `keeper` finds out about backends that are gone without a word.
 
 mod ask;
 mod connection;
 mod exchange;
+mod heard;
 mod incoming;
 mod keeper;
 mod pool;
 mod request;
-mod source;
 mod upload;
 
 use h2::client::Builder;

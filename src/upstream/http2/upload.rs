@@ -14,11 +14,11 @@ use bytes::Bytes;
 use h2::{Reason, SendStream};
 use http::HeaderMap;
 use http_body::Body;
-use tokio::task::AbortHandle;
 
-use super::source::{Failed, Read, Source};
 use crate::upstream::error::BoxError;
 use crate::upstream::request_body::RequestBody;
+use crate::upstream::source::{Failed, Read, Source};
+use crate::upstream::stopping::Stopping;
 
 /// A body on its way. Dropping it stops it; a stream on which not all was sent is then reset.
 #[derive(Debug)]
@@ -26,10 +26,6 @@ pub(super) struct Upload<B> {
     pump: Rc<RefCell<Pump<B>>>,
     task: Option<Stopping>,
 }
-
-/// Stops a body's task when it is dropped.
-#[derive(Debug)]
-pub(super) struct Stopping(AbortHandle);
 
 #[derive(Debug)]
 struct Pump<B> {
@@ -66,7 +62,7 @@ where
         let task = (!is_sent).then(|| {
             let pump = Rc::clone(&pump);
             let sending = poll_fn(move |context| pump.borrow_mut().poll(context));
-            Stopping(tokio::task::spawn_local(sending).abort_handle())
+            Stopping::spawn(sending)
         });
         Self { pump, task }
     }
@@ -150,11 +146,5 @@ where
             None => self.stream.send_data(Bytes::new(), true),
         }
         .map_err(|_| Stopped::Unwanted)
-    }
-}
-
-impl Drop for Stopping {
-    fn drop(&mut self) {
-        self.0.abort();
     }
 }

@@ -190,7 +190,7 @@ pub(super) fn upstream(addresses: &[SocketAddr]) -> HttpUpstream {
 pub(super) struct Worker {
     pub(super) health: Arc<Health>,
     pub(super) config: Vec<Upstream>,
-    upstreams: Upstreams<TestBody>,
+    upstreams: Upstreams,
 }
 
 impl Worker {
@@ -209,10 +209,7 @@ impl Worker {
         Self::new(upstream(addresses))
     }
 
-    pub(super) async fn send(
-        &self,
-        request: Request<TestBody>,
-    ) -> Result<Response<ResponseBody<TestBody>>, UpstreamError> {
+    pub(super) async fn send(&self, request: Request<TestBody>) -> Result<Response<ResponseBody>, UpstreamError> {
         self.upstreams.forward(Permit::for_tests(UpstreamId(0), None), request).await
     }
 
@@ -232,13 +229,13 @@ pub(super) fn request(method: &str, body: TestBody) -> Request<TestBody> {
 }
 
 /// The body of a response, read to its end.
-pub(super) async fn text(response: Response<ResponseBody<TestBody>>) -> Result<String, BoxError> {
+pub(super) async fn text(response: Response<ResponseBody>) -> Result<String, BoxError> {
     Ok(body_and_trailers(response).await?.0)
 }
 
 /// The body and the trailers of a response.
 pub(super) async fn body_and_trailers(
-    response: Response<ResponseBody<TestBody>>,
+    response: Response<ResponseBody>,
 ) -> Result<(String, Option<HeaderMap>), BoxError> {
     let collected = response.into_body().collect().await?;
     let trailers = collected.trailers().cloned();

@@ -138,7 +138,7 @@ fn asking(method: &str, protocol: &'static str) -> Request<TestBody> {
 }
 
 /// Whether what is sent comes back.
-async fn echoes(response: Response<ResponseBody<TestBody>>) -> bool {
+async fn echoes(response: Response<ResponseBody>) -> bool {
     let mut body = response.into_body();
     let mut backend = body.take_switched().unwrap().backend;
     let mut back = Vec::new();

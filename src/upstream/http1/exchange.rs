@@ -1,0 +1,172 @@
+//! One request on one connection, up to the response head.
+
+use std::future::poll_fn;
+use std::io;
+use std::mem;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::request::Parts;
+use http::{Request, Response, StatusCode};
+use http_body::Body;
+
+use super::connection::Connection;
+use super::head;
+use super::incoming::Incoming;
+use super::sending::{Sending, Stopped};
+use crate::upstream::error::{BoxError, UpstreamError, UpstreamErrorKind};
+use crate::upstream::exchange::{Failure, body_failure, late, until_late};
+use crate::upstream::framing::{length_of_request, length_of_response};
+use crate::upstream::informational::InformationalSink;
+use crate::upstream::plan::Plan;
+use crate::upstream::request_body::RequestBody;
+
+/// Bytes asked of the socket at once.
+const READ_BYTES: usize = 8 * 1024;
+
+/// Why there is no response head.
+enum NoHead {
+    /// The client's body failed.
+    Body,
+    /// The connection ended, or failed.
+    Closed(Option<io::Error>),
+    /// What came is no response that can be passed on.
+    Malformed(BoxError),
+}
+
+/// A response that is awaited.
+struct Awaited<'a> {
+    sink: Option<&'a InformationalSink>,
+    /// How much of the head was looked at.
+    seen: usize,
+    /// Whether a byte came back.
+    is_heard: bool,
+    is_sent: bool,
+}
+
+/// Sends `request` and waits for the head of the response.
+pub(in crate::upstream) async fn exchange<B>(
+    mut connection: Connection,
+    request: Request<RequestBody<B>>,
+    plan: &mut Plan,
+) -> Result<Response<Incoming>, Failure<B>>
+where
+    B: Body<Data = Bytes> + Unpin + 'static,
+    B::Error: Into<BoxError>,
+{
+    let (parts, body) = request.into_parts();
+    let mut sending = Sending::new(&connection.wire, &parts, body, length_of_request(&parts.headers));
+    let mut awaited = Awaited { sink: plan.sink.as_ref(), seen: 0, is_heard: false, is_sent: false };
+    let mut deadline = mem::take(&mut connection.deadline);
+    let head = poll_fn(|cx| awaited.poll(cx, &mut connection, &mut sending));
+    let head = until_late(head, plan.upload.as_deref(), plan.limits, &mut deadline).await;
+    connection.deadline = deadline;
+    let Awaited { is_heard, is_sent, .. } = awaited;
+    match head {
+        None => Err(late()),
+        Some(Err(error)) => Err(explain(error, is_heard, connection.reused, sending, parts, plan)),
+        Some(Ok(head)) => {
+            let length = length_of_response(&head, plan.head);
+            let length = length.map_err(|detail| Failure::Failed(protocol(detail)))?;
+            connection.upload = (!is_sent).then(|| sending.go_on());
+            Ok(head.map(|()| Incoming::new(connection, length)))
+        }
+    }
+}
+
+impl Awaited<'_> {
+    /// Sends on and reads on, for as long as neither has to be waited for.
+    fn poll<B>(
+        &mut self,
+        cx: &mut Context<'_>,
+        connection: &mut Connection,
+        sending: &mut Sending<B>,
+    ) -> Poll<Result<Response<()>, NoHead>>
+    where
+        B: Body<Data = Bytes> + Unpin + 'static,
+        B::Error: Into<BoxError>,
+    {
+        if !self.is_sent {
+            match sending.poll(cx) {
+                Poll::Ready(Err(Stopped::Failed)) => return Poll::Ready(Err(NoHead::Body)),
+                // A backend that wants no more of a request may have answered it before it closed.
+                Poll::Ready(Ok(()) | Err(Stopped::Unwanted)) => self.is_sent = true,
+                Poll::Pending => {}
+            }
+        }
+        self.poll_head(cx, connection)
+    }
+
+    fn poll_head(&mut self, cx: &mut Context<'_>, connection: &mut Connection) -> Poll<Result<Response<()>, NoHead>> {
+        let Connection { wire, buffer, .. } = connection;
+        loop {
+            match head::take(buffer, &mut self.seen).map_err(|error| NoHead::Malformed(error.into()))? {
+                Some(head) if !is_interim(head.status()) => return Poll::Ready(Ok(head)),
+                Some(head) => {
+                    if let Some(sink) = self.sink {
+                        sink.give(head);
+                    }
+                    continue;
+                }
+                None => {}
+            }
+            match ready!(wire.stream.poll_read_buf(cx, buffer, READ_BYTES)) {
+                Ok(0) => return Poll::Ready(Err(NoHead::Closed(None))),
+                Ok(_) => self.is_heard = true,
+                Err(error) => return Poll::Ready(Err(NoHead::Closed(Some(error)))),
+            }
+        }
+    }
+}
+
+fn is_interim(status: StatusCode) -> bool {
+    status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS
+}
+
+fn explain<B>(
+    error: NoHead,
+    is_heard: bool,
+    is_reused: bool,
+    sending: Sending<B>,
+    parts: Parts,
+    plan: &mut Plan,
+) -> Failure<B>
+where
+    B: Body<Data = Bytes> + Unpin + 'static,
+    B::Error: Into<BoxError>,
+{
+    let body_error = || body_failure(plan.upload.as_deref());
+    let closed = match error {
+        NoHead::Malformed(error) => {
+            let because = UpstreamError::because(UpstreamErrorKind::Protocol, "the backend's answer is no HTTP", error);
+            return Failure::Failed(because);
+        }
+        NoHead::Body => return body_error().unwrap_or_else(|| Failure::Failed(protocol("the client's body failed"))),
+        NoHead::Closed(error) => error,
+    };
+    if let Some(failure) = body_error() {
+        return failure;
+    }
+    let because = |detail| match closed {
+        Some(error) => UpstreamError::because(UpstreamErrorKind::Protocol, detail, error),
+        None => protocol(detail),
+    };
+    if is_heard {
+        return Failure::Failed(because("the backend broke off its answer"));
+    }
+    if !sending.is_begun
+        && let Some(body) = sending.take_back()
+    {
+        let request = Box::new(Request::from_parts(parts, body));
+        return Failure::Unsent(request, because("the connection to the backend was closed"));
+    }
+    let again = (is_reused && plan.may_go_again()).then(|| {
+        plan.fresh_only = true;
+        Box::new(Request::from_parts(parts, RequestBody::empty()))
+    });
+    Failure::Unanswered(again, because("the backend closed the connection without an answer"))
+}
+
+fn protocol(detail: &'static str) -> UpstreamError {
+    UpstreamError::new(UpstreamErrorKind::Protocol, detail)
+}

@@ -1,0 +1,169 @@
+//! Response heads: from bytes to status and fields (RFC 9112 sections 4 and 5). Pure.
+
+use std::mem::MaybeUninit;
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version};
+use httparse::{ParserConfig, Status};
+use memchr::memchr_iter;
+
+/// Longest head in bytes.
+pub const BYTES_MAX: usize = 64 * 1024;
+/// Most fields of a head.
+const FIELDS_MAX: usize = 100;
+
+/// Why bytes are no head. The texts are for the operator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum HeadError {
+    /// Not the syntax of RFC 9112.
+    #[error("the backend's answer is no HTTP: {0}")]
+    Malformed(&'static str),
+    /// Too long, or too many fields.
+    #[error("the head of the backend's answer is too long")]
+    TooLarge,
+}
+
+/// Takes a head off `buffer`, if all of it is there. `seen` is how much of it was looked at before, from 0; nothing is looked
+/// at twice however slowly a head arrives.
+///
+/// # Errors
+/// [`HeadError`]: nothing on this connection can be understood.
+pub fn take(buffer: &mut BytesMut, seen: &mut usize) -> Result<Option<Response<()>>, HeadError> {
+    let Some(length) = end(buffer, *seen) else {
+        *seen = buffer.len();
+        return if buffer.len() > BYTES_MAX || is_no_http(buffer) { Err(too_long_or_none(buffer)) } else { Ok(None) };
+    };
+    if length > BYTES_MAX {
+        return Err(HeadError::TooLarge);
+    }
+    *seen = 0;
+    parse(&buffer.split_to(length).freeze()).map(Some)
+}
+
+/// The length of the head with its empty line. A line may end in a bare line feed (RFC 9112 section 2.2): what a backend means
+/// by that cannot be taken for anything else.
+fn end(buffer: &[u8], seen: usize) -> Option<usize> {
+    // The last line feed that was seen may have been that of the last line but one.
+    let from = seen.saturating_sub(2);
+    let rest = buffer.get(from..)?;
+    memchr_iter(b'\n', rest).find_map(|at| match rest.get(at + 1..)? {
+        [b'\n', ..] => Some(from + at + 2),
+        [b'\r', b'\n', ..] => Some(from + at + 3),
+        _ => None,
+    })
+}
+
+/// Whether it cannot become HTTP, so that nothing more has to be waited for.
+fn is_no_http(buffer: &[u8]) -> bool {
+    const START: &[u8] = b"HTTP/1.";
+    let line = buffer.iter().position(|byte| !matches!(byte, b'\r' | b'\n')).and_then(|start| buffer.get(start..));
+    line.is_some_and(|line| line.iter().zip(START).any(|(is, should)| is != should))
+}
+
+fn too_long_or_none(buffer: &[u8]) -> HeadError {
+    if is_no_http(buffer) { HeadError::Malformed("it does not begin with a version") } else { HeadError::TooLarge }
+}
+
+fn parse(bytes: &Bytes) -> Result<Response<()>, HeadError> {
+    let mut fields = [const { MaybeUninit::uninit() }; FIELDS_MAX];
+    let mut response = httparse::Response::new(&mut []);
+    match ParserConfig::default().parse_response_with_uninit_headers(&mut response, bytes, &mut fields) {
+        Ok(Status::Complete(length)) if length == bytes.len() => {}
+        Ok(_) => return Err(HeadError::Malformed("its head ends before the empty line")),
+        Err(httparse::Error::TooManyHeaders) => return Err(HeadError::TooLarge),
+        Err(_) => return Err(HeadError::Malformed("its status line or a field is not well formed")),
+    }
+    let status = response.code.and_then(|code| StatusCode::from_u16(code).ok());
+    let mut head = Response::new(());
+    *head.status_mut() = status.ok_or(HeadError::Malformed("it has no status"))?;
+    *head.version_mut() = if response.version == Some(1) { Version::HTTP_11 } else { Version::HTTP_10 };
+    *head.headers_mut() = fields_of(bytes, response.headers)?;
+    Ok(head)
+}
+
+/// The fields, their values sharing the head's bytes.
+fn fields_of(bytes: &Bytes, fields: &[httparse::Header<'_>]) -> Result<HeaderMap, HeadError> {
+    let mut headers = HeaderMap::with_capacity(fields.len());
+    for field in fields {
+        let name = HeaderName::from_bytes(field.name.as_bytes());
+        let value = HeaderValue::from_maybe_shared(bytes.slice_ref(field.value));
+        let (Ok(name), Ok(value)) = (name, value) else {
+            return Err(HeadError::Malformed("a field is not well formed"));
+        };
+        headers.append(name, value);
+    }
+    Ok(headers)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A head, and what was left behind it.
+    type Taken = Option<(Response<()>, Vec<u8>)>;
+
+    /// What is taken of `text`, handed over in pieces of `step` bytes.
+    fn taken(text: &[u8], step: usize) -> Result<Taken, HeadError> {
+        let (mut buffer, mut seen) = (BytesMut::new(), 0);
+        for piece in text.chunks(step) {
+            buffer.extend_from_slice(piece);
+            if let Some(head) = take(&mut buffer, &mut seen)? {
+                assert_eq!(seen, 0);
+                return Ok(Some((head, buffer.to_vec())));
+            }
+        }
+        Ok(None)
+    }
+
+    #[test]
+    fn a_head_is_found_however_it_arrives() {
+        for text in ["HTTP/1.1 200 OK\r\nX-A: 1\r\nx-a: 2\r\n\r\n", "HTTP/1.1 200 OK\nX-A: 1\nx-a: 2\n\n"] {
+            for step in 1..=text.len() {
+                let (head, left) = taken(text.as_bytes(), step).unwrap().unwrap();
+                assert_eq!((head.status(), head.version()), (StatusCode::OK, Version::HTTP_11));
+                assert_eq!(head.headers().get_all("x-a").iter().collect::<Vec<_>>(), ["1", "2"]);
+                assert!(left.is_empty());
+            }
+        }
+        let (_, left) = taken(b"HTTP/1.0 404 Not Found\r\n\r\nbody\n\n", 100).unwrap().unwrap();
+        assert_eq!(left, b"body\n\n");
+        assert!(taken(b"HTTP/1.1 204\r\n\r\n", 3).unwrap().is_some(), "the reason phrase is optional to many");
+    }
+
+    #[test]
+    fn what_is_no_head_is_told_at_once() {
+        for text in ["SSH-2.0-OpenSSH", "HTTP/2 200\r\n", "\r\n\r\nHTPP", "garbage\r\n\r\n"] {
+            assert!(matches!(taken(text.as_bytes(), 1), Err(HeadError::Malformed(_))), "{text:?}");
+        }
+        for text in [
+            "HTTP/1.1 200 OK\r\nX-A: 1\r\n folded\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nX A: 1\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nX\r\n\r\n",
+            "HTTP/1.1 2000 OK\r\n\r\n",
+            "HTTP/1.1 20 OK\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nX: a\0b\r\n\r\n",
+            "HTTP/1.7 200 OK\r\n\r\n",
+        ] {
+            assert!(matches!(taken(text.as_bytes(), 1000), Err(HeadError::Malformed(_))), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_head_without_end_is_cut_off() {
+        let long = format!("HTTP/1.1 200 OK\r\nX: {}", "a".repeat(BYTES_MAX));
+        assert_eq!(taken(long.as_bytes(), 4096).err(), Some(HeadError::TooLarge));
+        let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "X: 1\r\n".repeat(FIELDS_MAX + 1));
+        assert_eq!(taken(many.as_bytes(), 4096).err(), Some(HeadError::TooLarge));
+    }
+
+    proptest! {
+        #[test]
+        fn the_cut_never_matters(text in "(HTTP/1.1 200 OK\r\n)?[aX:\r\n ]{0,40}", step in 1_usize..8) {
+            let whole = taken(text.as_bytes(), text.len().max(1)).map(|taken| taken.map(|(head, _)| head.headers().clone()));
+            let pieces = taken(text.as_bytes(), step).map(|taken| taken.map(|(head, _)| head.headers().clone()));
+            prop_assert_eq!(pieces.ok(), whole.ok());
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! A request on its way to the backend: its head, and its body as it comes from the client.
+
+use std::io::IoSlice;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes, BytesMut};
+use http::request::Parts;
+use http::{HeaderMap, HeaderName};
+use http_body::Body;
+
+use super::connection::Wire;
+use super::encode;
+use crate::net::http1::encode::{chunk_size, last_chunk};
+use crate::upstream::error::BoxError;
+use crate::upstream::request_body::RequestBody;
+use crate::upstream::source::{Read, Source};
+use crate::upstream::stopping::Stopping;
+
+/// Pieces of a body up to this size are copied behind what goes before them, so that they leave in one write.
+const COPY_BYTES_MAX: usize = 8 * 1024;
+/// What is gathered before it is written even though more is at hand.
+const GATHER_BYTES_MAX: usize = 64 * 1024;
+
+/// A request on its way.
+pub(super) struct Sending<B> {
+    wire: Rc<Wire>,
+    /// Encoded and not yet sent.
+    out: BytesMut,
+    /// What goes behind it, not copied.
+    piece: Bytes,
+    body: Option<Encoding<B>>,
+    /// Whether the socket has taken a byte of it.
+    pub(super) is_begun: bool,
+}
+
+/// A body, and how its end is told.
+struct Encoding<B> {
+    source: Source<B>,
+    /// `None` is the chunked coding.
+    left: Option<u64>,
+    /// The trailers that the head has announced. A backend of HTTP/1.1 may not expect any others.
+    announced: Vec<HeaderName>,
+}
+
+/// Why a request is not sent to its end.
+#[derive(Debug)]
+pub(super) enum Stopped {
+    /// The backend takes no more of it. It may have answered all the same.
+    Unwanted,
+    /// The client's body failed. Why is with the body.
+    Failed,
+}
+
+impl<B> Sending<B>
+where
+    B: Body<Data = Bytes> + Unpin + 'static,
+    B::Error: Into<BoxError>,
+{
+    /// Nothing is sent yet. `length` is the body's, as the head has it.
+    pub(super) fn new(wire: &Rc<Wire>, parts: &Parts, body: RequestBody<B>, length: Option<u64>) -> Self {
+        let mut out = BytesMut::new();
+        encode::head(&mut out, parts);
+        let body = (!body.is_end_stream()).then(|| Encoding {
+            source: Source::new(body, length),
+            left: length,
+            announced: encode::announced(&parts.headers),
+        });
+        Self { wire: Rc::clone(wire), out, piece: Bytes::new(), body, is_begun: false }
+    }
+
+    /// Sends what there is to be sent. Ready when all of it was, or nothing more will be.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Stopped>> {
+        loop {
+            let waits_for_client = self.gather(cx)?;
+            if self.out.is_empty() && self.piece.is_empty() {
+                ready!(self.wire.stream.poll_flush(cx)).map_err(|_| Stopped::Unwanted)?;
+                return if waits_for_client { Poll::Pending } else { Poll::Ready(Ok(())) };
+            }
+            if let (true, Some(body)) = (waits_for_client, &self.body) {
+                // It is the backend now that has to take something.
+                body.source.wait_for_backend();
+            }
+            ready!(self.poll_write(cx))?;
+        }
+    }
+
+    /// Reads of the body what is there. Whether more has to be waited for.
+    fn gather(&mut self, cx: &mut Context<'_>) -> Result<bool, Stopped> {
+        while self.piece.is_empty() && self.out.len() < GATHER_BYTES_MAX {
+            let Some(body) = &mut self.body else { return Ok(false) };
+            match body.source.poll_read(cx).map_err(|_| Stopped::Failed)? {
+                Poll::Pending => return Ok(true),
+                Poll::Ready(Read::Piece(piece)) => self.take(piece),
+                Poll::Ready(Read::End(trailers)) => self.end(trailers),
+            }
+        }
+        Ok(false)
+    }
+
+    fn take(&mut self, piece: Bytes) {
+        let Some(body) = &mut self.body else { return };
+        if piece.is_empty() {
+            return;
+        }
+        match &mut body.left {
+            None => chunk_size(&mut self.out, piece.len()),
+            Some(left) => *left = left.saturating_sub(piece.len() as u64),
+        }
+        let (is_chunked, is_all) = (body.left.is_none(), body.left == Some(0));
+        if piece.len() <= COPY_BYTES_MAX {
+            self.out.extend_from_slice(&piece);
+            if is_chunked {
+                self.out.extend_from_slice(b"\r\n");
+            }
+        } else {
+            self.piece = piece;
+        }
+        if is_all {
+            self.body = None;
+        }
+    }
+
+    fn end(&mut self, trailers: Option<HeaderMap>) {
+        let Some(body) = self.body.take() else { return };
+        if body.left.is_none() {
+            let mut trailers = trailers.unwrap_or_default();
+            let others: Vec<_> = trailers.keys().filter(|name| !body.announced.contains(name)).cloned().collect();
+            others.iter().for_each(|name| drop(trailers.remove(name)));
+            last_chunk(&mut self.out, Some(&trailers));
+        }
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Stopped>> {
+        let pieces = [IoSlice::new(&self.out), IoSlice::new(&self.piece)];
+        let written = match ready!(self.wire.stream.poll_write(cx, &pieces)) {
+            Ok(written) if written > 0 => written,
+            Ok(_) | Err(_) => return Poll::Ready(Err(Stopped::Unwanted)),
+        };
+        self.is_begun = true;
+        let of_out = written.min(self.out.len());
+        self.out.advance(of_out);
+        if written > of_out {
+            self.piece.advance(written - of_out);
+            if self.piece.is_empty() && self.body.as_ref().is_some_and(|body| body.left.is_none()) {
+                self.out.extend_from_slice(b"\r\n");
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// The body as it was, of which nothing was sent, if all of it is still known.
+    pub(super) fn take_back(self) -> Option<RequestBody<B>> {
+        self.body.map_or_else(|| Some(RequestBody::empty()), |mut body| body.source.take_back())
+    }
+
+    /// Goes on behind the response's head, until it is dropped: whoever reads the response may be slow.
+    pub(super) fn go_on(mut self) -> Stopping {
+        if let Some(body) = &mut self.body {
+            body.source.forget();
+        }
+        Stopping::spawn(async move {
+            if let Err(Stopped::Failed) = std::future::poll_fn(|cx| self.poll(cx)).await {
+                self.wire.is_cut.set(true);
+                self.wire.stream.cut();
+            }
+        })
+    }
+}

@@ -265,7 +265,7 @@ impl<C: Connect + 'static> Worker<C> {
             (Place::Served, None) => self.http1(tcp.into(), service).await,
             // On the heap, so that connections without TLS do not carry the room for it.
             (Place::Served, Some(config)) => Box::pin(self.tls(tcp, config, peer, service)).await,
-            (Place::Refused, None) => self.refuse(tcp, &service).await,
+            (Place::Refused, None) => Box::pin(self.refuse(tcp, &service)).await,
             // To say so would take a handshake, which costs more than the requests that there is no room for.
             (Place::Refused, Some(_)) | (Place::Dropped, _) => {}
         }

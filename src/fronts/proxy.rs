@@ -203,7 +203,7 @@ impl Service for ProxyConnection {
         let mut record = Record::new(&self.worker, self.peer, &head);
         let shown = shown_in_answers(&head.headers);
         if let Some(asked) = authority::asked(&record, self.listener, &head) {
-            return match self.worker.authority.answer(asked, head, body, &mut record).await {
+            return match Box::pin(self.worker.authority.answer(asked, head, body, &mut record)).await {
                 Ok(response) => authority::finish(response, &shown, record),
                 Err(rejection) => self.reject(rejection, record, &shown),
             };

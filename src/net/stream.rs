@@ -171,7 +171,7 @@ impl Stream {
         let mut left = LINGER_BYTES_MAX;
         let linger = async {
             poll_fn(|cx| self.poll_end(cx)).await?;
-            let mut scratch = [0; 2048];
+            let mut scratch = vec![0; 2048];
             loop {
                 match poll_fn(|cx| self.poll_discard(cx, &mut scratch)).await? {
                     bytes if bytes > 0 && bytes < left => left -= bytes,

@@ -147,7 +147,8 @@ impl Client {
                 Err(Failure::Failed(error)) => return Err(lease.failed(plan, error)),
             }
         }
-        let link = match lease.endpoint.connect().await {
+        // On the heap, like all that few requests need: it is several times as large as what every request does.
+        let link = match Box::pin(lease.endpoint.connect()).await {
             Ok(link) => lease.link_for(plan, link).await?,
             Err(error) => return Err(lease.unsent(Box::new(request), error)),
         };

@@ -55,7 +55,7 @@ where
             let response = http1::exchange(connection, request, plan).await?;
             Ok(response.map(Incoming::Http1))
         }
-        Link::Http2(place) => http2::exchange(place, request, plan, memory).await,
+        Link::Http2(place) => Box::pin(http2::exchange(place, request, plan, memory)).await,
     }
 }
 

@@ -121,7 +121,7 @@ impl Upstreams {
     {
         match self.backends.get(usize::from(permit.upstream().0)) {
             Some(Backend::Http(client)) => client.forward(request, permit.timeout()).await,
-            Some(Backend::Echo) => echo::answer(request).await,
+            Some(Backend::Echo) => Box::pin(echo::answer(request)).await,
             None => Err(UpstreamError::new(UpstreamErrorKind::Connect, "the upstream is gone")),
         }
     }

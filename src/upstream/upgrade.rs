@@ -171,7 +171,7 @@ impl Lease {
     pub(super) async fn link_for<B>(&self, plan: &Plan, link: Link) -> Result<Link, Refused<B>> {
         match (&plan.upgrade, &link) {
             (Some(asked), Link::Http2(place)) if !(asked.is_get && place.takes_upgrades()) => {
-                let connection = self.endpoint.connect_http1().await.map(Link::Http1);
+                let connection = Box::pin(self.endpoint.connect_http1()).await.map(Link::Http1);
                 let kind = UpstreamErrorKind::Protocol;
                 connection.map_err(|error| Refused::Failed(UpstreamError::because(kind, NOT_OFFERED, error)))
             }

@@ -1,7 +1,6 @@
 //! The life of a connection: head, answer, the rest of the body, and again.
 
 use std::future::poll_fn;
-use std::io;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
@@ -11,7 +10,7 @@ use bytes::{Bytes, BytesMut};
 use http::{Method, Response, StatusCode, Version};
 use http_body::Body as _;
 use tokio::task::consume_budget;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::body::Body;
 use super::encode::{self, Exchange};
@@ -19,7 +18,8 @@ use super::framing;
 use super::head::{self, Scan};
 use super::send::GATHER_BYTES_MAX;
 use super::transport::{Remaining, Transport};
-use crate::net::drain::Drain;
+use crate::net::deadline::Deadline;
+use crate::net::drain::{Drain, Seat};
 use crate::net::head::{Head, HeadError};
 use crate::net::interim::Interim;
 use crate::net::service::{Limits, Refusal, Request, RequestBody, Service};
@@ -48,9 +48,15 @@ pub async fn serve<S: Service>(
     drain: &Drain,
 ) -> Option<ReadAhead<Stream>> {
     let mut connection = Connection::new(stream, limits);
+    let seat = drain.seat();
     let mut wait = limits.request_head;
     loop {
-        match connection.turn(service, wait, drain).await {
+        if !connection.has_begun(wait, &seat).await {
+            connection.transport.stream.close();
+            return None;
+        }
+        // On the heap, for as long as there is a request: connections that wait for one are many, and do not carry the room.
+        match Box::pin(connection.turn(service, drain)).await {
             Turn::Again => wait = limits.idle,
             Turn::Over => {
                 connection.transport.stream.close();
@@ -58,8 +64,9 @@ pub async fn serve<S: Service>(
             }
             Turn::Broken => return None,
             Turn::Http2 => return Rc::into_inner(connection.transport).map(Transport::into_stream),
-            Turn::Switched(exchange, response) => {
-                connection.tunnel(&exchange, response, drain).await;
+            Turn::Switched(switched) => {
+                let (exchange, response) = *switched;
+                Box::pin(connection.tunnel(exchange, response, drain)).await;
                 return None;
             }
         }
@@ -83,7 +90,7 @@ enum Turn<B> {
     /// It is no connection of HTTP/1.1.
     Http2,
     /// It is none of HTTP once this answer is sent.
-    Switched(Exchange, Response<B>),
+    Switched(Box<(Exchange, Response<B>)>),
 }
 
 /// What came in place of a request.
@@ -99,6 +106,7 @@ pub(super) struct Connection {
     /// Written and not yet sent.
     pub(super) out: BytesMut,
     pub(super) limits: Limits,
+    deadline: Deadline,
     /// Whether what comes next may be the preface of HTTP/2. Over TLS that is settled in the handshake.
     may_be_http2: bool,
 }
@@ -107,12 +115,19 @@ impl Connection {
     fn new(stream: Stream, limits: Limits) -> Self {
         let may_be_http2 = !stream.is_tls();
         let transport = Rc::new(Transport::new(stream));
-        Self { transport, interim: Interim::default(), out: BytesMut::new(), limits, may_be_http2 }
+        Self {
+            transport,
+            interim: Interim::default(),
+            out: BytesMut::new(),
+            limits,
+            deadline: Deadline::default(),
+            may_be_http2,
+        }
     }
 
     /// One request and its answer.
-    async fn turn<S: Service>(&mut self, service: &S, wait: Duration, drain: &Drain) -> Turn<S::Body> {
-        let mut head = match self.head(wait, drain).await {
+    async fn turn<S: Service>(&mut self, service: &S, drain: &Drain) -> Turn<S::Body> {
+        let mut head = match self.head().await {
             Ok(head) => head,
             Err(NoHead::Closed) => return Turn::Over,
             Err(NoHead::Http2) => return Turn::Http2,
@@ -125,9 +140,10 @@ impl Connection {
         };
         let body = Body::new(Rc::clone(&self.transport), self.interim.clone(), self.limits.idle);
         let request = Request { head, body: RequestBody::Http1(body), interim: self.interim.clone() };
-        let Some(response) = self.answer(&exchange, service.call(request)).await else { return Turn::Over };
+        let call = pin!(service.call(request));
+        let Some(response) = self.answer(&exchange, call).await else { return Turn::Over };
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            return Turn::Switched(exchange, response);
+            return Turn::Switched(Box::new((exchange, response)));
         }
         exchange.keep_alive &= !drain.is_started() && !encode::asks_to_close(response.headers()) && self.is_readable();
         if self.send(&exchange, response).await.is_err() {
@@ -136,37 +152,46 @@ impl Connection {
         self.end(exchange.keep_alive).await
     }
 
-    /// The next request's head. While there is not a byte of it, the connection is idle and ends with the worker.
-    async fn head(&mut self, wait: Duration, drain: &Drain) -> Result<Head, NoHead> {
-        if self.transport.inbound.borrow().buffer.is_empty() {
-            tokio::select! {
-                biased;
-                filled = timeout(wait, poll_fn(|cx| self.transport.poll_fill_head(cx))) => filled_some(filled)?,
-                () = drain.started() => return Err(NoHead::Closed),
-            }
+    /// Waits for the first byte of a request; false if there will be none. Until there is one the connection is idle, and ends
+    /// with the worker.
+    async fn has_begun(&mut self, wait: Duration, drain: &Seat) -> bool {
+        let Self { transport, deadline, .. } = self;
+        if !transport.inbound.borrow().buffer.is_empty() {
+            return true;
         }
-        let bytes = timeout(self.limits.request_head, self.head_bytes()).await.map_err(|_| NoHead::Bad(TOO_SLOW))??;
-        head::parse(&bytes).map_err(NoHead::Bad)
+        let mut until = None;
+        poll_fn(|cx| {
+            if let Poll::Ready(filled) = transport.poll_fill_head(cx) {
+                return Poll::Ready(filled.is_ok_and(|bytes| bytes > 0));
+            }
+            let until = *until.get_or_insert_with(|| Instant::now() + wait);
+            let is_over = drain.poll_started(cx).is_ready() || deadline.poll(cx, until).is_ready();
+            if is_over { Poll::Ready(false) } else { Poll::Pending }
+        })
+        .await
     }
 
-    async fn head_bytes(&self) -> Result<Bytes, NoHead> {
-        let mut scan = Scan::default();
-        loop {
-            {
-                let buffer = &mut self.transport.inbound.borrow_mut().buffer;
-                if buffer.starts_with(b"\r\n") {
-                    head::skip_empty_line(buffer);
-                    scan = Scan::default();
+    /// The head of a request that has begun to come.
+    async fn head(&mut self) -> Result<Head, NoHead> {
+        let (mut scan, mut until) = (Scan::default(), None);
+        let Self { transport, deadline, limits, may_be_http2, .. } = self;
+        let bytes = poll_fn(|cx| {
+            loop {
+                if let Some(bytes) = take_head(transport, &mut scan, limits, *may_be_http2)? {
+                    return Poll::Ready(Ok(bytes));
                 }
-                if let Some(length) = scan.end(buffer, self.limits.header_bytes).map_err(NoHead::Bad)? {
-                    if self.may_be_http2 && buffer.get(..length) == Some(HTTP2_PREFACE_HEAD) {
-                        return Err(NoHead::Http2);
+                match transport.poll_fill_head(cx) {
+                    Poll::Ready(Ok(bytes)) if bytes > 0 => {}
+                    Poll::Ready(_) => return Poll::Ready(Err(NoHead::Closed)),
+                    Poll::Pending => {
+                        let until = *until.get_or_insert_with(|| Instant::now() + limits.request_head);
+                        return deadline.poll(cx, until).map(|()| Err(NoHead::Bad(TOO_SLOW)));
                     }
-                    return Ok(buffer.split_to(length).freeze());
                 }
             }
-            filled_some(Ok(poll_fn(|cx| self.transport.poll_fill_head(cx)).await))?;
-        }
+        })
+        .await?;
+        head::parse(&bytes).map_err(NoHead::Bad)
     }
 
     /// Readies the connection for a request's body.
@@ -198,8 +223,7 @@ impl Connection {
 
     /// Drives the service to its answer, passing informational answers on; `None` if the client went away meanwhile,
     /// whereupon the service is dropped and with it what it had begun upstream.
-    async fn answer<F: Future>(&mut self, exchange: &Exchange, call: F) -> Option<F::Output> {
-        let mut call = pin!(call);
+    async fn answer<F: Future>(&mut self, exchange: &Exchange, mut call: Pin<&mut F>) -> Option<F::Output> {
         let pipelined_bytes_max = self.limits.header_bytes;
         poll_fn(|cx| {
             let called = call.as_mut().poll(cx);
@@ -268,12 +292,23 @@ impl Connection {
     }
 }
 
-/// Whether the client is still there and sent something.
-fn filled_some(filled: Result<io::Result<usize>, tokio::time::error::Elapsed>) -> Result<(), NoHead> {
-    match filled {
-        Ok(Ok(bytes)) if bytes > 0 => Ok(()),
-        _ => Err(NoHead::Closed),
+/// The bytes of a head, once all of them are there.
+fn take_head(
+    transport: &Transport,
+    scan: &mut Scan,
+    limits: &Limits,
+    may_be_http2: bool,
+) -> Result<Option<Bytes>, NoHead> {
+    let buffer = &mut transport.inbound.borrow_mut().buffer;
+    if buffer.starts_with(b"\r\n") {
+        head::skip_empty_line(buffer);
+        *scan = Scan::default();
     }
+    let Some(length) = scan.end(buffer, limits.header_bytes).map_err(NoHead::Bad)? else { return Ok(None) };
+    if may_be_http2 && buffer.get(..length) == Some(HTTP2_PREFACE_HEAD) {
+        return Err(NoHead::Http2);
+    }
+    Ok(Some(buffer.split_to(length).freeze()))
 }
 
 /// Whether the client wants to go on after this request (RFC 9112 section 9.3).

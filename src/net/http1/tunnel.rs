@@ -13,9 +13,9 @@ use crate::net::tunnel;
 impl Connection {
     /// Sends `response`, and is a tunnel to whoever gave it until that ends. What the client has sent behind its request
     /// belongs to the new protocol: the backend is not sent any of it before it has agreed to that.
-    pub(super) async fn tunnel<B: Answer>(mut self, exchange: &Exchange, response: Response<B>, drain: &Drain) {
+    pub(super) async fn tunnel<B: Answer>(mut self, exchange: Exchange, response: Response<B>, drain: &Drain) {
         let (parts, mut body) = response.into_parts();
-        encode::head(&mut self.out, exchange, parts.status, &parts.headers, Framing::NoBody);
+        encode::head(&mut self.out, &exchange, parts.status, &parts.headers, Framing::NoBody);
         if self.flush().await.is_err() {
             return;
         }

@@ -48,7 +48,7 @@ pub(super) fn is_loopback(address: Option<SocketAddr>) -> bool {
 /// The refusal of a call that has no valid token with [`ADMIN_SCOPE`]; `None` if it has.
 pub(super) fn without_leave(live: &Generation, call: &Call<'_>) -> Option<Response<Bytes>> {
     let snapshot = &*for_admins(live);
-    let head = RequestHead { method: call.method, target: call.target, headers: call.headers };
+    let head = RequestHead { method: call.method, target: call.target, headers: call.headers.into() };
     let requirement = TokenRequirement {
         scopes: snapshot.scopes.id(ADMIN_SCOPE).into_iter().collect(),
         tenant_required: Some(false),

@@ -85,11 +85,11 @@ impl Service for AdminConnection {
 
     async fn call(&self, request: Request) -> Response<Full<Bytes>> {
         let head = request.head;
-        let request_id = self.ids.of(&head.headers);
+        let request_id = self.ids.of(head.headers());
         let call = Call {
             method: &head.method,
             target: head.target(),
-            headers: &head.headers,
+            headers: head.headers(),
             peer: self.peer,
             request_id: request_id.to_str().unwrap_or_default(),
             surface: self.surface,
@@ -104,7 +104,7 @@ impl Service for AdminConnection {
 
     fn refuse(&self, refusal: service::Refusal, head: Option<&Head>) -> Response<Full<Bytes>> {
         let none = HeaderMap::new();
-        let (method, headers) = head.map_or((&Method::GET, &none), |head| (&head.method, &head.headers));
+        let (method, headers) = head.map_or((&Method::GET, &none), |head| (&head.method, head.headers()));
         let request_id = self.ids.of(headers);
         let (live, rejection, trace) = (self.state.live.load(), unreadable(refusal), Trace::default());
         let asked = Asked { method, headers, request_id: request_id.to_str().unwrap_or_default() };

@@ -145,7 +145,7 @@ impl Endpoint {
 pub fn answer(state: &AdminState, call: &Call<'_>) -> Reply {
     let live = state.live.load();
     let snapshot = &live.snapshot;
-    let head = RequestHead { method: call.method, target: call.target, headers: call.headers };
+    let head = RequestHead { method: call.method, target: call.target, headers: call.headers.into() };
     let target = match head.target() {
         Ok(target) => target,
         Err(rejection) => return Reply::Answer(refuse(snapshot, call, &rejection, "")),

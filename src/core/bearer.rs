@@ -2,8 +2,9 @@
 
 use std::fmt;
 
-use http::{HeaderMap, HeaderValue, header};
+use http::header;
 
+use super::fields::{Fields, Occurs};
 use super::rejection::{Reason, Rejection};
 use super::sha256::sha256;
 
@@ -55,8 +56,8 @@ impl fmt::Debug for BearerToken<'_> {
 /// # Errors
 /// `token_missing` without `Authorization`, or with another scheme in it; `token_duplicate`; `token_too_large`;
 /// `token_syntax` for what follows the scheme `Bearer` and is not one `b64token`.
-pub fn extract(headers: &HeaderMap, bytes_max: usize) -> Result<BearerToken<'_>, Rejection> {
-    let credentials = bearer_credentials(only_field(headers)?)?;
+pub fn extract<'a>(headers: impl Into<Fields<'a>>, bytes_max: usize) -> Result<BearerToken<'a>, Rejection> {
+    let credentials = bearer_credentials(only_field(headers.into())?)?;
     let spaces = credentials.iter().take_while(|byte| **byte == b' ').count();
     let token = credentials.get(spaces..).unwrap_or_default();
     if token.len() > bytes_max {
@@ -69,18 +70,16 @@ pub fn extract(headers: &HeaderMap, bytes_max: usize) -> Result<BearerToken<'_>,
     }
 }
 
-fn only_field(headers: &HeaderMap) -> Result<&HeaderValue, Rejection> {
-    let mut fields = headers.get_all(header::AUTHORIZATION).iter();
-    match (fields.next(), fields.next()) {
-        (None, _) => Err(Rejection::new(Reason::TokenMissing, "the request has no Authorization header")),
-        (Some(field), None) => Ok(field),
-        (Some(_), Some(_)) => Err(Rejection::new(Reason::TokenDuplicate, "the request has two Authorization headers")),
+fn only_field(headers: Fields<'_>) -> Result<&[u8], Rejection> {
+    match headers.occurs(&header::AUTHORIZATION) {
+        Occurs::Never => Err(Rejection::new(Reason::TokenMissing, "the request has no Authorization header")),
+        Occurs::Once(field) => Ok(field),
+        Occurs::Again => Err(Rejection::new(Reason::TokenDuplicate, "the request has two Authorization headers")),
     }
 }
 
 /// What follows the scheme, which ends at the first byte that cannot be in one (RFC 9110 section 11.1).
-fn bearer_credentials(field: &HeaderValue) -> Result<&[u8], Rejection> {
-    let bytes = field.as_bytes();
+fn bearer_credentials(bytes: &[u8]) -> Result<&[u8], Rejection> {
     let end = bytes.iter().position(|byte| !is_tchar(*byte)).unwrap_or(bytes.len());
     match bytes.split_at_checked(end) {
         Some((scheme, credentials)) if scheme.eq_ignore_ascii_case(b"bearer") => Ok(credentials),
@@ -104,6 +103,8 @@ fn is_b64token(token: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use http::{HeaderMap, HeaderValue};
+
     use super::*;
 
     fn outcome(fields: &[&[u8]]) -> Result<String, &'static str> {

@@ -2,8 +2,9 @@
 
 use std::borrow::Cow;
 
-use http::{HeaderMap, HeaderValue, Method, header};
+use http::{Method, header};
 
+use super::fields::{Fields, Occurs};
 use super::host::is_host;
 use super::rejection::{Reason, Rejection};
 
@@ -16,7 +17,7 @@ pub struct RequestHead<'a> {
     /// The request target (RFC 9112 section 3.2), byte for byte.
     pub target: &'a str,
     /// The header fields.
-    pub headers: &'a HeaderMap,
+    pub headers: Fields<'a>,
 }
 
 /// The request target, taken apart but not yet understood.
@@ -57,10 +58,10 @@ impl<'a> RequestHead<'a> {
 
 /// The host that a request is for, as [`RequestHead::target`] finds it, if it can be told: for logs.
 #[must_use]
-pub fn host_name<'a>(target: &'a str, field: Option<&'a HeaderValue>) -> Option<Cow<'a, str>> {
+pub fn host_name<'a>(target: &'a str, field: Option<&'a [u8]>) -> Option<Cow<'a, str>> {
     let authority = match split_authority(target) {
         Ok((Some(authority), _)) => authority,
-        Ok((None, _)) | Err(_) => field?.to_str().ok()?,
+        Ok((None, _)) | Err(_) => visible(field?)?,
     };
     normal_host(authority).ok()
 }
@@ -101,13 +102,18 @@ fn strip_scheme(target: &str) -> Option<&str> {
     })
 }
 
-fn host_field(headers: &HeaderMap) -> Result<Option<&str>, Rejection> {
-    let mut values = headers.get_all(header::HOST).iter();
-    let Some(value) = values.next() else { return Ok(None) };
-    if values.next().is_some() {
-        return Err(malformed("more than one Host header"));
+fn host_field(headers: Fields<'_>) -> Result<Option<&str>, Rejection> {
+    match headers.occurs(&header::HOST) {
+        Occurs::Never => Ok(None),
+        Occurs::Once(value) => visible(value).map(Some).ok_or_else(|| malformed("Host is not ASCII")),
+        Occurs::Again => Err(malformed("more than one Host header")),
     }
-    value.to_str().map(Some).map_err(|_| malformed("Host is not ASCII"))
+}
+
+/// A field value as text, if it is visible ASCII.
+fn visible(value: &[u8]) -> Option<&str> {
+    let is_visible = |byte: &u8| matches!(byte, b' '..=b'~' | b'\t');
+    std::str::from_utf8(value).ok().filter(|_| value.iter().all(is_visible))
 }
 
 /// `Host` without port and trailing dot, in lower case. Allocates only where a letter has to change.
@@ -140,10 +146,12 @@ fn malformed(detail: &'static str) -> Rejection {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderMap;
+
     use super::*;
 
     fn target<'a>(target: &'a str, headers: &'a HeaderMap) -> Result<Target<'a>, Rejection> {
-        RequestHead { method: &Method::GET, target, headers }.target()
+        RequestHead { method: &Method::GET, target, headers: headers.into() }.target()
     }
 
     #[test]

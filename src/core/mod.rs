@@ -10,6 +10,7 @@ pub mod claim_ref;
 pub mod claims;
 pub mod decision;
 mod facts;
+pub mod fields;
 mod fold;
 mod folded;
 mod foreign;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use http::{HeaderName, HeaderValue, Method};
 use ipnet::IpNet;
 
+use super::fields::Fields;
 use super::keyset::{AlgorithmSet, Keyset};
 use super::registry::{Availability, Clients};
 use super::route::RouteTable;
@@ -461,8 +462,9 @@ impl Snapshot {
 
 /// Whether this is a CORS preflight (Fetch standard): `OPTIONS` with `Origin` and `Access-Control-Request-Method`.
 #[must_use]
-pub fn is_preflight(method: &Method, headers: &http::HeaderMap) -> bool {
+pub fn is_preflight<'a>(method: &Method, headers: impl Into<Fields<'a>>) -> bool {
+    let headers = headers.into();
     method == Method::OPTIONS
-        && headers.contains_key(http::header::ORIGIN)
-        && headers.contains_key(http::header::ACCESS_CONTROL_REQUEST_METHOD)
+        && headers.contains(&http::header::ORIGIN)
+        && headers.contains(&http::header::ACCESS_CONTROL_REQUEST_METHOD)
 }

@@ -3,9 +3,10 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue};
 
 use super::claims::Principal;
+use super::fields::{Fields, Occurs};
 use super::identity;
 use super::json::{Json, Object};
 use super::registration::Entry;
@@ -83,8 +84,8 @@ impl Tenants {
         self.all.iter().map(|tenant| tenant.value.len() + size_of_val(tenant)).sum()
     }
 
-    fn named(&self, name: &HeaderValue) -> Option<&Tenant> {
-        self.all.iter().find(|tenant| tenant.value == *name)
+    fn named(&self, name: &[u8]) -> Option<&Tenant> {
+        self.all.iter().find(|tenant| tenant.value.as_bytes() == name)
     }
 
     /// A token that speaks for a tenant outside its issuer's fence is refused, unless the request settled on one inside.
@@ -124,7 +125,7 @@ pub fn settle(
     snapshot: &Snapshot,
     requirement: &TokenRequirement,
     principal: &Principal,
-    headers: &HeaderMap,
+    headers: Fields<'_>,
 ) -> Result<Option<HeaderValue>, Rejection> {
     let tenants = &principal.tenants;
     let Some(rule) = &snapshot.identity.tenant else {
@@ -149,7 +150,7 @@ pub fn settle(
 
 fn choose<'a>(
     tenants: &'a Tenants,
-    asked: Option<&HeaderValue>,
+    asked: Option<&[u8]>,
     select: bool,
     required: bool,
 ) -> Result<Option<&'a Tenant>, Rejection> {
@@ -175,11 +176,11 @@ fn choose<'a>(
 }
 
 /// The tenant that the client asks for. An empty header asks for none.
-fn asked<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a HeaderValue>, Rejection> {
-    let mut values = headers.get_all(name).iter();
-    match (values.next(), values.next()) {
-        (_, Some(_)) => Err(Rejection::new(Reason::RequestMalformed, "the request names two tenants")),
-        (value, None) => Ok(value.filter(|value| !value.is_empty())),
+fn asked<'a>(headers: Fields<'a>, name: &HeaderName) -> Result<Option<&'a [u8]>, Rejection> {
+    match headers.occurs(name) {
+        Occurs::Never | Occurs::Once(b"") => Ok(None),
+        Occurs::Once(value) => Ok(Some(value)),
+        Occurs::Again => Err(Rejection::new(Reason::RequestMalformed, "the request names two tenants")),
     }
 }
 

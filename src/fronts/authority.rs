@@ -53,10 +53,10 @@ pub(super) fn asked(record: &Record, listener: usize, head: &Head) -> Option<Ask
     let serving = record.serving();
     let settings = serving.generation().authority.as_ref()?;
     let snapshot = serving.snapshot();
-    if snapshot.cors.is_some() && is_preflight(&head.method, &head.headers) {
+    if snapshot.cors.is_some() && is_preflight(&head.method, head.fields()) {
         return None;
     }
-    let request = RequestHead { method: &head.method, target: head.target(), headers: &head.headers };
+    let request = RequestHead { method: &head.method, target: head.target(), headers: head.fields() };
     let target = request.target().ok()?;
     let endpoint = settings.endpoint(target.raw_path).filter(|_| settings.listeners.get(listener) == Some(&true))?;
     let query = target.origin_form.split_once('?').map(|(_, query)| query.into());
@@ -82,7 +82,7 @@ impl ToAuthority {
         if asked.endpoint == Endpoint::Changes {
             return self.changes(&asked, &head, record).map(|response| response.map(Content::Feed));
         }
-        let Head { method, headers, .. } = head;
+        let (method, headers) = (head.method.clone(), head.into_headers());
         let body = read(body).await?;
         let call = Call {
             settings: asked.settings,
@@ -108,7 +108,7 @@ impl ToAuthority {
             return Err(Rejection::new(Reason::MethodNotAllowed, "the feed is read by GET"));
         }
         let reader = admit(&asked.settings, head, record)?;
-        let after = after(asked.query.as_deref(), &head.headers)?;
+        let after = after(asked.query.as_deref(), head.headers())?;
         let pieces = self.feed.read(reader, after).ok_or_else(|| {
             Rejection::new(Reason::RegistryUnavailable, "the authority does not know its clients itself right now")
         })?;
@@ -128,7 +128,7 @@ fn admit(settings: &Authority, head: &Head, record: &mut Record) -> Result<Reade
     let scope = scope.ok_or_else(|| Rejection::new(Reason::ScopeMissing, "no token can have the scope of the feed"))?;
     let requirement =
         TokenRequirement { scopes: [scope].into(), tenant_required: Some(false), ..TokenRequirement::default() };
-    let head = RequestHead { method: &head.method, target: head.target(), headers: &head.headers };
+    let head = RequestHead { method: &head.method, target: head.target(), headers: head.fields() };
     let facts = Facts { memo: &NoMemo, keys: KeysAsked::Already };
     let admitted = core::admit(&snapshot, &requirement, &head, &facts, record.arrived_at(), &mut record.trace);
     // Nothing was looked up in the memory of tokens.

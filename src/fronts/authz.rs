@@ -160,16 +160,16 @@ pub(super) async fn judge(
         Outcome::Forward(permit) => permit,
         Outcome::Answer(answer) => {
             record.decided = false;
-            let shown = shown_in_answers(&head.headers);
+            let shown = shown_in_answers(head.fields());
             let response = render::own_answer(record.snapshot(), answer, &asked(record, asked_with, &shown));
             record.status = response.status().as_u16();
             return Verdict::Answer(response);
         }
-        Outcome::Reject(rejection) => return Verdict::Answer(reject(rejection, record, asked_with, &head.headers)),
+        Outcome::Reject(rejection) => return Verdict::Answer(reject(rejection, record, asked_with, head.headers())),
     };
     if permit.body_bytes_max().is_some_and(|max| body_bytes.is_some_and(|bytes| bytes > max)) {
         let rejection = Rejection::new(Reason::BodyTooLarge, "the request body is longer than allowed");
-        return Verdict::Answer(reject(rejection, record, asked_with, &head.headers));
+        return Verdict::Answer(reject(rejection, record, asked_with, head.headers()));
     }
     record.status = StatusCode::OK.as_u16();
     Verdict::Forward(instructions(&permit, head, record, asked_with))
@@ -178,9 +178,9 @@ pub(super) async fn judge(
 fn instructions(permit: &Permit, head: &Head, record: &Record, asked_with: &Method) -> Instructions {
     let serving = record.serving();
     let set = serving.policy.identity(&Caller::from(permit), &record.request_id);
-    let remove = serving.policy.not_to_forward(&head.headers, &set);
+    let remove = serving.policy.not_to_forward(head.headers(), &set);
     let mut answer = HeaderMap::new();
-    render::forwarded(serving.snapshot(), &asked(record, asked_with, &head.headers), &mut answer);
+    render::forwarded(serving.snapshot(), &asked(record, asked_with, head.headers()), &mut answer);
     Instructions { set, remove, answer }
 }
 

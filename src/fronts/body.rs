@@ -13,6 +13,7 @@ use super::authority::Pieces;
 use super::exchanges::Place;
 use super::record::Record;
 use super::serving::Serving;
+use crate::core::fields::Lines;
 use crate::core::rejection::{Reason, Rejection};
 use crate::net::service::{Answer, BodyError, RequestBody};
 use crate::net::tunnel::{Traffic, Tunnel};
@@ -36,7 +37,8 @@ impl Upload {
 pub struct UploadBody {
     inner: RequestBody,
     serving: Rc<Serving>,
-    upload: Rc<Upload>,
+    /// `None` if there is no body.
+    upload: Option<Rc<Upload>>,
     bytes_max: Option<u64>,
 }
 
@@ -65,17 +67,22 @@ impl UploadError {
 
 impl UploadBody {
     pub(super) fn new(inner: RequestBody, serving: Rc<Serving>, bytes_max: Option<u64>) -> Self {
-        Self { inner, serving, upload: Rc::default(), bytes_max }
+        let upload = (!inner.is_end_stream()).then(Rc::default);
+        Self { inner, serving, upload, bytes_max }
     }
 
-    pub(super) fn upload(&self) -> Rc<Upload> {
-        Rc::clone(&self.upload)
+    pub(super) fn upload(&self) -> Option<Rc<Upload>> {
+        self.upload.clone()
     }
 
     fn check(&self, mut frame: Frame<Bytes>) -> Result<Frame<Bytes>, UploadError> {
         if let Some(data) = frame.data_ref() {
-            self.upload.bytes.set(self.upload.bytes.get() + data.len() as u64);
-            if self.bytes_max.is_some_and(|max| self.upload.bytes.get() > max) {
+            let upload = self.upload.as_deref();
+            let bytes = upload.map_or(0, Upload::bytes) + data.len() as u64;
+            if let Some(upload) = upload {
+                upload.bytes.set(bytes);
+            }
+            if self.bytes_max.is_some_and(|max| bytes > max) {
                 return Err(UploadError::TooLarge);
             }
         }
@@ -112,6 +119,7 @@ pub struct AnswerBody {
     record: Record,
 }
 
+#[expect(clippy::large_enum_variant, reason = "nearly all are the largest")]
 enum Kind {
     Own(Option<Bytes>),
     Upstream(ResponseBody),
@@ -154,6 +162,11 @@ impl Answer for AnswerBody {
         self.place = self.record.watch();
         let ending = self.place.as_ref().map_or_else(Rc::default, |place| Rc::clone(place.ending()));
         Some(Tunnel { backend, protocol, expires_in, ending, traffic })
+    }
+
+    fn take_lines(&mut self) -> Option<Lines> {
+        let Kind::Upstream(body) = &mut self.kind else { return None };
+        body.take_lines()
     }
 }
 

@@ -18,14 +18,14 @@ const X_SIDEGATE_STATUS: HeaderName = HeaderName::from_static("x-sidegate-status
 /// Answers one request of another proxy. It has no body that matters.
 pub(super) async fn call(connection: &AuthzConnection, mut head: Head) -> Response<AuthzBody> {
     // It decides nothing, and of a gRPC request it would make a refusal with a good status.
-    head.headers.remove(CONTENT_TYPE);
+    head.remove(&CONTENT_TYPE);
     if !connection.may_ask() {
         let record = connection.undecided(&head, StatusCode::FORBIDDEN);
         let mut response = Response::new(AuthzBody::new("not in authz.allow_from\n".into(), None, record));
         *response.status_mut() = StatusCode::FORBIDDEN;
         return response;
     }
-    let knows_few = original::is_from_nginx(&head.headers);
+    let knows_few = original::is_from_nginx(head.headers());
     let (verdict, record) = verdict(connection, &head).await;
     let response = match verdict {
         Verdict::Forward(instructions) => {
@@ -52,17 +52,17 @@ async fn verdict(connection: &AuthzConnection, asked: &Head) -> (Verdict, Record
         Ok(original) => original,
         Err(rejection) => {
             let mut record = Record::new(&connection.worker, connection.peer, asked);
-            let response = reject(rejection, &mut record, &asked.method, &asked.headers);
+            let response = reject(rejection, &mut record, &asked.method, asked.headers());
             return (Verdict::Answer(response), record);
         }
     };
     let head = &original.head;
     let mut record = Record::new(&connection.worker, original.client.unwrap_or(connection.peer), head);
     let serving = record.serving();
-    if let Some(name) = serving.policy.found_in_disguise(&head.headers) {
+    if let Some(name) = serving.policy.found_in_disguise(head.headers()) {
         let detail = format!("{name} cannot be taken out of the request here, and may reach the backend");
         let rejection = Rejection::new(Reason::RequestMalformed, detail);
-        let response = reject(rejection, &mut record, &asked.method, &head.headers);
+        let response = reject(rejection, &mut record, &asked.method, head.headers());
         return (Verdict::Answer(response), record);
     }
     let verdict = judge(&connection.worker, head, None, &mut record, &asked.method).await;

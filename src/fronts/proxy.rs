@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderValue, Response, Uri, Version, header};
+use http::{HeaderMap, HeaderValue, Response, Version, header};
 use http_body::Body;
 use rustls::ServerConfig;
 
@@ -22,6 +22,7 @@ use super::serving::{Current, Serving};
 use super::unreadable;
 use crate::clock;
 use crate::core::decision::{Decision, Outcome, Permit};
+use crate::core::fields::Fields;
 use crate::core::head::{RequestHead, split_authority};
 use crate::core::rejection::{Reason, Rejection};
 use crate::core::{Facts, KeysAsked, Need, decide};
@@ -35,8 +36,11 @@ use crate::net::service::{self, Request, RequestBody, Service};
 use crate::telemetry::access_log::WorkerLog;
 use crate::telemetry::metrics::{Metrics, OpenConnection, WorkerMetrics};
 use crate::upstream::headers::{Caller, ClientFacts, Scheme, address_value};
-use crate::upstream::{InformationalSink, ResponseBody, Upgrade, UpstreamError};
+use crate::upstream::{Outgoing, OutgoingFields, OutgoingLines, ResponseBody, UpstreamError, Wishes};
 use crate::worker::{Accepted, Connect};
+
+/// Room for what is added to the fields of a request, in bytes: one allocation is enough for nearly all.
+const OURS_BYTES: usize = 512;
 
 /// What one worker needs to serve requests.
 pub struct Worker {
@@ -119,7 +123,7 @@ impl Worker {
     /// Decides. Where that depends on keys which an issuer may have published since, it waits for them, once, and goes on
     /// under the generation that has them.
     pub(super) async fn decide(&self, head: &Head, record: &mut Record) -> Decision {
-        let head = RequestHead { method: &head.method, target: head.target(), headers: &head.headers };
+        let head = RequestHead { method: &head.method, target: head.target(), headers: head.fields() };
         let mut facts = Facts { memo: &self.memo, keys: KeysAsked::NotYet };
         loop {
             match decide(record.snapshot(), &head, &facts, record.arrived_at()) {
@@ -201,7 +205,7 @@ impl Service for ProxyConnection {
     async fn call(&self, request: Request) -> Response<AnswerBody> {
         let Request { head, body, interim } = request;
         let mut record = Record::new(&self.worker, self.peer, &head);
-        let shown = shown_in_answers(&head.headers);
+        let shown = shown_in_answers(head.fields());
         if let Some(asked) = authority::asked(&record, self.listener, &head) {
             return match Box::pin(self.worker.authority.answer(asked, head, body, &mut record)).await {
                 Ok(response) => authority::finish(response, &shown, record),
@@ -226,7 +230,7 @@ impl Service for ProxyConnection {
         };
         match outcome {
             Ok(mut response) => {
-                render::forwarded(record.snapshot(), &asked(&record, &shown), response.headers_mut());
+                forwarded(&mut response, &record, &shown);
                 record.status = response.status().as_u16();
                 response.map(|body| AnswerBody::upstream(body, record))
             }
@@ -236,7 +240,7 @@ impl Service for ProxyConnection {
 
     fn refuse(&self, refusal: service::Refusal, head: Option<&Head>) -> Response<AnswerBody> {
         let (record, shown) = match head {
-            Some(head) => (Record::new(&self.worker, self.peer, head), shown_in_answers(&head.headers)),
+            Some(head) => (Record::new(&self.worker, self.peer, head), shown_in_answers(head.fields())),
             None => (Record::unreadable(&self.worker, self.peer), HeaderMap::new()),
         };
         self.reject(unreadable(refusal), record, &shown)
@@ -262,20 +266,18 @@ impl ProxyConnection {
         let serving = record.serving();
         let trusted = serving.snapshot().trusted_proxies.iter().any(|network| network.contains(&self.peer));
         let body = UploadBody::new(body, Rc::clone(&serving), bytes_max);
-        record.upload = Some(body.upload());
-        let upgrade = head.upgrade.take();
-        let mut outgoing = self.outgoing(&permit, head, body, record, trusted)?;
-        outgoing.extensions_mut().insert(InformationalSink::new(move |response| interim.push(response)));
-        if let Some(protocol) = upgrade {
-            outgoing.extensions_mut().insert(Upgrade(protocol));
-        }
+        record.upload = body.upload();
+        let wishes = Wishes { interim: Some(interim), upgrade: head.upgrade.take() };
+        let outgoing = self.outgoing(&permit, &head, wishes.upgrade.is_some(), body, record, trusted)?;
+        // What it was made of is not needed while the backend works.
+        drop(head);
 
         let upstream = permit.upstream();
         let asked_at = clock::monotonic();
         record.upstream = Some((upstream, None));
         let response = tokio::select! {
             biased;
-            response = serving.upstreams.forward(permit, outgoing) => response.map_err(explain)?,
+            response = serving.upstreams.forward(permit, outgoing, wishes) => response.map_err(explain)?,
             rejection = fallen(record) => return Err(rejection),
         };
         record.upstream = Some((upstream, Some(asked_at.elapsed())));
@@ -286,12 +288,12 @@ impl ProxyConnection {
     fn outgoing(
         &self,
         permit: &Permit,
-        mut head: Head,
+        head: &Head,
+        asks_upgrade: bool,
         body: UploadBody,
         record: &Record,
         trusted: bool,
-    ) -> Result<http::Request<UploadBody>, Rejection> {
-        let mut headers = std::mem::take(&mut head.headers);
+    ) -> Result<Outgoing<UploadBody>, Rejection> {
         let (authority, origin_form) = split_authority(head.target())?;
         let path = PathAndQuery::from_maybe_shared(head.target_bytes().slice_ref(origin_form.as_bytes()))
             .map_err(|_| Rejection::new(Reason::RequestMalformed, "the request target is too long for a URI"))?;
@@ -302,19 +304,21 @@ impl ProxyConnection {
             authority,
             request_id: &record.request_id,
         };
-        // We have met the expectation ourselves by reading the body only now.
-        headers.remove(header::EXPECT);
-        if head.version == Version::HTTP_2 {
-            // Of the handshake of HTTP/1.1, which the client has not made (RFC 8441 section 5).
-            headers.remove(header::SEC_WEBSOCKET_KEY);
-        }
-        record.serving().policy.to_upstream(&mut headers, &Caller::from(permit), &client)?;
-        let mut outgoing = http::Request::new(body);
-        *outgoing.method_mut() = head.method;
-        *outgoing.uri_mut() = Uri::from(path);
-        *outgoing.version_mut() = Version::HTTP_11;
-        *outgoing.headers_mut() = headers;
-        Ok(outgoing)
+        let serving = record.serving();
+        let (policy, caller) = (&serving.policy, Caller::from(permit));
+        let fields = if serving.upstreams.takes_lines(permit.upstream()) && !asks_upgrade {
+            let mut lines = OutgoingLines::with_capacity(head.bytes() + OURS_BYTES);
+            policy.write_to_upstream(head.fields(), &caller, &client, |name, value| lines.put(name, value))?;
+            OutgoingFields::Lines(lines)
+        } else {
+            let mut headers = policy.map_to_upstream(head.fields(), &caller, &client)?;
+            if head.version == Version::HTTP_2 {
+                // Of the handshake of HTTP/1.1, which the client has not made (RFC 8441 section 5).
+                headers.remove(header::SEC_WEBSOCKET_KEY);
+            }
+            OutgoingFields::Map(headers)
+        };
+        Ok(Outgoing { method: head.method.clone(), path, fields, body })
     }
 
     fn reject(&self, rejection: Rejection, mut record: Record, shown: &HeaderMap) -> Response<AnswerBody> {
@@ -333,6 +337,19 @@ async fn fallen(record: &Record) -> Rejection {
         Some(place) => place.fallen().await,
         None => pending().await,
     }
+}
+
+/// Adds what is ours to a backend's answer.
+fn forwarded(response: &mut Response<ResponseBody>, record: &Record, shown: &HeaderMap) {
+    let snapshot = record.snapshot();
+    if snapshot.cors.is_some() {
+        // What is to be added depends on what is there.
+        let lines = response.body_mut().take_lines();
+        lines.iter().for_each(|lines| lines.append_to(response.headers_mut()));
+    } else if let Some(lines) = response.body_mut().lines_mut() {
+        lines.retain(|name, _| name != render::X_REQUEST_ID.as_str().as_bytes());
+    }
+    render::forwarded(snapshot, &asked(record, shown), response.headers_mut());
 }
 
 fn finish(response: Response<Bytes>, mut record: Record) -> Response<AnswerBody> {
@@ -356,7 +373,7 @@ fn refused_or_switched<B>(response: Response<B>) -> Result<Response<B>, Rejectio
 }
 
 /// The fields of a request that answers depend on: the others have gone to the backend by then.
-pub(super) fn shown_in_answers(headers: &HeaderMap) -> HeaderMap {
+pub(super) fn shown_in_answers(fields: Fields<'_>) -> HeaderMap {
     let mut shown = HeaderMap::new();
     for name in [
         header::CONTENT_TYPE,
@@ -364,8 +381,9 @@ pub(super) fn shown_in_answers(headers: &HeaderMap) -> HeaderMap {
         header::ACCESS_CONTROL_REQUEST_METHOD,
         header::ACCESS_CONTROL_REQUEST_HEADERS,
     ] {
-        if let Some(value) = headers.get(&name) {
-            shown.insert(name, value.clone());
+        let value = fields.all(&name).next().and_then(|value| HeaderValue::from_bytes(value).ok());
+        if let Some(value) = value {
+            shown.insert(name, value);
         }
     }
     shown

@@ -34,8 +34,8 @@ pub(super) struct Record {
     arrived_ms: u64,
     peer: IpAddr,
     method: Method,
-    target: Bytes,
-    host: Option<HeaderValue>,
+    /// For the access log, if there is one.
+    seen: Option<Seen>,
     pub(super) request_id: HeaderValue,
     pub(super) status: u16,
     pub(super) trace: Trace,
@@ -49,27 +49,29 @@ pub(super) struct Record {
     pub(super) traffic: Option<Rc<Traffic>>,
 }
 
+/// What only the access log tells of a request.
+struct Seen {
+    target: Bytes,
+    host: Option<Box<[u8]>>,
+}
+
 impl Record {
     /// A request whose head has just arrived.
     pub(super) fn new(worker: &Rc<Worker>, peer: IpAddr, head: &Head) -> Self {
-        let host = head.headers.get(http::header::HOST).cloned();
-        let request_id = worker.ids().of(&head.headers);
-        Self::begin(worker, peer, head.method.clone(), head.target_bytes().clone(), host, request_id)
+        let request_id = worker.ids().of(head.fields());
+        let seen = worker.log().is_on().then(|| Seen {
+            target: head.target_bytes().clone(),
+            host: head.fields().all(&http::header::HOST).next().map(Into::into),
+        });
+        Self::begin(worker, peer, head.method.clone(), seen, request_id)
     }
 
     /// What came in place of a request and could not be read as one.
     pub(super) fn unreadable(worker: &Rc<Worker>, peer: IpAddr) -> Self {
-        Self::begin(worker, peer, unknown_method(), Bytes::new(), None, worker.ids().next())
+        Self::begin(worker, peer, unknown_method(), None, worker.ids().next())
     }
 
-    fn begin(
-        worker: &Rc<Worker>,
-        peer: IpAddr,
-        method: Method,
-        target: Bytes,
-        host: Option<HeaderValue>,
-        request_id: HeaderValue,
-    ) -> Self {
+    fn begin(worker: &Rc<Worker>, peer: IpAddr, method: Method, seen: Option<Seen>, request_id: HeaderValue) -> Self {
         Self {
             worker: Rc::clone(worker),
             serving: worker.serving(),
@@ -77,8 +79,7 @@ impl Record {
             arrived_ms: clock::now_ms(),
             peer,
             method,
-            target,
-            host,
+            seen,
             request_id,
             status: CLIENT_CLOSED_REQUEST,
             trace: Trace::default(),
@@ -159,11 +160,12 @@ impl Record {
 
     fn log(&self, duration: Duration) {
         let snapshot = self.serving.snapshot();
-        let target = std::str::from_utf8(&self.target).unwrap_or_default();
+        let (target, host) = self.seen.as_ref().map_or((&b""[..], None), |seen| (&seen.target, seen.host.as_deref()));
+        let target = std::str::from_utf8(target).unwrap_or_default();
         let route = self.trace.route.and_then(|id| snapshot.routes.get(id));
         let principal = self.trace.principal.as_deref();
         let refused = self.rejection.as_ref().or(self.trace.shadowed.as_ref());
-        let host = head::host_name(target, self.host.as_ref());
+        let host = head::host_name(target, host);
         let tunnelled = self.traffic.as_ref().map_or((0, 0), |traffic| traffic.bytes());
         self.worker.log().record(&Entry {
             time_ms: self.arrived_ms,

@@ -3,7 +3,9 @@
 use std::cell::Cell;
 use std::hash::{BuildHasher, RandomState};
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue};
+
+use crate::core::fields::{Fields, Occurs};
 
 /// The header that carries it, in requests and in answers.
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -34,11 +36,10 @@ impl RequestIds {
 
     /// The id of a request with these fields.
     #[must_use]
-    pub fn of(&self, headers: &HeaderMap) -> HeaderValue {
-        let mut given = headers.get_all(X_REQUEST_ID).iter();
-        match (given.next(), given.next()) {
-            (Some(only), None) if is_plain(only.as_bytes()) => only.clone(),
-            _ => self.next(),
+    pub fn of<'a>(&self, fields: impl Into<Fields<'a>>) -> HeaderValue {
+        match fields.into().occurs(&X_REQUEST_ID) {
+            Occurs::Once(given) if is_plain(given) => HeaderValue::from_bytes(given).unwrap_or_else(|_| self.next()),
+            Occurs::Once(_) | Occurs::Never | Occurs::Again => self.next(),
         }
     }
 
@@ -72,11 +73,13 @@ fn is_plain(id: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderMap;
+
     use super::*;
 
     fn of(ids: &[&str]) -> HeaderValue {
         let headers = ids.iter().map(|id| (X_REQUEST_ID, id.parse().unwrap()));
-        RequestIds::new().of(&headers.collect())
+        RequestIds::new().of(&headers.collect::<HeaderMap>())
     }
 
     #[test]

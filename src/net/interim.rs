@@ -1,7 +1,8 @@
 //! Informational answers (1xx) on their way from whoever answers a request to the connection.
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use http::{Response, StatusCode};
@@ -12,7 +13,7 @@ const INTERIM_MAX: usize = 8;
 /// Where informational answers (1xx) to a request may be left while its final answer is awaited. Bounded: what a client
 /// does not read is dropped.
 #[derive(Debug, Clone, Default)]
-pub struct Interim(Arc<Mutex<Waiting>>);
+pub struct Interim(Rc<RefCell<Waiting>>);
 
 #[derive(Debug, Default)]
 struct Waiting {
@@ -31,7 +32,7 @@ impl Waiting {
 impl Interim {
     /// Leaves an informational answer for the client. Anything but 1xx is ignored.
     pub fn push(&self, response: Response<()>) {
-        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = self.0.borrow_mut();
         let is_interim = response.status().is_informational() && response.status() != StatusCode::SWITCHING_PROTOCOLS;
         if is_interim && waiting.responses.len() < INTERIM_MAX {
             waiting.responses.push_back(response);
@@ -39,13 +40,19 @@ impl Interim {
         }
     }
 
+    /// Those that wait.
+    #[cfg(test)]
+    pub(crate) fn take(&self) -> Vec<Response<()>> {
+        self.0.borrow_mut().responses.drain(..).collect()
+    }
+
     /// Makes the connection look up from waiting for its answer.
     pub(in crate::net) fn nudge(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).wake();
+        self.0.borrow_mut().wake();
     }
 
     pub(in crate::net) fn poll_next(&self, cx: &Context<'_>) -> Poll<Response<()>> {
-        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = self.0.borrow_mut();
         if let Some(response) = waiting.responses.pop_front() {
             return Poll::Ready(response);
         }
@@ -56,6 +63,6 @@ impl Interim {
     }
 
     pub(in crate::net) fn clear(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).responses.clear();
+        self.0.borrow_mut().responses.clear();
     }
 }

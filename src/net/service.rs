@@ -13,6 +13,7 @@ use super::http1;
 use super::http2;
 use super::interim::Interim;
 use super::tunnel::Tunnel;
+use crate::core::fields::Lines;
 
 /// A request as it comes off a connection.
 pub struct Request {
@@ -75,6 +76,12 @@ pub trait Answer: Body<Data = Bytes> + Unpin {
     /// The backend's side, if the answer switches protocols (status 101). Called once, after its head was sent. The body is
     /// kept until the tunnel is over, and not read.
     fn take_tunnel(&mut self) -> Option<Tunnel> {
+        None
+    }
+
+    /// Fields of the answer beside those of its head, in the bytes that a backend has sent them in: none of them is in both.
+    /// Called once, before the head is sent.
+    fn take_lines(&mut self) -> Option<Lines> {
         None
     }
 }

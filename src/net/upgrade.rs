@@ -4,12 +4,13 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use http::header::{CONNECTION, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
+use http::{HeaderMap, HeaderValue, Method, Version};
 
 use super::head::{Head, HeadError};
 use super::http1::encode::has_token;
 use super::http1::framing::BodyLength;
 use super::tunnel::Protocol;
+use crate::core::fields::{Fields, Occurs};
 
 /// Protocols that carry requests. What passes through a tunnel is not looked at, and no request reaches a backend without
 /// a decision.
@@ -24,15 +25,17 @@ const NONCE_BYTES: usize = 16;
 /// [`HeadError::Malformed`] for a WebSocket handshake that does not have what RFC 6455 section 4.2.1 asks of one.
 pub fn of_http1(head: &Head, body: BodyLength) -> Result<Option<HeaderValue>, HeadError> {
     // Nearly no request has the field.
-    let Some(protocol) = only(&head.headers, UPGRADE) else { return Ok(None) };
-    let is_named = head.headers.get_all(CONNECTION).iter().any(|value| has_token(value, "upgrade"));
-    if !(is_named && head.version == Version::HTTP_11 && body == BodyLength::Empty && is_usable(protocol.as_bytes())) {
+    let Occurs::Once(protocol) = head.fields().occurs(&UPGRADE) else { return Ok(None) };
+    let is_named = head.fields().all(&CONNECTION).any(|value| has_token(value, "upgrade"));
+    if !(is_named && head.version == Version::HTTP_11 && body == BodyLength::Empty && is_usable(protocol)) {
         return Ok(None);
     }
-    if Protocol::named(protocol) == Protocol::WebSocket {
+    let protocol =
+        HeaderValue::from_bytes(protocol).map_err(|_| HeadError::Malformed("an Upgrade that is no value"))?;
+    if Protocol::named(&protocol) == Protocol::WebSocket {
         check_handshake(head)?;
     }
-    Ok(Some(protocol.clone()))
+    Ok(Some(protocol))
 }
 
 /// The protocol that an extended CONNECT asks for by `name`. It is no offer: without it there is no request.
@@ -44,7 +47,7 @@ pub fn of_http2(name: &str, headers: &HeaderMap) -> Result<HeaderValue, HeadErro
     let protocol = HeaderValue::from_str(name).ok().filter(|_| is_usable(name.as_bytes()));
     let protocol = protocol.ok_or(HeadError::Malformed("a :protocol that is none, or carries requests"))?;
     if Protocol::named(&protocol) == Protocol::WebSocket {
-        check_version(headers)?;
+        check_version(headers.into())?;
     }
     Ok(protocol)
 }
@@ -67,30 +70,27 @@ fn check_handshake(head: &Head) -> Result<(), HeadError> {
     if head.method != Method::GET {
         return Err(HeadError::Malformed("a WebSocket handshake with a method other than GET"));
     }
-    check_version(&head.headers)?;
-    let nonce = only(&head.headers, SEC_WEBSOCKET_KEY).and_then(|key| BASE64.decode(key).ok());
+    check_version(head.fields())?;
+    let nonce = match head.fields().occurs(&SEC_WEBSOCKET_KEY) {
+        Occurs::Once(key) => BASE64.decode(key).ok(),
+        Occurs::Never | Occurs::Again => None,
+    };
     match nonce {
         Some(nonce) if nonce.len() == NONCE_BYTES => Ok(()),
         _ => Err(HeadError::Malformed("a WebSocket handshake without Sec-WebSocket-Key, or with one that is no nonce")),
     }
 }
 
-fn check_version(headers: &HeaderMap) -> Result<(), HeadError> {
-    match only(headers, SEC_WEBSOCKET_VERSION).map(HeaderValue::as_bytes) {
-        Some(b"13") => Ok(()),
+fn check_version(fields: Fields<'_>) -> Result<(), HeadError> {
+    match fields.occurs(&SEC_WEBSOCKET_VERSION) {
+        Occurs::Once(b"13") => Ok(()),
         _ => Err(HeadError::Malformed("a WebSocket handshake of a version other than 13")),
     }
 }
 
-/// The value of a field that is there once.
-fn only(headers: &HeaderMap, name: HeaderName) -> Option<&HeaderValue> {
-    let mut values = headers.get_all(name).iter();
-    values.next().filter(|_| values.next().is_none())
-}
-
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
+    use bytes::BytesMut;
 
     use super::*;
     use crate::net::http1::{framing, head};
@@ -99,8 +99,8 @@ mod tests {
 
     /// What is made of a request with this start and these fields, each with its line end.
     fn asked(start: &str, fields: &str) -> Result<Option<String>, HeadError> {
-        let head = head::parse(&Bytes::from(format!("{start}\r\nHost: h\r\n{fields}\r\n")))?;
-        let body = framing::of_request(head.version, &head.headers)?;
+        let head = head::parse(BytesMut::from(&*format!("{start}\r\nHost: h\r\n{fields}\r\n")))?;
+        let body = framing::of_request(head.version, head.fields())?;
         let protocol = of_http1(&head, body)?;
         Ok(protocol.map(|protocol| protocol.to_str().unwrap().to_owned()))
     }

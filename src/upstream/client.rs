@@ -5,28 +5,31 @@
 //! an answer: then once more, on a fresh connection. A POST of which anything was sent is never sent again.
 
 use std::cell::Cell;
+use std::mem;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode, header};
+use http::{Response, StatusCode, header};
 use http_body::Body;
 
 use super::balance::{Candidate, choose};
 use super::dial::Dialer;
 use super::endpoint::{Endpoint, Lease};
 use super::error::{BoxError, UpstreamError, UpstreamErrorKind};
-use super::exchange::{Failure, TimeLimits, exchange};
-use super::framing::check_response;
-use super::headers::clean_response;
+use super::exchange::{Answered, Failure, TimeLimits, exchange};
+use super::framing;
+use super::headers::{clean_response, clean_response_lines};
 use super::health::{self, EndpointHealth, Standing, UpstreamHealth};
+use super::http1;
 use super::link::Incoming;
+use super::outgoing::{Outgoing, Wishes};
 use super::plan::Plan;
 use super::replay::ReplayMemory;
 use super::request_body::RequestBody;
 use super::response_body::{Held, ResponseBody};
-use crate::config::{self, HostHeader, HttpUpstream};
+use crate::config::{self, HostHeader, HttpUpstream, Scheme};
 
 /// Most endpoints that are tried for one request.
 const ENDPOINTS_TRIED_MAX: usize = 3;
@@ -38,6 +41,7 @@ pub(super) struct Client {
     /// Where the next choice starts to look, so that equals take turns.
     next: Cell<usize>,
     host: HostHeader,
+    http1_only: bool,
     limits: TimeLimits,
     memory: ReplayMemory,
 }
@@ -45,7 +49,7 @@ pub(super) struct Client {
 /// Why an endpoint did not answer.
 pub(super) enum Refused<B> {
     /// Nothing was sent: another one may.
-    Elsewhere(Box<Request<RequestBody<B>>>, UpstreamError),
+    Elsewhere(Box<Outgoing<RequestBody<B>>>, UpstreamError),
     /// That was it.
     Failed(UpstreamError),
 }
@@ -60,15 +64,22 @@ impl Client {
             endpoints: config.endpoints.iter().zip(health.endpoints()).map(endpoint).collect(),
             next: Cell::new(0),
             host: config.host,
+            http1_only: config.endpoints.iter().all(|endpoint| endpoint.scheme == Scheme::Http),
             limits: TimeLimits { head: config.timeout, idle },
             memory: ReplayMemory::default(),
         }
     }
 
+    /// Whether all endpoints speak HTTP/1.1 and nothing else.
+    pub(super) fn speaks_http1_only(&self) -> bool {
+        self.http1_only
+    }
+
     /// Forwards one request. `timeout` goes before the upstream's own.
     pub(super) async fn forward<B>(
         &self,
-        request: Request<B>,
+        request: Outgoing<B>,
+        wishes: Wishes,
         timeout: Option<Duration>,
     ) -> Result<Response<ResponseBody>, UpstreamError>
     where
@@ -76,7 +87,7 @@ impl Client {
         B::Error: Into<BoxError>,
     {
         let limits = TimeLimits { head: timeout.unwrap_or(self.limits.head), ..self.limits };
-        let (mut plan, mut request) = Plan::new(request, limits)?;
+        let (mut plan, mut request) = Plan::new(request, wishes, limits)?;
         let mut tried = [usize::MAX; ENDPOINTS_TRIED_MAX];
         let mut last = UpstreamError::new(UpstreamErrorKind::Connect, "the upstream has no endpoint");
         for slot in 0..ENDPOINTS_TRIED_MAX {
@@ -128,18 +139,19 @@ impl Client {
         &self,
         lease: Lease,
         plan: &mut Plan,
-        mut request: Request<RequestBody<B>>,
+        mut request: Outgoing<RequestBody<B>>,
     ) -> Result<Response<ResponseBody>, Refused<B>>
     where
         B: Body<Data = Bytes> + Unpin + 'static,
         B::Error: Into<BoxError>,
     {
-        self.set_host(&mut request, &lease.endpoint);
+        // A client of HTTP/1.0 may have sent none, and there has to be one.
+        request.set_host(&lease.endpoint.host, self.host == HostHeader::Upstream);
         let idle = if plan.fresh_only { None } else { lease.endpoint.idle_link() };
         if let Some(link) = idle {
-            let link = lease.link_for(plan, link).await?;
+            let link = if plan.upgrade.is_some() { Box::pin(lease.link_for(plan, link)).await? } else { link };
             match exchange(link, request, plan, &self.memory).await {
-                Ok(response) => return lease.accept(plan, response).await,
+                Ok(answered) => return lease.accept(plan, answered),
                 Err(Failure::Unsent(unsent, _)) => request = *unsent,
                 Err(Failure::Unanswered(Some(again), _)) => request = *again,
                 // The backend closed an idle connection, as it may: that says nothing about its health.
@@ -149,30 +161,49 @@ impl Client {
         }
         // On the heap, like all that few requests need: it is several times as large as what every request does.
         let link = match Box::pin(lease.endpoint.connect()).await {
-            Ok(link) => lease.link_for(plan, link).await?,
+            Ok(link) if plan.upgrade.is_some() => Box::pin(lease.link_for(plan, link)).await?,
+            Ok(link) => link,
             Err(error) => return Err(lease.unsent(Box::new(request), error)),
         };
         match exchange(link, request, plan, &self.memory).await {
-            Ok(response) => lease.accept(plan, response).await,
+            Ok(answered) => lease.accept(plan, answered),
             Err(Failure::Unsent(request, error)) => Err(lease.unsent(request, error)),
             // Others have used the connection as well.
             Err(Failure::Unanswered(Some(again), error)) => Err(Refused::Elsewhere(again, error)),
             Err(Failure::Unanswered(None, error) | Failure::Failed(error)) => Err(lease.failed(plan, error)),
         }
     }
-
-    /// `Host` as the upstream wants it. A client of HTTP/1.0 may have sent none, and there has to be one.
-    fn set_host<B>(&self, request: &mut Request<RequestBody<B>>, endpoint: &Endpoint) {
-        let headers = request.headers_mut();
-        if self.host == HostHeader::Upstream || !headers.contains_key(header::HOST) {
-            headers.insert(header::HOST, endpoint.host.clone());
-        }
-    }
 }
 
 impl Lease {
     /// Passes a response on, if it can be.
-    async fn accept<B>(
+    fn accept<B>(self, plan: &Plan, answered: Answered) -> Result<Response<ResponseBody>, Refused<B>> {
+        match answered {
+            Answered::Http1(answered) => self.accept_http1(plan, answered),
+            Answered::Http2(response) => self.accept_http2(plan, response),
+        }
+    }
+
+    fn accept_http1<B>(self, plan: &Plan, answered: http1::Answered) -> Result<Response<ResponseBody>, Refused<B>> {
+        let http1::Answered { status, version, framed, mut incoming } = answered;
+        let mut response = Response::new(());
+        *response.status_mut() = status;
+        *response.version_mut() = version;
+        if status == StatusCode::SWITCHING_PROTOCOLS {
+            mem::take(&mut incoming.lines).append_to(response.headers_mut());
+            return self.switch(plan, response.map(|()| Incoming::Http1(incoming)));
+        }
+        self.endpoint.health.answered();
+        clean_response_lines(&mut incoming.lines);
+        if framed.says_too_much {
+            incoming.lines.retain(|name, _| name != b"content-length");
+        }
+        let held = Held { framing: framed.framing, lease: self };
+        let incoming = Incoming::Http1(incoming);
+        Ok(response.map(|()| ResponseBody::streamed(incoming, held, plan.upload.clone(), plan.limits.idle)))
+    }
+
+    fn accept_http2<B>(
         self,
         plan: &Plan,
         mut response: Response<Incoming>,
@@ -180,18 +211,22 @@ impl Lease {
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             return self.switch(plan, response);
         }
-        let framing = match check_response(&mut response, plan.head) {
-            Ok(framing) => framing,
+        let framed = framing::of_response(response.status(), response.version(), response.headers(), plan.head);
+        let framed = match framed {
+            Ok(framed) => framed,
             Err(detail) => return Err(self.failed(plan, UpstreamError::new(UpstreamErrorKind::Protocol, detail))),
         };
         self.endpoint.health.answered();
         clean_response(response.headers_mut());
-        let held = Held { framing, lease: self };
+        if framed.says_too_much {
+            response.headers_mut().remove(header::CONTENT_LENGTH);
+        }
+        let held = Held { framing: framed.framing, lease: self };
         Ok(response.map(|body| ResponseBody::streamed(body, held, plan.upload.clone(), plan.limits.idle)))
     }
 
     /// Nothing of the request was sent, or nothing was looked at. A busy backend is not a broken one.
-    fn unsent<B>(self, request: Box<Request<RequestBody<B>>>, error: UpstreamError) -> Refused<B> {
+    fn unsent<B>(self, request: Box<Outgoing<RequestBody<B>>>, error: UpstreamError) -> Refused<B> {
         if error.kind() != UpstreamErrorKind::Busy {
             self.endpoint.health.failed(health::Failure::Connect, self.probe);
         }

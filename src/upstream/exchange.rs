@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::Response;
 use http_body::Body;
 use tokio::time::Instant;
 
@@ -14,6 +14,7 @@ use super::error::{BoxError, UpstreamError, UpstreamErrorKind};
 use super::http1;
 use super::http2;
 use super::link::{Incoming, Link};
+use super::outgoing::Outgoing;
 use super::plan::Plan;
 use super::replay::ReplayMemory;
 use super::request_body::{RequestBody, Stage, Upload};
@@ -31,31 +32,36 @@ pub(super) struct TimeLimits {
 /// Why there is no response, and what may be done about it.
 pub(super) enum Failure<B> {
     /// Nothing of the request was sent, or nothing was looked at. Boxed: it is large and rare.
-    Unsent(Box<Request<RequestBody<B>>>, UpstreamError),
+    Unsent(Box<Outgoing<RequestBody<B>>>, UpstreamError),
     /// The connection closed before a byte came back. What the backend did with the request is not known. It is here
     /// again if it may be sent again all the same.
-    Unanswered(Option<Box<Request<RequestBody<B>>>>, UpstreamError),
+    Unanswered(Option<Box<Outgoing<RequestBody<B>>>>, UpstreamError),
     /// Anything else.
     Failed(UpstreamError),
+}
+
+/// A response whose head is there.
+pub(super) enum Answered {
+    /// In HTTP/1.1: its framing is settled.
+    Http1(http1::Answered),
+    /// In HTTP/2, or a tunnel.
+    Http2(Response<Incoming>),
 }
 
 /// Sends `request` and waits for the head of the response.
 pub(super) async fn exchange<B>(
     link: Link,
-    request: Request<RequestBody<B>>,
+    request: Outgoing<RequestBody<B>>,
     plan: &mut Plan,
     memory: &ReplayMemory,
-) -> Result<Response<Incoming>, Failure<B>>
+) -> Result<Answered, Failure<B>>
 where
     B: Body<Data = Bytes> + Unpin + 'static,
     B::Error: Into<BoxError>,
 {
     match link {
-        Link::Http1(connection) => {
-            let response = http1::exchange(connection, request, plan).await?;
-            Ok(response.map(Incoming::Http1))
-        }
-        Link::Http2(place) => Box::pin(http2::exchange(place, request, plan, memory)).await,
+        Link::Http1(connection) => Ok(Answered::Http1(http1::exchange(connection, request, plan).await?)),
+        Link::Http2(place) => Ok(Answered::Http2(Box::pin(http2::exchange(place, request, plan, memory)).await?)),
     }
 }
 

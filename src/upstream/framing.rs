@@ -1,36 +1,19 @@
 //! One framing per message, decided here and not by what a peer's header fields say.
 
-use http::header::{self, HeaderMap, HeaderValue};
-use http::{Method, Response, StatusCode};
+use http::header::{self, HeaderMap};
+use http::{Method, StatusCode, Version};
 use http_body::Body;
 
 use super::headers::connection_names;
+use crate::core::fields::{Fields, Occurs};
 
 /// The length of a body, if it is known.
-pub(super) fn content_length(body: &impl Body) -> Option<u64> {
+pub(super) fn body_length(body: &impl Body) -> Option<u64> {
     if body.is_end_stream() { Some(0) } else { body.size_hint().exact() }
 }
 
-/// Frames a request by the length of its body: that length, chunks if it is not known, or nothing.
-///
-/// An unknown length is chunks with GET and HEAD too: no body is one of a known length.
-pub(super) fn frame_request(headers: &mut HeaderMap, method: &Method, length: Option<u64>) {
-    headers.remove(header::TRANSFER_ENCODING);
-    match length {
-        None => {
-            headers.remove(header::CONTENT_LENGTH);
-            headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
-        }
-        Some(0) if !expects_content(method) && !headers.contains_key(header::CONTENT_LENGTH) => {}
-        Some(length) if content_length_field(headers) == Ok(Some(length)) => {}
-        Some(length) => {
-            headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
-        }
-    }
-}
-
 /// Methods that say `Content-Length: 0` where there is no content (RFC 9110 section 8.6).
-fn expects_content(method: &Method) -> bool {
+pub(super) fn expects_content(method: &Method) -> bool {
     matches!(*method, Method::POST | Method::PUT | Method::PATCH)
 }
 
@@ -43,34 +26,16 @@ pub(super) enum Framing {
     Last,
 }
 
-/// Checks that a response has one framing only (RFC 9112 section 6.3): of two we might follow one, and a client behind us the
-/// other.
-///
-/// # Errors
-/// What is wrong, if the response cannot be passed on.
-pub(super) fn check_response<B>(response: &mut Response<B>, head_request: bool) -> Result<Framing, &'static str> {
-    let status = response.status();
-    let version = response.version();
-    let headers = response.headers_mut();
-    let chunked = is_chunked(headers)?;
-    let length = content_length_field(headers)?;
-    if chunked && length.is_some() {
-        return Err("the backend sent both Content-Length and Transfer-Encoding");
-    }
-    let stays = version == http::Version::HTTP_11 && !connection_names(headers, "close");
-    let mut framing = if stays { Framing::Reusable } else { Framing::Last };
-    if status == StatusCode::NO_CONTENT && (chunked || length.is_some()) {
-        // Neither may be here (RFC 9110 section 8.6), and who says so may send the content as well.
-        headers.remove(header::CONTENT_LENGTH);
-        framing = Framing::Last;
-    }
-    if chunked && (head_request || status == StatusCode::NOT_MODIFIED) {
-        framing = Framing::Last;
-    }
-    Ok(framing)
+/// How a response is framed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Framed {
+    pub(super) framing: Framing,
+    pub(super) length: BodyLength,
+    /// It says how long its content is, and has none: neither that nor `Transfer-Encoding` may be here (RFC 9110 section 8.6).
+    pub(super) says_too_much: bool,
 }
 
-/// How the end of a response's body is found.
+/// How the end of a response's body is found, in HTTP/1.1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum BodyLength {
     /// There are as many bytes.
@@ -81,59 +46,69 @@ pub(super) enum BodyLength {
     UntilClose,
 }
 
-/// The length of the body behind this head, which answers HTTP/1.1 (RFC 9112 section 6.3).
+/// The framing of a response, which may have one only (RFC 9112 section 6.3): of two we might follow one, and a client behind
+/// us the other.
 ///
 /// # Errors
-/// What is wrong, if nobody can tell.
-pub(super) fn length_of_response<B>(head: &Response<B>, head_request: bool) -> Result<BodyLength, &'static str> {
-    let status = head.status();
-    let chunked = is_chunked(head.headers())?;
-    let length = content_length_field(head.headers())?;
-    if chunked && head.version() != http::Version::HTTP_11 {
+/// What is wrong, if the response cannot be passed on.
+pub(super) fn of_response<'a>(
+    status: StatusCode,
+    version: Version,
+    fields: impl Into<Fields<'a>>,
+    head_request: bool,
+) -> Result<Framed, &'static str> {
+    let fields = fields.into();
+    let chunked = is_chunked(fields)?;
+    let length = content_length(fields)?;
+    if chunked && length.is_some() {
+        return Err("the backend sent both Content-Length and Transfer-Encoding");
+    }
+    if chunked && version == Version::HTTP_10 {
         return Err("the backend sent Transfer-Encoding in HTTP/1.0");
     }
+    let says_too_much = status == StatusCode::NO_CONTENT && (chunked || length.is_some());
+    // Who says that there is content where there cannot be any may send it as well.
+    let is_odd = says_too_much || (chunked && (head_request || status == StatusCode::NOT_MODIFIED));
+    let stays = version != Version::HTTP_10 && !connection_names(fields, "close");
+    let framing = if stays && !is_odd { Framing::Reusable } else { Framing::Last };
     let is_empty = [StatusCode::SWITCHING_PROTOCOLS, StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED];
-    Ok(match length {
+    let length = match length {
         _ if head_request || is_empty.contains(&status) => BodyLength::Exact(0),
         _ if chunked => BodyLength::Chunked,
         Some(length) => BodyLength::Exact(length),
         None => BodyLength::UntilClose,
-    })
-}
-
-/// The length of a request's body, as [`frame_request`] has written it.
-pub(super) fn length_of_request(headers: &HeaderMap) -> Option<u64> {
-    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+    };
+    Ok(Framed { framing, length, says_too_much })
 }
 
 /// Whether a response that has no content, such as 101, claims to have some.
 pub(super) fn claims_content(headers: &HeaderMap) -> bool {
-    headers.contains_key(header::TRANSFER_ENCODING) || !matches!(content_length_field(headers), Ok(None | Some(0)))
+    headers.contains_key(header::TRANSFER_ENCODING) || !matches!(content_length(headers.into()), Ok(None | Some(0)))
 }
 
-fn is_chunked(headers: &HeaderMap) -> Result<bool, &'static str> {
-    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
-    match (codings.next(), codings.next()) {
-        (None, _) => Ok(false),
-        (Some(coding), None) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => Ok(true),
-        _ => Err("the backend sent a transfer coding other than chunked"),
+fn is_chunked(fields: Fields<'_>) -> Result<bool, &'static str> {
+    match fields.occurs(&header::TRANSFER_ENCODING) {
+        Occurs::Never => Ok(false),
+        Occurs::Once(coding) if coding.eq_ignore_ascii_case(b"chunked") => Ok(true),
+        Occurs::Once(_) | Occurs::Again => Err("the backend sent a transfer coding other than chunked"),
     }
 }
 
-fn content_length_field(headers: &HeaderMap) -> Result<Option<u64>, &'static str> {
+fn content_length(fields: Fields<'_>) -> Result<Option<u64>, &'static str> {
     const WRONG: &str = "the backend sent a Content-Length that is no single number";
-    let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
-    match (lengths.next(), lengths.next()) {
-        (None, _) => Ok(None),
-        (Some(length), None) if length.as_bytes().iter().all(u8::is_ascii_digit) => {
-            length.to_str().ok().and_then(|digits| digits.parse().ok()).map(Some).ok_or(WRONG)
+    match fields.occurs(&header::CONTENT_LENGTH) {
+        Occurs::Never => Ok(None),
+        Occurs::Once(length) if length.iter().all(u8::is_ascii_digit) => {
+            std::str::from_utf8(length).ok().and_then(|digits| digits.parse().ok()).map(Some).ok_or(WRONG)
         }
-        _ => Err(WRONG),
+        Occurs::Once(_) | Occurs::Again => Err(WRONG),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use http::Response;
+
     use super::*;
 
     fn response(status: u16, lines: &[(&'static str, &'static str)]) -> Response<()> {
@@ -142,6 +117,11 @@ mod tests {
             builder = builder.header(*name, *value);
         }
         builder.body(()).unwrap()
+    }
+
+    fn framed(response: &Response<()>, head_request: bool) -> Result<Framing, &'static str> {
+        let (status, version) = (response.status(), response.version());
+        of_response(status, version, response.headers(), head_request).map(|framed| framed.framing)
     }
 
     #[test]
@@ -158,41 +138,24 @@ mod tests {
             &[("content-length", "")],
         ];
         for lines in refused {
-            assert!(check_response(&mut response(200, lines), false).is_err(), "{lines:?}");
+            assert!(framed(&response(200, lines), false).is_err(), "{lines:?}");
         }
     }
 
     #[test]
     fn a_connection_that_may_be_out_of_step_is_not_used_again() {
         let chunked = [("transfer-encoding", "Chunked")];
-        assert_eq!(check_response(&mut response(200, &chunked), false), Ok(Framing::Reusable));
-        assert_eq!(check_response(&mut response(200, &chunked), true), Ok(Framing::Last));
-        assert_eq!(check_response(&mut response(304, &chunked), false), Ok(Framing::Last));
-        assert_eq!(check_response(&mut response(304, &[("content-length", "5")]), false), Ok(Framing::Reusable));
-        let mut no_content = response(204, &[("content-length", "5")]);
-        assert_eq!(check_response(&mut no_content, false), Ok(Framing::Last));
-        assert!(no_content.headers().is_empty());
+        assert_eq!(framed(&response(200, &chunked), false), Ok(Framing::Reusable));
+        assert_eq!(framed(&response(200, &chunked), true), Ok(Framing::Last));
+        assert_eq!(framed(&response(304, &chunked), false), Ok(Framing::Last));
+        assert_eq!(framed(&response(304, &[("content-length", "5")]), false), Ok(Framing::Reusable));
+        let no_content = response(204, &[("content-length", "5")]);
+        assert_eq!(framed(&no_content, false), Ok(Framing::Last));
+        let of = of_response(no_content.status(), Version::HTTP_11, no_content.headers(), false).unwrap();
+        assert!(of.says_too_much && of.length == BodyLength::Exact(0));
+        assert_eq!(framed(&response(200, &[("connection", "x, Close")]), false), Ok(Framing::Last));
         let mut old = response(200, &[]);
         *old.version_mut() = http::Version::HTTP_10;
-        assert_eq!(check_response(&mut old, false), Ok(Framing::Last));
-    }
-
-    #[test]
-    fn a_request_is_framed_by_its_body() {
-        let framed = |method: Method, claimed: &'static str, length: Option<u64>| {
-            let mut headers = HeaderMap::new();
-            headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("gzip"));
-            headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static(claimed));
-            frame_request(&mut headers, &method, length);
-            headers.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect::<Vec<_>>()
-        };
-        assert_eq!(framed(Method::GET, "5", Some(0)), ["content-length: 0"]);
-        assert_eq!(framed(Method::GET, "0", Some(3)), ["content-length: 3"]);
-        assert_eq!(framed(Method::GET, "3", None), ["transfer-encoding: chunked"]);
-        let mut headers = HeaderMap::new();
-        frame_request(&mut headers, &Method::GET, Some(0));
-        assert!(headers.is_empty());
-        frame_request(&mut headers, &Method::POST, Some(0));
-        assert_eq!(headers[header::CONTENT_LENGTH], "0");
+        assert_eq!(framed(&old, false), Ok(Framing::Last));
     }
 }

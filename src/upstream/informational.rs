@@ -1,33 +1,30 @@
 //! 1xx responses on their way to the client (RFC 9110 section 15.2).
 
-use std::fmt;
-use std::sync::Arc;
+use http::{HeaderMap, Response, StatusCode};
 
-use http::Response;
+use super::headers::{clean_response, clean_response_lines};
+use crate::core::fields::Lines;
+use crate::net::interim::Interim;
 
-use super::headers::clean_response;
-
-/// Where the 1xx responses to a request go. Put into the request's extensions; without one they are dropped.
-#[derive(Clone)]
-pub struct InformationalSink(Arc<dyn Fn(Response<()>) + Send + Sync>);
-
-impl InformationalSink {
-    /// A sink that is given the responses, without hop-by-hop fields, in their order and all before the final response.
-    /// It must not wait.
-    #[must_use]
-    pub fn new(take: impl Fn(Response<()>) + Send + Sync + 'static) -> Self {
-        Self(Arc::new(take))
-    }
-
-    /// Hands one on.
-    pub(super) fn give(&self, mut response: Response<()>) {
-        clean_response(response.headers_mut());
-        (self.0)(response);
-    }
+/// Hands one on that came in HTTP/1.1, without hop-by-hop fields.
+pub(super) fn give(to: &Interim, status: StatusCode, mut lines: Lines) {
+    clean_response_lines(&mut lines);
+    let mut headers = HeaderMap::new();
+    lines.append_to(&mut headers);
+    push(to, status, headers);
 }
 
-impl fmt::Debug for InformationalSink {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("InformationalSink").finish_non_exhaustive()
-    }
+/// Hands one on that came in HTTP/2.
+pub(super) fn give_response(to: &Interim, response: Response<()>) {
+    let (parts, ()) = response.into_parts();
+    let mut headers = parts.headers;
+    clean_response(&mut headers);
+    push(to, parts.status, headers);
+}
+
+fn push(to: &Interim, status: StatusCode, headers: HeaderMap) {
+    let mut informational = Response::new(());
+    *informational.status_mut() = status;
+    *informational.headers_mut() = headers;
+    to.push(informational);
 }

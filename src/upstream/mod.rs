@@ -25,6 +25,7 @@ pub mod http1;
 mod http2;
 mod informational;
 mod link;
+mod outgoing;
 mod plan;
 mod pool;
 mod replay;
@@ -41,19 +42,20 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::Response;
 use http_body::Body;
 
 use self::client::Client;
 use crate::config::{Upstream, UpstreamKind};
 use crate::core::decision::Permit;
+use crate::core::snapshot::UpstreamId;
 
 pub use self::check::check_forever;
 pub use self::error::{BoxError, UpstreamError, UpstreamErrorKind};
 pub use self::health::{EndpointStatus, Failure, Health, UpstreamHealth};
-pub use self::informational::InformationalSink;
+pub use self::outgoing::{Outgoing, OutgoingFields, OutgoingLines, Wishes};
 pub use self::response_body::{ResponseBody, ResponseBodyError};
-pub use self::upgrade::{Switched, Upgrade};
+pub use self::upgrade::Switched;
 
 /// One worker's upstreams.
 #[derive(Debug)]
@@ -103,25 +105,39 @@ impl Upstreams {
         Self { backends: config.iter().zip(health.upstreams()).map(backend).collect(), idle }
     }
 
+    /// Whether an upstream speaks HTTP/1.1 and nothing else, so that its requests need no map of fields.
+    #[must_use]
+    pub fn takes_lines(&self, upstream: UpstreamId) -> bool {
+        match self.backends.get(usize::from(upstream.0)) {
+            Some(Backend::Http(client)) => client.speaks_http1_only(),
+            Some(Backend::Echo) | None => false,
+        }
+    }
+
     /// Forwards one request and waits for the head of its response, from which hop-by-hop fields are gone and which has
     /// one framing. The request's fields have to be fit for a backend already ([`headers::HeaderPolicy::to_upstream`]);
-    /// its framing is settled here, and so is `Host` where `host: upstream` is configured. An [`InformationalSink`] in
-    /// its extensions gets the 1xx responses; an [`Upgrade`] there makes it ask for that, and a 101 then has a body with the
-    /// [`Switched`] connection in it.
+    /// its framing is settled here, and so is `Host` where `host: upstream` is configured. Where an upgrade is wished for,
+    /// a 101 has a body with the [`Switched`] connection in it. The fields of a response of HTTP/1.1 are with its body, in the
+    /// bytes that they came in ([`ResponseBody::take_lines`]).
     ///
     /// The permit is taken by value: one permit, one request. Dropping the future closes the connection to the backend.
     /// Has to run within a `tokio` `LocalRuntime` or `LocalSet`.
     ///
     /// # Errors
     /// [`UpstreamError`], once everything that may be tried again was tried again.
-    pub async fn forward<B>(&self, permit: Permit, request: Request<B>) -> Result<Response<ResponseBody>, UpstreamError>
+    pub async fn forward<B>(
+        &self,
+        permit: Permit,
+        request: Outgoing<B>,
+        wishes: Wishes,
+    ) -> Result<Response<ResponseBody>, UpstreamError>
     where
         B: Body<Data = Bytes> + Unpin + 'static,
         B::Error: Into<BoxError>,
     {
         match self.backends.get(usize::from(permit.upstream().0)) {
-            Some(Backend::Http(client)) => client.forward(request, permit.timeout()).await,
-            Some(Backend::Echo) => Box::pin(echo::answer(request)).await,
+            Some(Backend::Http(client)) => client.forward(request, wishes, permit.timeout()).await,
+            Some(Backend::Echo) => Box::pin(echo::answer(request.into_http())).await,
             None => Err(UpstreamError::new(UpstreamErrorKind::Connect, "the upstream is gone")),
         }
     }

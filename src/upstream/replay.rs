@@ -8,6 +8,8 @@ use std::mem;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version};
 
+use super::outgoing::Outgoing;
+
 /// Heads of this many fields are kept in memory that is used again. Longer ones are rare.
 const FIELDS_KEPT: usize = 64;
 /// Most heads for which memory is kept.
@@ -35,7 +37,7 @@ impl<'a> Replay<'a> {
     }
 
     /// The request once more, with `body`, which is an empty one.
-    pub(super) fn request<B>(mut self, body: B) -> Request<B> {
+    pub(super) fn request<B>(mut self, body: B) -> Box<Outgoing<B>> {
         let mut headers = HeaderMap::with_capacity(self.fields.len());
         for (name, value) in self.fields.drain(..) {
             headers.append(name, value);
@@ -45,7 +47,7 @@ impl<'a> Replay<'a> {
         *request.uri_mut() = self.uri.clone();
         *request.version_mut() = Version::HTTP_11;
         *request.headers_mut() = headers;
-        request
+        Box::new(request.into())
     }
 }
 

@@ -4,6 +4,7 @@
 use std::error::Error;
 use std::fmt;
 use std::future::Future;
+use std::mem;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -21,6 +22,7 @@ use super::http2::Place;
 use super::link::Incoming;
 use super::request_body::{Stage, Upload};
 use super::upgrade::Switched;
+use crate::core::fields::Lines;
 
 /// The body of a forwarded response.
 ///
@@ -30,6 +32,7 @@ use super::upgrade::Switched;
 pub struct ResponseBody(Inner);
 
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly all are the largest")]
 enum Inner {
     Streamed(Streamed),
     Full(Option<Bytes>),
@@ -41,6 +44,7 @@ enum Inner {
 struct Streamed {
     /// `None` once it has ended.
     incoming: Option<Incoming>,
+    lines: Option<Lines>,
     held: Option<Held>,
     upload: Option<Rc<Upload>>,
     silence: Silence,
@@ -91,10 +95,30 @@ impl ResponseBody {
         }
     }
 
-    pub(super) fn streamed(incoming: Incoming, held: Held, upload: Option<Rc<Upload>>, idle: Duration) -> Self {
+    /// The fields of the response that stand in the bytes that they came in, if they do. They are taken once.
+    pub fn take_lines(&mut self) -> Option<Lines> {
+        match &mut self.0 {
+            Inner::Streamed(streamed) => streamed.lines.take(),
+            Inner::Full(_) | Inner::Switched(..) => None,
+        }
+    }
+
+    /// The same, to be changed.
+    pub fn lines_mut(&mut self) -> Option<&mut Lines> {
+        match &mut self.0 {
+            Inner::Streamed(streamed) => streamed.lines.as_mut(),
+            Inner::Full(_) | Inner::Switched(..) => None,
+        }
+    }
+
+    pub(super) fn streamed(mut incoming: Incoming, held: Held, upload: Option<Rc<Upload>>, idle: Duration) -> Self {
         let silence = Silence { max: idle, since: Instant::now(), timer: None };
         let is_empty = incoming.is_end_stream();
-        let mut streamed = Streamed { incoming: Some(incoming), held: Some(held), upload, silence };
+        let lines = match &mut incoming {
+            Incoming::Http1(body) => Some(mem::take(&mut body.lines)),
+            Incoming::Http2(..) | Incoming::Switched(..) => None,
+        };
+        let mut streamed = Streamed { incoming: Some(incoming), lines, held: Some(held), upload, silence };
         if is_empty {
             streamed.end();
         }

@@ -20,17 +20,13 @@ use super::framing::claims_content;
 use super::headers::{clean_response, connection_names};
 use super::http2::Place;
 use super::link::{Incoming, Link};
+use super::outgoing::Outgoing;
 use super::plan::Plan;
 use super::response_body::ResponseBody;
 use crate::net::tunnel::{Protocol, Side};
 
 /// What RFC 6455 section 1.3 has a server append to a key.
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
-
-/// The protocol that a request asks its connection to become. Put into the request's extensions. A WebSocket handshake
-/// without `Sec-WebSocket-Key`, as HTTP/2 has it (RFC 8441 section 5), is given one, and its answer goes without the proof.
-#[derive(Debug, Clone)]
-pub struct Upgrade(pub HeaderValue);
 
 /// What the connection to a backend has become.
 pub struct Switched {
@@ -58,25 +54,6 @@ struct Proof {
     clients: bool,
 }
 
-impl Upgrade {
-    /// Asks for the upgrade with these fields.
-    ///
-    /// # Errors
-    /// There is no randomness for a key.
-    pub(super) fn ask(self, method: &Method, headers: &mut HeaderMap) -> Result<Asked, UpstreamError> {
-        let Self(protocol) = self;
-        let proof = match Protocol::named(&protocol) {
-            Protocol::WebSocket => Some(Proof::ask(headers)?),
-            Protocol::Other => None,
-        };
-        // In the place of what it says of TE: backends compare the whole value.
-        headers.remove(header::TE);
-        headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
-        headers.insert(header::UPGRADE, protocol.clone());
-        Ok(Asked { protocol, proof, is_get: method == Method::GET })
-    }
-}
-
 impl Proof {
     fn ask(headers: &mut HeaderMap) -> Result<Self, UpstreamError> {
         if let Some(key) = headers.get(header::SEC_WEBSOCKET_KEY) {
@@ -93,6 +70,25 @@ impl Proof {
 }
 
 impl Asked {
+    /// Has a request ask for `protocol`. A WebSocket handshake without `Sec-WebSocket-Key`, as HTTP/2 has it (RFC 8441 section
+    /// 5), is given one, and its answer goes without the proof.
+    ///
+    /// # Errors
+    /// There is no randomness for a key.
+    pub(super) fn ask<B>(protocol: HeaderValue, request: &mut Outgoing<B>) -> Result<Self, UpstreamError> {
+        let is_get = request.method == Method::GET;
+        let headers = request.fields.as_map();
+        let proof = match Protocol::named(&protocol) {
+            Protocol::WebSocket => Some(Proof::ask(headers)?),
+            Protocol::Other => None,
+        };
+        // In the place of what it says of TE: backends compare the whole value.
+        headers.remove(header::TE);
+        headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+        headers.insert(header::UPGRADE, protocol.clone());
+        Ok(Self { protocol, proof, is_get })
+    }
+
     /// Asks in HTTP/2: by extended CONNECT (RFC 8441 section 4), which has no key and no proof.
     ///
     /// # Errors
@@ -241,7 +237,11 @@ mod tests {
     }
 
     fn asked(protocol: &'static str, headers: &mut HeaderMap) -> Asked {
-        Upgrade(HeaderValue::from_static(protocol)).ask(&Method::GET, headers).unwrap()
+        let mut request = Outgoing::from(Request::new(()));
+        *request.fields.as_map() = std::mem::take(headers);
+        let asked = Asked::ask(HeaderValue::from_static(protocol), &mut request).unwrap();
+        *headers = std::mem::take(request.fields.as_map());
+        asked
     }
 
     #[test]

@@ -352,7 +352,7 @@ fn a_gateway_that_asks_answers_like_one_that_has_the_keys() {
             for token in &tokens {
                 let headers = decisions::headers(token);
                 let decide = |snapshot: &Snapshot, keys| {
-                    let head = RequestHead { method: &Method::GET, target: "/v1/users/7", headers: &headers };
+                    let head = RequestHead { method: &Method::GET, target: "/v1/users/7", headers: (&headers).into() };
                     status(core::decide(snapshot, &head, &Facts { memo: &NoMemo, keys }, decisions::NOW))
                 };
                 let first = decide(&before, KeysAsked::NotYet);

@@ -90,7 +90,7 @@ impl Asked {
     fn decided(&self, snapshot: &Snapshot, moment: Timestamp) -> Said {
         let method: Method = self.method.parse().unwrap();
         let headers: HeaderMap = self.fields.iter().map(|(name, value)| field(name, value)).collect();
-        let head = RequestHead { method: &method, target: &self.target, headers: &headers };
+        let head = RequestHead { method: &method, target: &self.target, headers: (&headers).into() };
         let facts = Facts { memo: &NoMemo, keys: KeysAsked::NotYet };
         let decision = decide(snapshot, &head, &facts, UnixSeconds(moment.as_second())).unwrap();
         let (status, reason) = match &decision.outcome {

@@ -56,7 +56,7 @@ fn answer(case: &Case, snapshot: &Snapshot) -> Expect {
     let host = HeaderValue::from_str(case.host()).expect("a host");
     let headers = HeaderMap::from_iter([(header::HOST, host)]);
     let method: Method = case.method().parse().expect("a method");
-    let head = RequestHead { method: &method, target: &case.path, headers: &headers };
+    let head = RequestHead { method: &method, target: &case.path, headers: (&headers).into() };
     let facts = Facts { memo: &NoMemo, keys: KeysAsked::NotYet };
     let decision = decide(snapshot, &head, &facts, UnixSeconds(0)).unwrap();
     match decision.outcome {

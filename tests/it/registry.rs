@@ -261,7 +261,7 @@ fn let_through(snapshot: &mut Snapshot, mode: Mode, token: &str) -> Trace {
     let mut headers = HeaderMap::new();
     headers.insert("host", "h".parse().unwrap());
     headers.insert("authorization", format!("Bearer {token}").parse().unwrap());
-    let head = RequestHead { method: &Method::GET, target: "/a", headers: &headers };
+    let head = RequestHead { method: &Method::GET, target: "/a", headers: (&headers).into() };
     let facts = Facts { memo: &NoMemo, keys: KeysAsked::Already };
     core::decide(snapshot, &head, &facts, UnixSeconds(NOW)).unwrap().trace
 }

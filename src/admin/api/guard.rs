@@ -34,7 +34,7 @@ pub(super) fn admit(
 ) -> Result<Admitted, Problem> {
     let snapshot = snapshot(live, settings).ok_or_else(|| Problem::internal("the authority has no issuer"))?;
     let required = requirement(&snapshot, access);
-    let head = RequestHead { method: call.method, target: call.target, headers: call.headers };
+    let head = RequestHead { method: call.method, target: call.target, headers: call.headers.into() };
     // As for the other endpoints: operators' calls can be made again.
     let facts = Facts { memo: &NoMemo, keys: KeysAsked::Already };
     let mut trace = Trace::default();

@@ -77,7 +77,7 @@ async fn told(state: &AdminState, live: &Arc<Generation>, call: &Call<'_>, body:
     let Some(settings) = &live.authority else {
         return Err(Problem::unknown("the configuration has no section `authority`, so that there are no App Clients"));
     };
-    let head = RequestHead { method: call.method, target: call.target, headers: call.headers };
+    let head = RequestHead { method: call.method, target: call.target, headers: call.headers.into() };
     let target = head.target().map_err(|_| Problem::malformed("the request target is not well formed"))?;
     let found = route::find(call.method, target.raw_path);
     if let Ok(Match { operation: Operation::Document, .. }) = found

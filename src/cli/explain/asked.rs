@@ -38,7 +38,7 @@ impl Asked {
     }
 
     pub(super) fn head(&self) -> RequestHead<'_> {
-        RequestHead { method: &self.method, target: &self.target, headers: &self.headers }
+        RequestHead { method: &self.method, target: &self.target, headers: (&self.headers).into() }
     }
 }
 

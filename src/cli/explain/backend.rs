@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use http::header::{AUTHORIZATION, HeaderName};
 use http::{HeaderMap, HeaderValue};
 
+use crate::core::fields::Fields;
 use crate::core::head::{RequestHead, Target};
 use crate::core::snapshot::Snapshot;
 use crate::upstream::headers::{Caller, ClientFacts, HeaderPolicy, Scheme};
@@ -12,6 +13,7 @@ use crate::upstream::headers::{Caller, ClientFacts, HeaderPolicy, Scheme};
 /// Stand for what only a running gateway knows.
 const CLIENT_ADDRESS: HeaderValue = HeaderValue::from_static("<client address>");
 const REQUEST_ID: HeaderValue = HeaderValue::from_static("<request id>");
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The header fields of the request as they reach the backend, on behalf of `caller`. The client is taken to be no
 /// trusted proxy. `None` for a request with more fields than can be.
@@ -21,25 +23,30 @@ pub(super) fn headers(
     target: &Target<'_>,
     caller: &Caller<'_>,
 ) -> Option<HeaderMap> {
-    let mut headers = head.headers.clone();
     let (client_address, request_id) = (CLIENT_ADDRESS, REQUEST_ID);
+    let given = head.headers.all(&X_REQUEST_ID).next().and_then(|id| HeaderValue::from_bytes(id).ok());
     let client = ClientFacts {
         peer: &client_address,
         trusted: false,
         scheme: Scheme::Http,
         authority: target.authority,
-        request_id: head.headers.get("x-request-id").unwrap_or(&request_id),
+        request_id: given.as_ref().unwrap_or(&request_id),
     };
-    HeaderPolicy::new(&snapshot.identity).to_upstream(&mut headers, caller, &client).ok()?;
-    Some(headers)
+    HeaderPolicy::new(&snapshot.identity).map_to_upstream(head.headers, caller, &client).ok()
 }
 
 /// The names of the fields whose values do not reach the backend as the client sent them.
-pub(super) fn changed<'a>(snapshot: &Snapshot, head: &RequestHead<'a>, target: &Target<'_>) -> Vec<&'a HeaderName> {
+pub(super) fn changed(snapshot: &Snapshot, head: &RequestHead<'_>, target: &Target<'_>) -> Vec<HeaderName> {
     // Nobody's identity is set, so whatever is as it was is the client's.
     let left = headers(snapshot, head, target, &Caller::default()).unwrap_or_default();
-    let is_changed = |name: &&HeaderName| !head.headers.get_all(*name).iter().eq(left.get_all(*name));
-    head.headers.keys().filter(is_changed).collect()
+    let is_changed = |name: &HeaderName| !head.headers.all(name).eq(Fields::from(&left).all(name));
+    let mut names: Vec<HeaderName> = Vec::new();
+    for name in head.headers.iter().filter_map(|(name, _)| HeaderName::from_bytes(name).ok()) {
+        if !names.contains(&name) && is_changed(&name) {
+            names.push(name);
+        }
+    }
+    names
 }
 
 /// Header fields for people: by name, several values in one line, and no token.

@@ -118,7 +118,7 @@ impl Told<'_> {
         self.route?;
         let target = self.head.target().ok()?;
         let changed = backend::changed(self.snapshot, self.head, &target);
-        let names: Vec<&str> = changed.into_iter().map(AsRef::as_ref).collect();
+        let names: Vec<&str> = changed.iter().map(AsRef::as_ref).collect();
         (!names.is_empty()).then(|| format!("taken out or replaced: {}", names.join(", ")))
     }
 

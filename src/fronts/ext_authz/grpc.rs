@@ -38,7 +38,7 @@ pub(super) enum Code {
 
 /// Whether the request is one of gRPC at all; if not, the status of HTTP that says so.
 pub(super) fn check_head(head: &Head) -> Result<(), StatusCode> {
-    let content_type = head.headers.get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
+    let content_type = head.headers().get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
     let (kind, rest) = content_type.split_at_checked(GRPC.len()).unwrap_or((content_type, b""));
     let is_grpc = kind.eq_ignore_ascii_case(GRPC.as_bytes()) && matches!(rest.first(), None | Some(b'+' | b';'));
     match () {

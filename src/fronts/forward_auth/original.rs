@@ -37,9 +37,9 @@ impl Original {
     /// # Errors
     /// `request_malformed` where none is described, or two are.
     pub(super) fn of(asked: &Head) -> Result<Self, Rejection> {
-        let line = Line::of(&asked.headers)?;
+        let line = Line::of(asked.headers())?;
         let method = Method::from_bytes(line.method.as_bytes()).map_err(|_| malformed("the method is none of HTTP"))?;
-        let mut headers = asked.headers.clone();
+        let mut headers = asked.headers().clone();
         for name in [FORWARDED_METHOD, FORWARDED_URI, ORIGINAL_METHOD, ORIGINAL_URI] {
             headers.remove(name);
         }
@@ -47,7 +47,7 @@ impl Original {
         let target = Bytes::copy_from_slice(line.uri.as_bytes());
         let head = Head::new(method, target, Version::HTTP_11, headers);
         let head = head.map_err(|_| malformed("the URI is not UTF-8"))?;
-        Ok(Self { head, client: client(&asked.headers) })
+        Ok(Self { head, client: client(asked.headers()) })
     }
 }
 
@@ -121,11 +121,11 @@ mod tests {
             let original = asked(&[set, &further].concat()).ok().unwrap();
             let head = original.head;
             assert_eq!(
-                (head.method.as_str(), head.target(), head.headers[HOST].as_bytes()),
+                (head.method.as_str(), head.target(), head.headers()[HOST].as_bytes()),
                 ("POST", "/a?b", &b"h"[..])
             );
             assert_eq!(original.client, Some([192, 0, 2, 1].into()));
-            assert!(head.headers.contains_key("x-other") && !head.headers.contains_key("x-original-uri"));
+            assert!(head.headers().contains_key("x-other") && !head.headers().contains_key("x-original-uri"));
         }
     }
 
@@ -157,6 +157,6 @@ mod tests {
         assert!(asked(&[("host", "h"), ("x-original-method", ""), ORIGINAL[1]]).is_err());
         // Of a client's X-Forwarded-Host alone nothing is read.
         let nginx = [&ORIGINAL[..], &[("host", "h"), ("x-forwarded-host", "other")]].concat();
-        assert_eq!(asked(&nginx).ok().unwrap().head.headers[HOST], "h");
+        assert_eq!(asked(&nginx).ok().unwrap().head.headers()[HOST], "h");
     }
 }

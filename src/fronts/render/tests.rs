@@ -97,7 +97,7 @@ fn refusals_of_the_core_are_answered() {
     with_route(&mut snapshot, Requirement::Token(required));
     let answer = |method: Method, target| {
         let headers = HeaderMap::new();
-        let head = RequestHead { method: &method, target, headers: &headers };
+        let head = RequestHead { method: &method, target, headers: (&headers).into() };
         let facts = Facts { memo: &NoMemo, keys: KeysAsked::NotYet };
         let decision = decide(&snapshot, &head, &facts, UnixSeconds(0)).unwrap();
         let Outcome::Reject(rejected) = &decision.outcome else { panic!("{decision:?}") };

@@ -191,13 +191,13 @@ impl Connection {
             }
         })
         .await?;
-        head::parse(&bytes).map_err(NoHead::Bad)
+        head::parse(bytes).map_err(NoHead::Bad)
     }
 
     /// Readies the connection for a request's body.
     fn begin(&self, head: &mut Head) -> Result<Exchange, HeadError> {
         head.check_host()?;
-        let length = framing::of_request(head.version, &head.headers)?;
+        let length = framing::of_request(head.version, head.fields())?;
         head.upgrade = upgrade::of_http1(head, length)?;
         let expects_continue = head.expects_continue()?;
         let inbound = &mut *self.transport.inbound.borrow_mut();
@@ -298,7 +298,7 @@ fn take_head(
     scan: &mut Scan,
     limits: &Limits,
     may_be_http2: bool,
-) -> Result<Option<Bytes>, NoHead> {
+) -> Result<Option<BytesMut>, NoHead> {
     let buffer = &mut transport.inbound.borrow_mut().buffer;
     if buffer.starts_with(b"\r\n") {
         head::skip_empty_line(buffer);
@@ -308,12 +308,11 @@ fn take_head(
     if may_be_http2 && buffer.get(..length) == Some(HTTP2_PREFACE_HEAD) {
         return Err(NoHead::Http2);
     }
-    Ok(Some(buffer.split_to(length).freeze()))
+    Ok(Some(buffer.split_to(length)))
 }
 
 /// Whether the client wants to go on after this request (RFC 9112 section 9.3).
 fn wants_keep_alive(head: &Head) -> bool {
-    let asks =
-        |token| head.headers.get_all(http::header::CONNECTION).iter().any(|value| encode::has_token(value, token));
+    let asks = |token| head.fields().all(&http::header::CONNECTION).any(|value| encode::has_token(value, token));
     !asks("close") && (head.version == Version::HTTP_11 || asks("keep-alive"))
 }

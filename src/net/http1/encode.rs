@@ -1,9 +1,10 @@
 //! Answers: from status and fields to bytes (RFC 9112 sections 4 to 7). Pure.
 
 use bytes::{BufMut, BytesMut};
-use http::header::{CONNECTION, CONTENT_LENGTH, DATE, TRANSFER_ENCODING};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version};
+use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::{HeaderMap, HeaderName, StatusCode, Version};
 
+use crate::core::fields::{Fields, Lines};
 use crate::net::date;
 
 /// How the client learns where the body of an answer ends.
@@ -44,31 +45,41 @@ pub fn framing(exchange: &Exchange, status: StatusCode, length: Option<u64>) -> 
     }
 }
 
-/// Writes the status line and the fields. Framing and connection fields are ours; those in `headers` are left out.
-pub fn head(out: &mut BytesMut, exchange: &Exchange, status: StatusCode, headers: &HeaderMap, framing: Framing) {
+/// Writes the status line and the fields: those in `headers`, and those in `lines`. Framing and connection fields are ours;
+/// theirs are left out.
+pub fn head(
+    out: &mut BytesMut,
+    exchange: &Exchange,
+    status: StatusCode,
+    headers: &HeaderMap,
+    lines: Option<&Lines>,
+    framing: Framing,
+) {
     status_line(out, status);
-    for (name, value) in headers {
-        let ours = name == TRANSFER_ENCODING
-            || name == CONNECTION
-            || (name == CONTENT_LENGTH && (framing != Framing::NoBody || has_no_length(status)));
-        if !ours {
-            field(out, name, value.as_bytes());
+    let leaves_length_out = framing != Framing::NoBody || has_no_length(status);
+    let mut has_date = false;
+    let fields = [Some(headers.into()), lines.map(Fields::from)].into_iter().flatten();
+    for (name, value) in fields.flat_map(Fields::iter) {
+        match name {
+            b"transfer-encoding" | b"connection" => continue,
+            b"content-length" if leaves_length_out => continue,
+            b"date" => has_date = true,
+            _ => {}
         }
+        field(out, name, value);
     }
     match framing {
-        Framing::Length(length) => {
-            field(out, &CONTENT_LENGTH, itoa::Buffer::new().format(length).as_bytes());
-        }
-        Framing::Chunked => field(out, &TRANSFER_ENCODING, b"chunked"),
+        Framing::Length(length) => field(out, b"content-length", itoa::Buffer::new().format(length).as_bytes()),
+        Framing::Chunked => field(out, b"transfer-encoding", b"chunked"),
         Framing::NoBody | Framing::UntilClose => {}
     }
-    if !headers.contains_key(DATE) {
-        field(out, &DATE, date::now().as_bytes());
+    if !has_date {
+        field(out, b"date", date::now().as_bytes());
     }
     match (exchange.keep_alive && framing != Framing::UntilClose, exchange.version) {
-        _ if status == StatusCode::SWITCHING_PROTOCOLS => field(out, &CONNECTION, b"Upgrade"),
-        (false, _) => field(out, &CONNECTION, b"close"),
-        (true, Version::HTTP_10) => field(out, &CONNECTION, b"keep-alive"),
+        _ if status == StatusCode::SWITCHING_PROTOCOLS => field(out, b"connection", b"Upgrade"),
+        (false, _) => field(out, b"connection", b"close"),
+        (true, Version::HTTP_10) => field(out, b"connection", b"keep-alive"),
         (true, _) => {}
     }
     out.put_slice(b"\r\n");
@@ -85,7 +96,7 @@ pub fn interim(out: &mut BytesMut, status: StatusCode, headers: &HeaderMap) {
     for (name, value) in headers {
         let framing: [&HeaderName; 3] = [&TRANSFER_ENCODING, &CONNECTION, &CONTENT_LENGTH];
         if !framing.contains(&name) {
-            field(out, name, value.as_bytes());
+            field(out, name.as_str().as_bytes(), value.as_bytes());
         }
     }
     out.put_slice(b"\r\n");
@@ -106,7 +117,7 @@ pub fn chunk_size(out: &mut BytesMut, bytes: usize) {
 pub fn last_chunk(out: &mut BytesMut, trailers: Option<&HeaderMap>) {
     out.put_slice(b"0\r\n");
     for (name, value) in trailers.into_iter().flatten() {
-        field(out, name, value.as_bytes());
+        field(out, name.as_str().as_bytes(), value.as_bytes());
     }
     out.put_slice(b"\r\n");
 }
@@ -122,9 +133,10 @@ fn status_line(out: &mut BytesMut, status: StatusCode) {
     out.put_slice(b"\r\n");
 }
 
-fn field(out: &mut BytesMut, name: &HeaderName, value: &[u8]) {
-    out.reserve(name.as_str().len() + value.len() + 4);
-    out.put_slice(name.as_str().as_bytes());
+/// Writes a field.
+pub fn field(out: &mut BytesMut, name: &[u8], value: &[u8]) {
+    out.reserve(name.len() + value.len() + 4);
+    out.put_slice(name);
     out.put_slice(b": ");
     out.put_slice(value);
     out.put_slice(b"\r\n");
@@ -133,17 +145,20 @@ fn field(out: &mut BytesMut, name: &HeaderName, value: &[u8]) {
 /// Whether an answer asks for its connection to be closed.
 #[must_use]
 pub fn asks_to_close(headers: &HeaderMap) -> bool {
-    headers.get_all(CONNECTION).iter().any(|value| has_token(value, "close"))
+    headers.get_all(CONNECTION).iter().any(|value| has_token(value.as_bytes(), "close"))
 }
 
 /// Whether a comma-separated field value holds `token`, in any case (RFC 9110 section 5.6.1).
 #[must_use]
-pub fn has_token(value: &HeaderValue, token: &str) -> bool {
-    value.as_bytes().split(|byte| *byte == b',').any(|item| item.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
+pub fn has_token(value: &[u8], token: &str) -> bool {
+    value.split(|byte| *byte == b',').any(|item| item.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
 }
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
+    use http::header::DATE;
+
     use super::*;
 
     const HTTP_11: Exchange = Exchange { is_head: false, version: Version::HTTP_11, keep_alive: true };
@@ -160,7 +175,7 @@ mod tests {
             headers.append(*name, HeaderValue::from_static(value));
         }
         let mut out = BytesMut::new();
-        head(&mut out, exchange, status, &headers, framing(exchange, status, length));
+        head(&mut out, exchange, status, &headers, None, framing(exchange, status, length));
         String::from_utf8(out.to_vec()).unwrap()
     }
 

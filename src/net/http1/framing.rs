@@ -1,9 +1,10 @@
 //! How long a request's body is (RFC 9112 section 6): one answer, or none.
 
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
-use http::{HeaderMap, HeaderValue, Version};
+use http::{HeaderName, Version};
 
 use super::head::HeadError;
+use crate::core::fields::{Fields, Occurs};
 
 /// How the end of a body is found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,27 +22,28 @@ pub enum BodyLength {
 /// # Errors
 /// Two `Content-Length`, two `Transfer-Encoding`, or one of each: proxies and backends disagree on which one counts, so
 /// none does (RFC 9112 section 6.1 and 11.2). Any coding but `chunked`, and any length that is not plain digits, likewise.
-pub fn of_request(version: Version, headers: &HeaderMap) -> Result<BodyLength, HeadError> {
-    let length = only(headers.get_all(CONTENT_LENGTH).iter(), "more than one Content-Length")?;
-    let coding = only(headers.get_all(TRANSFER_ENCODING).iter(), "more than one Transfer-Encoding")?;
+pub fn of_request<'a>(version: Version, fields: impl Into<Fields<'a>>) -> Result<BodyLength, HeadError> {
+    let fields = fields.into();
+    let length = only(fields, &CONTENT_LENGTH, "more than one Content-Length")?;
+    let coding = only(fields, &TRANSFER_ENCODING, "more than one Transfer-Encoding")?;
     match (length, coding) {
         (None, None) => Ok(BodyLength::Empty),
-        (Some(length), None) => exact(length.as_bytes()),
+        (Some(length), None) => exact(length),
         (None, Some(_)) if version != Version::HTTP_11 => {
             Err(HeadError::Malformed("Transfer-Encoding in an HTTP/1.0 request"))
         }
-        (None, Some(coding)) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => Ok(BodyLength::Chunked),
+        (None, Some(coding)) if coding.eq_ignore_ascii_case(b"chunked") => Ok(BodyLength::Chunked),
         (None, Some(_)) => Err(HeadError::Malformed("a Transfer-Encoding other than chunked")),
         (Some(_), Some(_)) => Err(HeadError::Malformed("both Content-Length and Transfer-Encoding")),
     }
 }
 
-fn only<'a>(
-    mut values: impl Iterator<Item = &'a HeaderValue>,
-    otherwise: &'static str,
-) -> Result<Option<&'a HeaderValue>, HeadError> {
-    let first = values.next();
-    if values.next().is_some() { Err(HeadError::Malformed(otherwise)) } else { Ok(first) }
+fn only<'a>(fields: Fields<'a>, name: &HeaderName, otherwise: &'static str) -> Result<Option<&'a [u8]>, HeadError> {
+    match fields.occurs(name) {
+        Occurs::Never => Ok(None),
+        Occurs::Once(value) => Ok(Some(value)),
+        Occurs::Again => Err(HeadError::Malformed(otherwise)),
+    }
 }
 
 fn exact(digits: &[u8]) -> Result<BodyLength, HeadError> {
@@ -60,6 +62,8 @@ fn decimal(digits: &[u8]) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use http::{HeaderMap, HeaderValue};
+
     use super::*;
 
     fn framing(fields: &[(&'static str, &'static str)]) -> Result<BodyLength, HeadError> {

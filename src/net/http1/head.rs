@@ -2,10 +2,11 @@
 
 use std::mem::MaybeUninit;
 
-use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
+use bytes::BytesMut;
+use http::{Method, Version};
 use memchr::memchr;
 
+use crate::core::fields::Lines;
 pub use crate::net::head::{Head, HeadError};
 
 /// Most header fields in a request.
@@ -54,10 +55,12 @@ pub fn skip_empty_line(buffer: &mut BytesMut) {
 ///
 /// # Errors
 /// [`HeadError`], for whatever RFC 9112 does not allow in a request; leniency is where smuggling begins.
-pub fn parse(bytes: &Bytes) -> Result<Head, HeadError> {
+pub fn parse(mut bytes: BytesMut) -> Result<Head, HeadError> {
+    lower_names(&mut bytes);
+    let bytes = bytes.freeze();
     let mut fields = [const { MaybeUninit::uninit() }; HEADERS_MAX];
     let mut request = httparse::Request::new(&mut []);
-    match request.parse_with_uninit_headers(bytes, &mut fields) {
+    match request.parse_with_uninit_headers(&bytes, &mut fields) {
         Ok(httparse::Status::Complete(length)) if length == bytes.len() => {}
         Ok(_) => return Err(HeadError::Malformed("the head ends before its empty line")),
         Err(error) => return Err(explain(error)),
@@ -66,22 +69,20 @@ pub fn parse(bytes: &Bytes) -> Result<Head, HeadError> {
         return Err(HeadError::Malformed("the request line is incomplete"));
     };
     let version = if minor == 1 { Version::HTTP_11 } else { Version::HTTP_10 };
-    let headers = fields_of(bytes, request.headers)?;
     let method = Method::from_bytes(method.as_bytes()).map_err(|_| HeadError::Malformed("the method is no token"))?;
-    Head::new(method, bytes.slice_ref(target.as_bytes()), version, headers)
+    let fields = request.headers.iter().map(|field| (field.name.as_bytes(), field.value));
+    Head::of_lines(method, bytes.slice_ref(target.as_bytes()), version, Lines::new(&bytes, fields))
 }
 
-/// The fields, their values sharing the head's bytes.
-fn fields_of(bytes: &Bytes, fields: &[httparse::Header<'_>]) -> Result<HeaderMap, HeadError> {
-    let mut headers = HeaderMap::with_capacity(fields.len());
-    for field in fields {
-        let name = HeaderName::from_bytes(field.name.as_bytes())
-            .map_err(|_| HeadError::Malformed("a header name is no token"))?;
-        let value = HeaderValue::from_maybe_shared(bytes.slice_ref(field.value))
-            .map_err(|_| HeadError::Malformed("a header value holds a control character"))?;
-        headers.append(name, value);
+/// Puts the names of a head's fields in lower case, as everybody behind compares and sends them: whatever stands at the
+/// beginning of a line, up to its colon. The first line is none.
+pub fn lower_names(head: &mut [u8]) {
+    let mut rest = head;
+    while let Some(end) = memchr(b'\n', rest) {
+        rest = rest.get_mut(end + 1..).unwrap_or_default();
+        let name = rest.iter_mut().take_while(|byte| !matches!(**byte, b':' | b'\r' | b'\n'));
+        name.for_each(|byte| byte.make_ascii_lowercase());
     }
-    Ok(headers)
 }
 
 fn explain(error: httparse::Error) -> HeadError {
@@ -102,7 +103,7 @@ mod tests {
 
     fn parsed(text: &str) -> Result<Head, HeadError> {
         let end = Scan::default().end(text.as_bytes(), 1024)?.ok_or(HeadError::Malformed("incomplete"))?;
-        let head = parse(&Bytes::copy_from_slice(&text.as_bytes()[..end]))?;
+        let head = parse(BytesMut::from(&text.as_bytes()[..end]))?;
         head.check_host().map(|()| head)
     }
 
@@ -110,7 +111,21 @@ mod tests {
     fn a_plain_head_is_taken_apart() {
         let head = parsed("GET /a?b HTTP/1.1\r\nHost: h\r\nX-Twice: 1\r\nx-twice: 2\r\n\r\nrest").unwrap();
         assert_eq!((head.method.as_str(), head.target(), head.version), ("GET", "/a?b", Version::HTTP_11));
-        assert_eq!(head.headers.get_all("x-twice").iter().count(), 2);
+        assert_eq!(head.headers().get_all("x-twice").iter().count(), 2);
+        assert_eq!(head.fields().iter().map(|(name, _)| name.len()).collect::<Vec<_>>(), [4, 7, 7]);
+    }
+
+    #[test]
+    fn whatever_is_let_through_is_a_field_for_everybody_else() {
+        for byte in 0..=u8::MAX {
+            let with = |before: &[u8], after: &[u8]| {
+                parse(BytesMut::from(&[b"GET / HTTP/1.1\r\n", before, &[byte], after, b"\r\n\r\n"].concat()[..]))
+            };
+            for head in [with(b"x", b"y: 1"), with(b"x: a", b"b")].into_iter().flatten() {
+                assert_eq!(head.headers().len(), head.fields().len(), "{byte:#x}");
+                assert_eq!(head.fields().len(), 1, "{byte:#x}");
+            }
+        }
     }
 
     #[test]

@@ -13,6 +13,7 @@ use tokio::time::timeout;
 
 use super::connection::Connection;
 use super::encode::{self, Exchange, Framing};
+use crate::net::service::Answer;
 
 /// Pieces of an answer's body up to this size are copied behind one another, so that they leave in one write.
 const COPY_BYTES_MAX: usize = 8 * 1024;
@@ -27,12 +28,13 @@ impl Connection {
     /// looking complete.
     pub(super) async fn send<B>(&mut self, exchange: &Exchange, response: Response<B>) -> io::Result<()>
     where
-        B: Body<Data = Bytes> + Unpin,
+        B: Answer,
     {
         let (parts, mut body) = response.into_parts();
+        let lines = body.take_lines();
         let length = if body.is_end_stream() { Some(0) } else { body.size_hint().exact() };
         let framing = encode::framing(exchange, parts.status, length);
-        encode::head(&mut self.out, exchange, parts.status, &parts.headers, framing);
+        encode::head(&mut self.out, exchange, parts.status, &parts.headers, lines.as_ref(), framing);
         match self.send_body(framing, &mut body).await {
             Ok(()) => self.flush().await,
             Err(error) => {

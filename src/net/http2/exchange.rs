@@ -105,6 +105,9 @@ impl Exchange {
             // To the client it would say that the tunnel is there (RFC 9110 section 9.3.6).
             return self.respond.send_reset(Reason::CONNECT_ERROR);
         }
+        if let Some(lines) = body.take_lines() {
+            lines.append_to(&mut parts.headers);
+        }
         let content = send::content(is_head, parts.status, &body);
         let is_all = content == Content::None || body.is_end_stream();
         let Some(mut stream) = self.head(send::head(parts, content), is_all) else { return };

@@ -46,7 +46,7 @@ pub(super) fn translate(parts: request::Parts, bytes_max: usize) -> Result<Head,
         return Err(HeadError::TooLarge);
     }
     let mut head = Head::new(method, target, Version::HTTP_2, headers)?;
-    head.upgrade = protocol.map(|protocol| upgrade::of_http2(protocol.as_str(), &head.headers)).transpose()?;
+    head.upgrade = protocol.map(|protocol| upgrade::of_http2(protocol.as_str(), head.headers())).transpose()?;
     Ok(head)
 }
 
@@ -55,9 +55,9 @@ pub(super) fn translate(parts: request::Parts, bytes_max: usize) -> Result<Head,
 /// # Errors
 /// [`HeadError::Malformed`] for a `Content-Length` that is not one plain number.
 pub(super) fn content_length(head: &Head) -> Result<Option<u64>, HeadError> {
-    let length = match framing::of_request(head.version, &head.headers)? {
+    let length = match framing::of_request(head.version, head.fields())? {
         BodyLength::Exact(length) => Some(length),
-        BodyLength::Empty => head.headers.contains_key(CONTENT_LENGTH).then_some(0),
+        BodyLength::Empty => head.headers().contains_key(CONTENT_LENGTH).then_some(0),
         BodyLength::Chunked => return Err(HeadError::Malformed("Transfer-Encoding in an HTTP/2 request")),
     };
     match (&head.upgrade, length) {
@@ -159,19 +159,19 @@ mod tests {
         let crumbs = [("cookie", "a=1"), ("cookie", "b=2"), ("x", "y")];
         let head = translate(request("POST", "https://h:8443/a?b", &crumbs), 4096).unwrap();
         assert_eq!((head.method.as_str(), head.target(), head.version), ("POST", "/a?b", Version::HTTP_2));
-        assert_eq!(head.headers.get(HOST).unwrap(), "h:8443");
-        assert_eq!(head.headers.get_all(COOKIE).iter().collect::<Vec<_>>(), ["a=1; b=2"]);
+        assert_eq!(head.headers().get(HOST).unwrap(), "h:8443");
+        assert_eq!(head.headers().get_all(COOKIE).iter().collect::<Vec<_>>(), ["a=1; b=2"]);
         assert!(head.upgrade.is_none() && head.check_host().is_ok());
     }
 
     #[test]
     fn authority_and_host_have_to_agree() {
         let host = |value| request("GET", "http://h/", &[("host", value)]);
-        assert_eq!(translate(host("H"), 4096).unwrap().headers.get_all(HOST).iter().collect::<Vec<_>>(), ["h"]);
+        assert_eq!(translate(host("H"), 4096).unwrap().headers().get_all(HOST).iter().collect::<Vec<_>>(), ["h"]);
         assert!(refused(host("other")) && refused(host("h:80")) && refused(host("")));
         assert!(refused(request("GET", "http://h/", &[("host", "h"), ("host", "h")])));
         assert!(refused(request("GET", "/", &[])), "neither of them");
-        assert_eq!(translate(request("GET", "/", &[("host", "h")]), 4096).unwrap().headers[HOST], "h");
+        assert_eq!(translate(request("GET", "/", &[("host", "h")]), 4096).unwrap().headers()[HOST], "h");
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! Hop-by-hop fields: what concerns one connection and must not reach the next (RFC 9110 section 7.6.1).
 
-use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::header::{self, HeaderMap, HeaderName};
+
+use crate::core::fields::{Fields, Lines};
 
 /// The hop-by-hop fields beside `Connection`, which is looked at first, and `TE`, of which a part may stay.
 ///
@@ -44,38 +46,29 @@ const END_TO_END: [&str; 22] = [
 ];
 const END_TO_END_FAMILIES: [&str; 3] = ["content-", "if-", "access-control-allow-"];
 
-/// Takes `Connection` out, and the fields that it names unless they are end-to-end or `keep` says otherwise.
-pub(super) fn remove_connection(headers: &mut HeaderMap, keep: impl Fn(&[u8]) -> bool) {
-    if names_nothing(headers) {
-        headers.remove(header::CONNECTION);
-        return;
+/// What `Connection` names, in lower case. Nearly every message names nothing by it but `keep-alive` or `close`, and then
+/// nothing is kept.
+pub(super) struct Connection(Vec<HeaderName>);
+
+impl Connection {
+    /// That of these fields.
+    pub(super) fn of(fields: Fields<'_>) -> Self {
+        let is_plain = |value: &[u8]| value.eq_ignore_ascii_case(b"keep-alive") || value.eq_ignore_ascii_case(b"close");
+        let names = fields.all(&header::CONNECTION).filter(|value| !is_plain(value)).flat_map(options);
+        Self(names.filter_map(|name| HeaderName::from_bytes(name).ok()).collect())
     }
-    let values: Vec<HeaderValue> = headers.get_all(header::CONNECTION).iter().cloned().collect();
-    headers.remove(header::CONNECTION);
-    for name in values.iter().flat_map(options) {
-        // Through `HeaderName`, which is in lower case: `keep` and the lists compare with that.
-        if let Ok(name) = HeaderName::from_bytes(name)
-            && !is_end_to_end(name.as_str())
-            && !keep(name.as_str().as_bytes())
-        {
-            headers.remove(name);
-        }
+
+    /// Whether it names this field, which is in lower case, and may: not one that is meant for all recipients.
+    pub(super) fn names(&self, name: &[u8]) -> bool {
+        let is_named = |named: &HeaderName| named.as_str().as_bytes() == name && !is_end_to_end(named.as_str());
+        self.0.iter().any(is_named)
     }
 }
 
 /// Whether `Connection` names this option, in any case.
-pub fn connection_names(headers: &HeaderMap, option: &str) -> bool {
-    headers.get_all(header::CONNECTION).iter().flat_map(options).any(|one| one.eq_ignore_ascii_case(option.as_bytes()))
-}
-
-/// Whether `Connection` is what nearly every client sends: one `keep-alive` or `close`.
-fn names_nothing(headers: &HeaderMap) -> bool {
-    let mut values = headers.get_all(header::CONNECTION).iter();
-    let first = values.next();
-    values.next().is_none()
-        && first.is_none_or(|value| {
-            value.as_bytes().eq_ignore_ascii_case(b"keep-alive") || value.as_bytes().eq_ignore_ascii_case(b"close")
-        })
+pub fn connection_names<'a>(fields: impl Into<Fields<'a>>, option: &str) -> bool {
+    let mut values = fields.into().all(&header::CONNECTION);
+    values.any(|value| options(value).any(|one| one.eq_ignore_ascii_case(option.as_bytes())))
 }
 
 fn is_end_to_end(name: &str) -> bool {
@@ -83,35 +76,36 @@ fn is_end_to_end(name: &str) -> bool {
 }
 
 /// The elements of a comma-separated list (RFC 9110 section 5.6.1).
-pub(super) fn options(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
-    value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii).filter(|option| !option.is_empty())
+fn options(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii).filter(|option| !option.is_empty())
 }
 
-/// Reduces `TE` to `trailers`, if the client said so (RFC 9110 section 10.1.4): transfer codings are between two hops,
-/// the readiness for trailers is passed on because it is the client that has to deal with them.
-pub(super) fn reduce_te(headers: &mut HeaderMap) {
-    let mut fields = headers.get_all(header::TE).iter().peekable();
-    if fields.peek().is_none() {
-        return;
-    }
-    let trailers = fields.flat_map(options).any(|option| option.eq_ignore_ascii_case(b"trailers"));
-    headers.remove(header::TE);
-    if trailers {
-        headers.insert(header::TE, HeaderValue::from_static("trailers"));
-        // Whoever sends TE has to name it in Connection.
-        headers.insert(header::CONNECTION, HeaderValue::from_static("TE"));
-    }
+/// Whether `TE` says that the client takes trailers (RFC 9110 section 10.1.4). Transfer codings, of which it may say more, are
+/// between two hops; this is passed on because it is the client that has to deal with them.
+pub(super) fn takes_trailers(fields: Fields<'_>) -> bool {
+    fields.all(&header::TE).any(|value| options(value).any(|option| option.eq_ignore_ascii_case(b"trailers")))
 }
 
 /// Takes the hop-by-hop fields off a response.
 pub fn clean_response(headers: &mut HeaderMap) {
-    if headers.contains_key(header::CONNECTION) {
-        remove_connection(headers, |_| false);
-    }
-    for name in HOP_BY_HOP {
+    let connection = Connection::of((&*headers).into());
+    let forbidden: Vec<HeaderName> =
+        headers.keys().filter(|name| is_of_hop(name.as_str().as_bytes(), &connection)).cloned().collect();
+    for name in forbidden {
         headers.remove(name);
     }
-    headers.remove(header::TE);
+}
+
+/// The same where they stand in the bytes that they came in.
+pub fn clean_response_lines(lines: &mut Lines) {
+    let connection = Connection::of((&*lines).into());
+    lines.retain(|name, _| !is_of_hop(name, &connection));
+}
+
+fn is_of_hop(name: &[u8], connection: &Connection) -> bool {
+    matches!(name, b"connection" | b"te")
+        || HOP_BY_HOP.iter().any(|hop| hop.as_bytes() == name)
+        || connection.names(name)
 }
 
 /// Takes out of response trailers what must not stand there: framing and hop-by-hop fields (RFC 9110 section 6.5.1).
@@ -123,6 +117,8 @@ pub fn clean_response_trailers(trailers: &mut HeaderMap) {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
+
     use super::*;
 
     fn map(lines: &[(&'static str, &'static str)]) -> HeaderMap {
@@ -159,12 +155,9 @@ mod tests {
     }
 
     #[test]
-    fn te_is_reduced_to_trailers() {
-        let mut request = map(&[("te", "gzip;q=0.5"), ("te", "deflate , Trailers")]);
-        reduce_te(&mut request);
-        assert_eq!(request, map(&[("te", "trailers"), ("connection", "TE")]));
-        let mut request = map(&[("te", "gzip")]);
-        reduce_te(&mut request);
-        assert!(request.is_empty());
+    fn of_te_only_trailers_count() {
+        assert!(takes_trailers((&map(&[("te", "gzip;q=0.5"), ("te", "deflate , Trailers")])).into()));
+        assert!(!takes_trailers((&map(&[("te", "gzip")])).into()));
+        assert!(!takes_trailers((&HeaderMap::new()).into()));
     }
 }

@@ -7,16 +7,18 @@
 mod hop;
 mod names;
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 use self::names::{Class, NameTable};
 use crate::core::decision::Permit;
+use crate::core::fields::Fields;
 use crate::core::rejection::{Reason, Rejection};
 use crate::core::snapshot::{Authorization, Identity};
 
-pub use self::hop::{clean_response, clean_response_trailers, connection_names};
+pub use self::hop::{clean_response, clean_response_lines, clean_response_trailers, connection_names};
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -83,6 +85,15 @@ pub enum Scheme {
     Https,
 }
 
+impl Scheme {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+}
+
 /// An address as it stands in `X-Forwarded-For`: IPv6 without brackets, IPv4 in IPv6 as IPv4.
 #[must_use]
 pub fn address_value(address: IpAddr) -> HeaderValue {
@@ -118,24 +129,90 @@ impl HeaderPolicy {
         caller: &Caller<'_>,
         client: &ClientFacts<'_>,
     ) -> Result<(), Rejection> {
-        let added = ADDED_MAX + self.identity.len();
-        headers.try_reserve(added).map_err(|_| Rejection::new(Reason::HeadTooLarge, "too many header fields"))?;
-
-        self.remove_forbidden(headers, client.trusted);
-        if headers.contains_key(header::CONNECTION) {
-            // Whoever sends TE has to name it, and what becomes of it is settled by itself.
-            hop::remove_connection(headers, |name| self.class(name).is_some() || name == b"te");
-        }
-        hop::reduce_te(headers);
-        if self.authorization == Authorization::Remove {
-            headers.remove(header::AUTHORIZATION);
-        }
-
-        set_host(headers, client)?;
-        set_forwarded(headers, client);
-        headers.insert(X_REQUEST_ID, client.request_id.clone());
-        self.set_identity(headers, caller);
+        *headers = self.map_to_upstream((&*headers).into(), caller, client)?;
         Ok(())
+    }
+
+    /// The same, from wherever the client's fields stand.
+    ///
+    /// # Errors
+    /// As those of [`HeaderPolicy::to_upstream`].
+    pub fn map_to_upstream(
+        &self,
+        fields: Fields<'_>,
+        caller: &Caller<'_>,
+        client: &ClientFacts<'_>,
+    ) -> Result<HeaderMap, Rejection> {
+        let too_many = || Rejection::new(Reason::HeadTooLarge, "too many header fields");
+        let expected = fields.len() + ADDED_MAX + self.identity.len();
+        let mut map = HeaderMap::try_with_capacity(expected).map_err(|_| too_many())?;
+        let mut is_full = false;
+        self.write_to_upstream(fields, caller, client, |name, value| {
+            // What a client's field may be, a field may be.
+            if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value)) {
+                is_full |= map.try_append(name, value).is_err();
+            }
+        })?;
+        if is_full { Err(too_many()) } else { Ok(map) }
+    }
+
+    /// The same, field by field: `put` is given names, in lower case, and values. Each of ours comes once, behind all of the
+    /// client's.
+    ///
+    /// # Errors
+    /// `request_malformed` for an authority that is no field value.
+    pub fn write_to_upstream(
+        &self,
+        fields: Fields<'_>,
+        caller: &Caller<'_>,
+        client: &ClientFacts<'_>,
+        mut put: impl FnMut(&[u8], &[u8]),
+    ) -> Result<(), Rejection> {
+        let connection = hop::Connection::of(fields);
+        let mut seen = Seen::default();
+        for (name, value) in fields.iter() {
+            if self.stays(name, client, &connection) && !seen.settles(name, value, client.trusted) {
+                put(name, value);
+            }
+        }
+        if hop::takes_trailers(fields) {
+            put(b"te", b"trailers");
+            // Whoever sends TE has to name it in Connection.
+            put(b"connection", b"TE");
+        }
+        let host = host(client, &seen)?;
+        if let Some(host) = host {
+            put(b"host", host);
+        }
+        put_forwarded(client, &seen, host, &mut put);
+        put(X_REQUEST_ID.as_str().as_bytes(), client.request_id.as_bytes());
+        for (name, value) in caller.headers {
+            put(name.as_str().as_bytes(), value.as_bytes());
+        }
+        if let (Some(name), Some(value)) = (&self.tenant, caller.tenant) {
+            put(name.as_str().as_bytes(), value.as_bytes());
+        }
+        Ok(())
+    }
+
+    /// Whether a field of the client's goes on to the backend, as it is or as a part of one of ours.
+    fn stays(&self, name: &[u8], client: &ClientFacts<'_>, connection: &hop::Connection) -> bool {
+        let class = self.class(name);
+        let is_forbidden = match class {
+            None => false,
+            Some(Class::Protected | Class::HopByHop) => true,
+            Some(Class::Overwritten | Class::Framing) => !names::is_plain(name),
+            // A proxy writes the plain spelling; any other is its client's and went through unseen.
+            Some(Class::Proxy) => !client.trusted || !names::is_plain(name),
+        };
+        let is_taken_out = match name {
+            // We have met the expectation ourselves by reading the body only now.
+            b"connection" | b"te" | b"expect" => true,
+            b"authorization" => self.authorization == Authorization::Remove,
+            _ => false,
+        };
+        // What `Connection` names, but none of ours: those are not there yet.
+        !(is_forbidden || is_taken_out || (class.is_none() && connection.names(name)))
     }
 
     /// The identity headers, the request id, and nothing else: what another proxy has to set that forwards the request
@@ -216,26 +293,6 @@ impl HeaderPolicy {
         })
     }
 
-    fn remove_forbidden(&self, headers: &mut HeaderMap, trusted: bool) {
-        // Collected first: a header map cannot be changed while it is walked, and starting over after each removal would
-        // cost the square of what a client sends. An ordinary request has none and allocates nothing.
-        let forbidden: Vec<HeaderName> =
-            headers.keys().filter(|name| self.is_forbidden(name.as_str().as_bytes(), trusted)).cloned().collect();
-        for name in forbidden {
-            headers.remove(name);
-        }
-    }
-
-    fn is_forbidden(&self, name: &[u8], trusted: bool) -> bool {
-        match self.class(name) {
-            None => false,
-            Some(Class::Protected | Class::HopByHop) => true,
-            Some(Class::Overwritten | Class::Framing) => !names::is_plain(name),
-            // A proxy writes the plain spelling; any other is its client's and went through unseen.
-            Some(Class::Proxy) => !trusted || !names::is_plain(name),
-        }
-    }
-
     fn set_identity(&self, headers: &mut HeaderMap, caller: &Caller<'_>) {
         for (name, value) in caller.headers {
             headers.insert(name, value.clone());
@@ -246,50 +303,64 @@ impl HeaderPolicy {
     }
 }
 
-/// `Host` as the client meant it: that of an absolute-form target before the field.
-fn set_host(headers: &mut HeaderMap, client: &ClientFacts<'_>) -> Result<(), Rejection> {
-    if let Some(authority) = client.authority {
-        let host = HeaderValue::from_str(authority)
-            .map_err(|_| Rejection::new(Reason::RequestMalformed, "the target's authority is no field value"))?;
-        headers.insert(header::HOST, host);
+/// What was seen of the client's fields that ours are made of.
+#[derive(Default)]
+struct Seen<'a> {
+    host: Option<&'a [u8]>,
+    /// What proxies have said, if they are trusted.
+    forwarded_for: Vec<&'a [u8]>,
+    has_proto: bool,
+    has_host: bool,
+}
+
+impl<'a> Seen<'a> {
+    /// Keeps a field that stays if one of ours takes its place; whether it does.
+    fn settles(&mut self, name: &[u8], value: &'a [u8], trusted: bool) -> bool {
+        match name {
+            b"host" => self.host = Some(value),
+            b"x-request-id" => {}
+            b"x-forwarded-for" => self.forwarded_for.push(value),
+            b"x-forwarded-proto" => self.has_proto = trusted,
+            b"x-forwarded-host" => self.has_host = trusted,
+            _ => return false,
+        }
+        !matches!(name, b"x-forwarded-proto" | b"x-forwarded-host")
     }
-    Ok(())
+}
+
+/// `Host` as the client meant it: that of an absolute-form target before the field.
+fn host<'a>(client: &ClientFacts<'a>, seen: &Seen<'a>) -> Result<Option<&'a [u8]>, Rejection> {
+    let Some(authority) = client.authority else { return Ok(seen.host) };
+    match HeaderValue::from_str(authority) {
+        Ok(_) => Ok(Some(authority.as_bytes())),
+        Err(_) => Err(Rejection::new(Reason::RequestMalformed, "the target's authority is no field value")),
+    }
 }
 
 /// `X-Forwarded-For`, `-Proto` and `-Host`: a trusted proxy's, continued, or else our own.
-fn set_forwarded(headers: &mut HeaderMap, client: &ClientFacts<'_>) {
-    let list = headers.get_all(X_FORWARDED_FOR).iter();
-    let forwarded_for = if client.trusted { continued(list, client.peer) } else { client.peer.clone() };
-    headers.insert(X_FORWARDED_FOR, forwarded_for);
-
-    if !(client.trusted && headers.contains_key(X_FORWARDED_PROTO)) {
-        let scheme = match client.scheme {
-            Scheme::Http => HeaderValue::from_static("http"),
-            Scheme::Https => HeaderValue::from_static("https"),
-        };
-        headers.insert(X_FORWARDED_PROTO, scheme);
+fn put_forwarded(client: &ClientFacts<'_>, seen: &Seen<'_>, host: Option<&[u8]>, put: &mut impl FnMut(&[u8], &[u8])) {
+    let forwarded_for = continued(&seen.forwarded_for, client.peer.as_bytes());
+    put(X_FORWARDED_FOR.as_str().as_bytes(), &forwarded_for);
+    if !seen.has_proto {
+        put(X_FORWARDED_PROTO.as_str().as_bytes(), client.scheme.as_str().as_bytes());
     }
-    if !(client.trusted && headers.contains_key(X_FORWARDED_HOST)) {
-        match headers.get(header::HOST).cloned() {
-            Some(host) => drop(headers.insert(X_FORWARDED_HOST, host)),
-            None => drop(headers.remove(X_FORWARDED_HOST)),
-        }
+    if let (false, Some(host)) = (seen.has_host, host) {
+        put(X_FORWARDED_HOST.as_str().as_bytes(), host);
     }
 }
 
 /// A list of addresses, over however many fields it came, with one more.
-fn continued<'a>(list: impl Iterator<Item = &'a HeaderValue>, peer: &HeaderValue) -> HeaderValue {
+fn continued<'a>(list: &[&[u8]], peer: &'a [u8]) -> Cow<'a, [u8]> {
     let mut text = Vec::new();
-    for value in list.filter(|value| !value.is_empty()) {
-        text.extend_from_slice(value.as_bytes());
+    for value in list.iter().filter(|value| !value.is_empty()) {
+        text.extend_from_slice(value);
         text.extend_from_slice(b", ");
     }
     if text.is_empty() {
-        return peer.clone();
+        return Cow::Borrowed(peer);
     }
-    text.extend_from_slice(peer.as_bytes());
-    // Joined from field values by a comma: it is one.
-    HeaderValue::from_maybe_shared(bytes::Bytes::from(text)).unwrap_or_else(|_| peer.clone())
+    text.extend_from_slice(peer);
+    Cow::Owned(text)
 }
 
 #[cfg(test)]

@@ -6,18 +6,19 @@ use std::mem;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::request::Parts;
-use http::{Request, Response, StatusCode};
+use http::{StatusCode, Version};
 use http_body::Body;
 
 use super::connection::Connection;
-use super::head;
+use super::head::{self, Head};
 use super::incoming::Incoming;
 use super::sending::{Sending, Stopped};
+use crate::net::interim::Interim;
 use crate::upstream::error::{BoxError, UpstreamError, UpstreamErrorKind};
 use crate::upstream::exchange::{Failure, body_failure, late, until_late};
-use crate::upstream::framing::{length_of_request, length_of_response};
-use crate::upstream::informational::InformationalSink;
+use crate::upstream::framing::{self, Framed};
+use crate::upstream::informational;
+use crate::upstream::outgoing::Outgoing;
 use crate::upstream::plan::Plan;
 use crate::upstream::request_body::RequestBody;
 
@@ -36,7 +37,7 @@ enum NoHead {
 
 /// A response that is awaited.
 struct Awaited<'a> {
-    sink: Option<&'a InformationalSink>,
+    sink: Option<&'a Interim>,
     /// How much of the head was looked at.
     seen: usize,
     /// Whether a byte came back.
@@ -47,31 +48,40 @@ struct Awaited<'a> {
 /// Sends `request` and waits for the head of the response.
 pub(in crate::upstream) async fn exchange<B>(
     mut connection: Connection,
-    request: Request<RequestBody<B>>,
+    request: Outgoing<RequestBody<B>>,
     plan: &mut Plan,
-) -> Result<Response<Incoming>, Failure<B>>
+) -> Result<Answered, Failure<B>>
 where
     B: Body<Data = Bytes> + Unpin + 'static,
     B::Error: Into<BoxError>,
 {
-    let (parts, body) = request.into_parts();
-    let mut sending = Sending::new(&connection.wire, &parts, body, length_of_request(&parts.headers));
+    let Outgoing { method, path, fields, body } = request;
+    let head = Outgoing { method, path, fields, body: () };
+    let mut sending = Sending::new(&connection.wire, &head, body, plan.length);
     let mut awaited = Awaited { sink: plan.sink.as_ref(), seen: 0, is_heard: false, is_sent: false };
     let mut deadline = mem::take(&mut connection.deadline);
-    let head = poll_fn(|cx| awaited.poll(cx, &mut connection, &mut sending));
-    let head = until_late(head, plan.upload.as_deref(), plan.limits, &mut deadline).await;
+    let response = poll_fn(|cx| awaited.poll(cx, &mut connection, &mut sending));
+    let response = until_late(response, plan.upload.as_deref(), plan.limits, &mut deadline).await;
     connection.deadline = deadline;
     let Awaited { is_heard, is_sent, .. } = awaited;
-    match head {
+    match response {
         None => Err(late()),
-        Some(Err(error)) => Err(explain(error, is_heard, connection.reused, sending, parts, plan)),
-        Some(Ok(head)) => {
-            let length = length_of_response(&head, plan.head);
-            let length = length.map_err(|detail| Failure::Failed(protocol(detail)))?;
+        Some(Err(error)) => Err(explain(error, is_heard, connection.reused, sending, head, plan)),
+        Some(Ok(Head { status, version, lines })) => {
+            let framed = framing::of_response(status, version, &lines, plan.head);
+            let framed = framed.map_err(|detail| Failure::Failed(protocol(detail)))?;
             connection.upload = (!is_sent).then(|| sending.go_on());
-            Ok(head.map(|()| Incoming::new(connection, length)))
+            Ok(Answered { status, version, framed, incoming: Incoming::new(connection, framed.length, lines) })
         }
     }
+}
+
+/// A response whose head is there.
+pub(in crate::upstream) struct Answered {
+    pub(in crate::upstream) status: StatusCode,
+    pub(in crate::upstream) version: Version,
+    pub(in crate::upstream) framed: Framed,
+    pub(in crate::upstream) incoming: Incoming,
 }
 
 impl Awaited<'_> {
@@ -81,7 +91,7 @@ impl Awaited<'_> {
         cx: &mut Context<'_>,
         connection: &mut Connection,
         sending: &mut Sending<B>,
-    ) -> Poll<Result<Response<()>, NoHead>>
+    ) -> Poll<Result<Head, NoHead>>
     where
         B: Body<Data = Bytes> + Unpin + 'static,
         B::Error: Into<BoxError>,
@@ -97,14 +107,14 @@ impl Awaited<'_> {
         self.poll_head(cx, connection)
     }
 
-    fn poll_head(&mut self, cx: &mut Context<'_>, connection: &mut Connection) -> Poll<Result<Response<()>, NoHead>> {
+    fn poll_head(&mut self, cx: &mut Context<'_>, connection: &mut Connection) -> Poll<Result<Head, NoHead>> {
         let Connection { wire, buffer, .. } = connection;
         loop {
             match head::take(buffer, &mut self.seen).map_err(|error| NoHead::Malformed(error.into()))? {
-                Some(head) if !is_interim(head.status()) => return Poll::Ready(Ok(head)),
+                Some(head) if !is_interim(head.status) => return Poll::Ready(Ok(head)),
                 Some(head) => {
                     if let Some(sink) = self.sink {
-                        sink.give(head);
+                        informational::give(sink, head.status, head.lines);
                     }
                     continue;
                 }
@@ -128,7 +138,7 @@ fn explain<B>(
     is_heard: bool,
     is_reused: bool,
     sending: Sending<B>,
-    parts: Parts,
+    head: Outgoing<()>,
     plan: &mut Plan,
 ) -> Failure<B>
 where
@@ -157,12 +167,12 @@ where
     if !sending.is_begun
         && let Some(body) = sending.take_back()
     {
-        let request = Box::new(Request::from_parts(parts, body));
+        let request = Box::new(head.map(|()| body));
         return Failure::Unsent(request, because("the connection to the backend was closed"));
     }
     let again = (is_reused && plan.may_go_again()).then(|| {
         plan.fresh_only = true;
-        Box::new(Request::from_parts(parts, RequestBody::empty()))
+        Box::new(head.map(|()| RequestBody::empty()))
     });
     Failure::Unanswered(again, because("the backend closed the connection without an answer"))
 }

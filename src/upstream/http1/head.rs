@@ -2,10 +2,13 @@
 
 use std::mem::MaybeUninit;
 
-use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version};
+use bytes::BytesMut;
+use http::{StatusCode, Version};
 use httparse::{ParserConfig, Status};
 use memchr::memchr_iter;
+
+use crate::core::fields::Lines;
+use crate::net::http1::head::lower_names;
 
 /// Longest head in bytes.
 pub const BYTES_MAX: usize = 64 * 1024;
@@ -23,12 +26,23 @@ pub enum HeadError {
     TooLarge,
 }
 
+/// The head of a response.
+#[derive(Debug)]
+pub struct Head {
+    /// The status.
+    pub status: StatusCode,
+    /// The version: 1.0 or 1.1.
+    pub version: Version,
+    /// The fields.
+    pub lines: Lines,
+}
+
 /// Takes a head off `buffer`, if all of it is there. `seen` is how much of it was looked at before, from 0; nothing is looked
 /// at twice however slowly a head arrives.
 ///
 /// # Errors
 /// [`HeadError`]: nothing on this connection can be understood.
-pub fn take(buffer: &mut BytesMut, seen: &mut usize) -> Result<Option<Response<()>>, HeadError> {
+pub fn take(buffer: &mut BytesMut, seen: &mut usize) -> Result<Option<Head>, HeadError> {
     let Some(length) = end(buffer, *seen) else {
         *seen = buffer.len();
         return if buffer.len() > BYTES_MAX || is_no_http(buffer) { Err(too_long_or_none(buffer)) } else { Ok(None) };
@@ -37,7 +51,7 @@ pub fn take(buffer: &mut BytesMut, seen: &mut usize) -> Result<Option<Response<(
         return Err(HeadError::TooLarge);
     }
     *seen = 0;
-    parse(&buffer.split_to(length).freeze()).map(Some)
+    parse(buffer.split_to(length)).map(Some)
 }
 
 /// The length of the head with its empty line. A line may end in a bare line feed (RFC 9112 section 2.2): what a backend means
@@ -64,35 +78,22 @@ fn too_long_or_none(buffer: &[u8]) -> HeadError {
     if is_no_http(buffer) { HeadError::Malformed("it does not begin with a version") } else { HeadError::TooLarge }
 }
 
-fn parse(bytes: &Bytes) -> Result<Response<()>, HeadError> {
+fn parse(mut bytes: BytesMut) -> Result<Head, HeadError> {
+    lower_names(&mut bytes);
+    let bytes = bytes.freeze();
     let mut fields = [const { MaybeUninit::uninit() }; FIELDS_MAX];
     let mut response = httparse::Response::new(&mut []);
-    match ParserConfig::default().parse_response_with_uninit_headers(&mut response, bytes, &mut fields) {
+    match ParserConfig::default().parse_response_with_uninit_headers(&mut response, &bytes, &mut fields) {
         Ok(Status::Complete(length)) if length == bytes.len() => {}
         Ok(_) => return Err(HeadError::Malformed("its head ends before the empty line")),
         Err(httparse::Error::TooManyHeaders) => return Err(HeadError::TooLarge),
         Err(_) => return Err(HeadError::Malformed("its status line or a field is not well formed")),
     }
     let status = response.code.and_then(|code| StatusCode::from_u16(code).ok());
-    let mut head = Response::new(());
-    *head.status_mut() = status.ok_or(HeadError::Malformed("it has no status"))?;
-    *head.version_mut() = if response.version == Some(1) { Version::HTTP_11 } else { Version::HTTP_10 };
-    *head.headers_mut() = fields_of(bytes, response.headers)?;
-    Ok(head)
-}
-
-/// The fields, their values sharing the head's bytes.
-fn fields_of(bytes: &Bytes, fields: &[httparse::Header<'_>]) -> Result<HeaderMap, HeadError> {
-    let mut headers = HeaderMap::with_capacity(fields.len());
-    for field in fields {
-        let name = HeaderName::from_bytes(field.name.as_bytes());
-        let value = HeaderValue::from_maybe_shared(bytes.slice_ref(field.value));
-        let (Ok(name), Ok(value)) = (name, value) else {
-            return Err(HeadError::Malformed("a field is not well formed"));
-        };
-        headers.append(name, value);
-    }
-    Ok(headers)
+    let status = status.ok_or(HeadError::Malformed("it has no status"))?;
+    let version = if response.version == Some(1) { Version::HTTP_11 } else { Version::HTTP_10 };
+    let fields = response.headers.iter().map(|field| (field.name.as_bytes(), field.value));
+    Ok(Head { status, version, lines: Lines::new(&bytes, fields) })
 }
 
 #[cfg(test)]
@@ -102,7 +103,7 @@ mod tests {
     use super::*;
 
     /// A head, and what was left behind it.
-    type Taken = Option<(Response<()>, Vec<u8>)>;
+    type Taken = Option<(Head, Vec<u8>)>;
 
     /// What is taken of `text`, handed over in pieces of `step` bytes.
     fn taken(text: &[u8], step: usize) -> Result<Taken, HeadError> {
@@ -122,8 +123,9 @@ mod tests {
         for text in ["HTTP/1.1 200 OK\r\nX-A: 1\r\nx-a: 2\r\n\r\n", "HTTP/1.1 200 OK\nX-A: 1\nx-a: 2\n\n"] {
             for step in 1..=text.len() {
                 let (head, left) = taken(text.as_bytes(), step).unwrap().unwrap();
-                assert_eq!((head.status(), head.version()), (StatusCode::OK, Version::HTTP_11));
-                assert_eq!(head.headers().get_all("x-a").iter().collect::<Vec<_>>(), ["1", "2"]);
+                assert_eq!((head.status, head.version), (StatusCode::OK, Version::HTTP_11));
+                let x_a: Vec<_> = head.lines.iter().collect();
+                assert_eq!(x_a, [(&b"x-a"[..], &b"1"[..]), (b"x-a", b"2")]);
                 assert!(left.is_empty());
             }
         }
@@ -161,9 +163,11 @@ mod tests {
     proptest! {
         #[test]
         fn the_cut_never_matters(text in "(HTTP/1.1 200 OK\r\n)?[aX:\r\n ]{0,40}", step in 1_usize..8) {
-            let whole = taken(text.as_bytes(), text.len().max(1)).map(|taken| taken.map(|(head, _)| head.headers().clone()));
-            let pieces = taken(text.as_bytes(), step).map(|taken| taken.map(|(head, _)| head.headers().clone()));
-            prop_assert_eq!(pieces.ok(), whole.ok());
+            let fields = |step| {
+                let taken = taken(text.as_bytes(), step).ok()?;
+                Some(taken.map(|(head, _)| head.lines.iter().map(|(name, value)| (name.to_vec(), value.to_vec())).collect::<Vec<_>>()))
+            };
+            prop_assert_eq!(fields(step), fields(text.len().max(1)));
         }
     }
 }

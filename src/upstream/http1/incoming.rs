@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
 use super::connection::Connection;
+use crate::core::fields::Lines;
 use crate::net::http1::chunked::{Decoded, Decoder};
 use crate::upstream::error::BoxError;
 use crate::upstream::framing::BodyLength;
@@ -20,6 +21,8 @@ const READ_BYTES: usize = 64 * 1024;
 pub(in crate::upstream) struct Incoming {
     connection: Connection,
     rest: Rest,
+    /// The fields of the response, until somebody takes them.
+    pub(in crate::upstream) lines: Lines,
 }
 
 /// What is still to come.
@@ -32,14 +35,14 @@ enum Rest {
 }
 
 impl Incoming {
-    pub(super) fn new(connection: Connection, length: BodyLength) -> Self {
+    pub(super) fn new(connection: Connection, length: BodyLength, lines: Lines) -> Self {
         let rest = match length {
             BodyLength::Exact(0) => Rest::Nothing,
             BodyLength::Exact(bytes) => Rest::Exact(bytes),
             BodyLength::Chunked => Rest::Chunked(Decoder::default()),
             BodyLength::UntilClose => Rest::UntilClose,
         };
-        Self { connection, rest }
+        Self { connection, rest, lines }
     }
 
     /// The connection, on which the body has ended or never began.

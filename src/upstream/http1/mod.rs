@@ -16,5 +16,5 @@ mod incoming;
 mod sending;
 
 pub(super) use self::connection::Connection;
-pub(super) use self::exchange::exchange;
+pub(super) use self::exchange::{Answered, exchange};
 pub(super) use self::incoming::Incoming;

@@ -5,7 +5,6 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
-use http::request::Parts;
 use http::{HeaderMap, HeaderName};
 use http_body::Body;
 
@@ -13,6 +12,7 @@ use super::connection::Wire;
 use super::encode;
 use crate::net::http1::encode::{chunk_size, last_chunk};
 use crate::upstream::error::BoxError;
+use crate::upstream::outgoing::Outgoing;
 use crate::upstream::request_body::RequestBody;
 use crate::upstream::source::{Read, Source};
 use crate::upstream::stopping::Stopping;
@@ -57,14 +57,14 @@ where
     B: Body<Data = Bytes> + Unpin + 'static,
     B::Error: Into<BoxError>,
 {
-    /// Nothing is sent yet. `length` is the body's, as the head has it.
-    pub(super) fn new(wire: &Rc<Wire>, parts: &Parts, body: RequestBody<B>, length: Option<u64>) -> Self {
+    /// Nothing is sent yet. `length` is the body's, as `head` has it.
+    pub(super) fn new<T>(wire: &Rc<Wire>, head: &Outgoing<T>, body: RequestBody<B>, length: Option<u64>) -> Self {
         let mut out = BytesMut::new();
-        encode::head(&mut out, parts);
+        encode::head(&mut out, head);
         let body = (!body.is_end_stream()).then(|| Encoding {
             source: Source::new(body, length),
             left: length,
-            announced: encode::announced(&parts.headers),
+            announced: head.fields.announced(),
         });
         Self { wire: Rc::clone(wire), out, piece: Bytes::new(), body, is_begun: false }
     }

@@ -15,12 +15,13 @@ use super::incoming::Incoming;
 use super::upload::Upload;
 use super::{cause, request};
 use crate::net::deadline::Deadline;
+use crate::net::interim::Interim;
 use crate::net::stream_io::StreamIo;
 use crate::upstream::error::{BoxError, UpstreamError, UpstreamErrorKind};
 use crate::upstream::exchange::{Failure, body_failure, late, until_late};
-use crate::upstream::framing::length_of_request;
-use crate::upstream::informational::InformationalSink;
+use crate::upstream::informational;
 use crate::upstream::link;
+use crate::upstream::outgoing::Outgoing;
 use crate::upstream::plan::Plan;
 use crate::upstream::replay::{Replay, ReplayMemory};
 use crate::upstream::request_body::RequestBody;
@@ -42,7 +43,7 @@ enum Rest<B> {
 /// A response that is awaited.
 struct Awaited<'a> {
     response: ResponseFuture,
-    sink: Option<&'a InformationalSink>,
+    sink: Option<&'a Interim>,
     /// Whether an informational response came.
     is_heard: bool,
 }
@@ -61,7 +62,7 @@ enum Fate {
 /// Sends `request` and waits for the head of the response.
 pub(in crate::upstream) async fn exchange<B>(
     place: Place,
-    request: Request<RequestBody<B>>,
+    request: Outgoing<RequestBody<B>>,
     plan: &mut Plan,
     memory: &ReplayMemory,
 ) -> Result<Response<link::Incoming>, Failure<B>>
@@ -69,7 +70,7 @@ where
     B: Body<Data = Bytes> + Unpin + 'static,
     B::Error: Into<BoxError>,
 {
-    let (response, sent) = send(&place, request, plan, memory).await?;
+    let (response, sent) = send(&place, request.into_http(), plan, memory).await?;
     let mut awaited = Awaited { response, sink: plan.sink.as_ref(), is_heard: false };
     let head = poll_fn(|context| awaited.poll(context));
     match until_late(head, plan.upload.as_deref(), plan.limits, &mut Deadline::default()).await {
@@ -121,7 +122,7 @@ where
 {
     let kept = Replay::of(&request, memory);
     let (parts, body) = request.into_parts();
-    let length = length_of_request(&parts.headers);
+    let length = plan.length;
     let mut head = request::head(parts, place.scheme()).map_err(Failure::Failed)?;
     if let Some(asked) = &plan.upgrade {
         asked.over_http2(&mut head).map_err(Failure::Failed)?;
@@ -129,7 +130,7 @@ where
     let is_all = body.is_end_stream() && plan.upgrade.is_none();
     let Ok((response, stream)) = place.send(head, is_all) else {
         // The connection has ended since it was chosen.
-        return Err(Failure::Unsent(plan.anew(kept, body), busy()));
+        return Err(Failure::Unsent(kept.request(body), busy()));
     };
     let rest = match plan.upgrade {
         Some(_) => Rest::Tunnel(stream),
@@ -145,10 +146,10 @@ fn content_length(headers: &HeaderMap) -> Option<u64> {
 
 impl Awaited<'_> {
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<Response<RecvStream>, h2::Error>> {
-        while let Some(informational) = ready!(self.response.poll_informational(context)).transpose()? {
+        while let Some(response) = ready!(self.response.poll_informational(context)).transpose()? {
             self.is_heard = true;
             if let Some(sink) = self.sink {
-                sink.give(informational);
+                informational::give_response(sink, response);
             }
         }
         Pin::new(&mut self.response).poll(context)
@@ -161,12 +162,12 @@ where
     B::Error: Into<BoxError>,
 {
     /// The request as it was, unless more of its body was read than is kept.
-    fn request(self, plan: &Plan) -> Option<Box<Request<RequestBody<B>>>> {
+    fn request(self) -> Option<Box<Outgoing<RequestBody<B>>>> {
         let body = match self.rest {
             Rest::Body(upload) => upload.take_back()?,
             Rest::Nothing | Rest::Tunnel(_) => RequestBody::empty(),
         };
-        Some(plan.anew(self.head, body))
+        Some(self.head.request(body))
     }
 }
 
@@ -192,12 +193,15 @@ where
     }
     let because = |detail| UpstreamError::because(UpstreamErrorKind::Protocol, detail, cause(error));
     match fate {
-        Fate::Unprocessed => match sent.request(plan) {
+        Fate::Unprocessed => match sent.request() {
             Some(request) => Failure::Unsent(request, busy()),
             None => Failure::Failed(busy()),
         },
         Fate::Unknown => {
-            let again = (is_reused && plan.may_go_again()).then(|| plan.again(sent.head));
+            let again = (is_reused && plan.may_go_again()).then(|| {
+                plan.fresh_only = true;
+                sent.head.request(RequestBody::empty())
+            });
             Failure::Unanswered(again, because("the backend closed the connection without an answer"))
         }
         Fate::Failed(detail) => Failure::Failed(because(detail)),

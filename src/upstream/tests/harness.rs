@@ -22,7 +22,9 @@ use tokio::time::timeout;
 use crate::config::{Endpoint, HostHeader, HttpUpstream, Scheme, Upstream, UpstreamKind};
 use crate::core::decision::Permit;
 use crate::core::snapshot::{PathReading, UpstreamId};
-use crate::upstream::{BoxError, Health, ResponseBody, UpstreamError, Upstreams};
+use crate::upstream::{
+    BoxError, Health, Outgoing, OutgoingFields, OutgoingLines, ResponseBody, UpstreamError, Upstreams, Wishes,
+};
 
 /// Runs a test as a worker runs: on a runtime of one thread. Nothing takes longer than this.
 pub(super) fn worker(test: impl Future<Output = ()>) {
@@ -210,7 +212,26 @@ impl Worker {
     }
 
     pub(super) async fn send(&self, request: Request<TestBody>) -> Result<Response<ResponseBody>, UpstreamError> {
-        self.upstreams.forward(Permit::for_tests(UpstreamId(0), None), request).await
+        self.send_with(request, Wishes::default()).await
+    }
+
+    /// The same with wishes, and in lines of HTTP/1.1 where the upstream takes them, as the proxy does.
+    pub(super) async fn send_with(
+        &self,
+        request: Request<TestBody>,
+        wishes: Wishes,
+    ) -> Result<Response<ResponseBody>, UpstreamError> {
+        let mut request = Outgoing::from(request);
+        if let (OutgoingFields::Map(map), true) = (&request.fields, self.upstreams.takes_lines(UpstreamId(0))) {
+            let mut lines = OutgoingLines::default();
+            map.iter().for_each(|(name, value)| lines.put(name.as_str().as_bytes(), value.as_bytes()));
+            request.fields = OutgoingFields::Lines(lines);
+        }
+        let mut response = self.upstreams.forward(Permit::for_tests(UpstreamId(0), None), request, wishes).await?;
+        if let Some(lines) = response.body_mut().take_lines() {
+            lines.append_to(response.headers_mut());
+        }
+        Ok(response)
     }
 
     /// GET, read to the end.

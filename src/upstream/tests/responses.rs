@@ -1,9 +1,8 @@
 //! Response heads: which are passed on, and which are no answer.
 
-use std::sync::mpsc;
-
 use super::harness::*;
-use crate::upstream::{InformationalSink, UpstreamErrorKind};
+use crate::net::interim::Interim;
+use crate::upstream::{UpstreamErrorKind, Wishes};
 
 /// What a worker makes of an answer.
 fn answered(answer: String, check: impl FnOnce(Result<String, UpstreamErrorKind>) + 'static) {
@@ -102,13 +101,13 @@ fn informational_responses_come_out_of_the_sink_before_the_final_one() {
         })
         .await;
         let worker = Worker::to(&[backend.address]);
-        let (sender, informational) = mpsc::channel();
-        let mut request = request("GET", TestBody::empty());
-        request.extensions_mut().insert(InformationalSink::new(move |response| {
-            sender.send((response.status().as_u16(), response.headers().len())).unwrap();
-        }));
-        let response = worker.send(request).await.unwrap();
-        assert_eq!(informational.try_iter().collect::<Vec<_>>(), [(100, 0), (103, 1)]);
+        let interim = Interim::default();
+        let wishes = Wishes { interim: Some(interim.clone()), upgrade: None };
+        let request = request("GET", TestBody::empty());
+        let response = worker.send_with(request, wishes).await.unwrap();
+        let informational =
+            interim.take().into_iter().map(|response| (response.status().as_u16(), response.headers().len()));
+        assert_eq!(informational.collect::<Vec<_>>(), [(100, 0), (103, 1)]);
         assert_eq!(text(response).await.unwrap(), "a");
     });
 }

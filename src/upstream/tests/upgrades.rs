@@ -19,7 +19,7 @@ use super::harness::*;
 use crate::config::{HttpUpstream, Scheme};
 use crate::net::stream_io::StreamIo;
 use crate::net::tls::{ClientTls, H2, HTTP_11, Identity, ServerTls};
-use crate::upstream::{ResponseBody, Upgrade, UpstreamErrorKind};
+use crate::upstream::{ResponseBody, UpstreamError, UpstreamErrorKind, Wishes};
 
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
@@ -128,13 +128,13 @@ fn with_scheme(scheme: Scheme, address: SocketAddr) -> HttpUpstream {
     config
 }
 
-fn asking(method: &str, protocol: &'static str) -> Request<TestBody> {
+async fn ask(worker: &Worker, method: &str, protocol: &'static str) -> Result<Response<ResponseBody>, UpstreamError> {
     let mut request = request(method, TestBody::empty());
     if protocol == "websocket" {
         request.headers_mut().insert(header::SEC_WEBSOCKET_KEY, HeaderValue::from_static(KEY));
     }
-    request.extensions_mut().insert(Upgrade(HeaderValue::from_static(protocol)));
-    request
+    let wishes = Wishes { upgrade: Some(HeaderValue::from_static(protocol)), interim: None };
+    worker.send_with(request, wishes).await
 }
 
 /// Whether what is sent comes back.
@@ -153,7 +153,7 @@ fn a_client_of_http1_gets_what_a_backend_of_http2_agrees_to() {
     worker(async {
         let backend = Http2Backend::new(true, 200);
         let worker = Worker::new(Rc::clone(&backend).listen().await);
-        let response = worker.send(asking("GET", "websocket")).await.unwrap();
+        let response = ask(&worker, "GET", "websocket").await.unwrap();
         assert_eq!(response.status(), StatusCode::SWITCHING_PROTOCOLS);
         assert_eq!(response.headers()[header::SEC_WEBSOCKET_ACCEPT], ACCEPT);
         assert_eq!(response.headers()[header::UPGRADE], "websocket");
@@ -174,7 +174,7 @@ fn a_backend_of_http2_that_does_not_want_to_has_answered() {
     worker(async {
         let backend = Http2Backend::new(true, 403);
         let worker = Worker::new(Rc::clone(&backend).listen().await);
-        let response = worker.send(asking("GET", "foo")).await.unwrap();
+        let response = ask(&worker, "GET", "foo").await.unwrap();
         assert_eq!(response.status(), 403);
         assert!(response.into_body().take_switched().is_none());
         assert_eq!(worker.send(request("GET", TestBody::empty())).await.unwrap().status(), 204);
@@ -187,7 +187,7 @@ fn what_a_backend_cannot_be_asked_takes_it_from_nobody() {
         for (enable_connect, method) in [(false, "GET"), (true, "POST")] {
             let backend = Http2Backend::new(enable_connect, 200);
             let worker = Worker::new(Rc::clone(&backend).listen().await);
-            let error = worker.send(asking(method, "foo")).await.unwrap_err();
+            let error = ask(&worker, method, "foo").await.unwrap_err();
             assert_eq!(error.kind(), UpstreamErrorKind::Protocol);
             assert!(error.to_string().contains("extended CONNECT"), "{error}");
             assert_eq!(worker.healthy(), [true]);
@@ -203,7 +203,7 @@ fn a_backend_with_tls_is_asked_over_http1_unless_it_has_extended_connect() {
             let backend = Http2Backend::new(enable_connect, 200);
             let worker = Worker::new(Rc::clone(&backend).listen_with_tls(true).await);
             for _ in 0..2 {
-                let response = worker.send(asking("GET", "foo")).await.unwrap();
+                let response = ask(&worker, "GET", "foo").await.unwrap();
                 assert_eq!(response.status(), StatusCode::SWITCHING_PROTOCOLS);
                 assert!(echoes(response).await);
                 assert_eq!(worker.send(request("GET", TestBody::empty())).await.unwrap().status(), 204);
@@ -219,7 +219,7 @@ fn a_backend_with_tls_that_has_neither_stays_well() {
     worker(async {
         let worker = Worker::new(Http2Backend::new(false, 200).listen_with_tls(false).await);
         for _ in 0..2 {
-            let error = worker.send(asking("GET", "foo")).await.unwrap_err();
+            let error = ask(&worker, "GET", "foo").await.unwrap_err();
             assert_eq!(error.kind(), UpstreamErrorKind::Protocol);
             assert_eq!(worker.healthy(), [true]);
         }

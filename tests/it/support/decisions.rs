@@ -57,6 +57,6 @@ pub(crate) fn headers(token: &str) -> HeaderMap {
 
 /// The decision about a GET of `target`.
 pub(crate) fn decide(snapshot: &Snapshot, memo: &dyn Memo, headers: &HeaderMap, target: &str) -> Decision {
-    let head = RequestHead { method: &Method::GET, target, headers };
+    let head = RequestHead { method: &Method::GET, target, headers: headers.into() };
     core::decide(snapshot, &head, &Facts { memo, keys: KeysAsked::NotYet }, NOW).expect("a decision")
 }

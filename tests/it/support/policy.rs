@@ -132,7 +132,7 @@ pub(crate) fn admit_with(
         let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
         fields.append(name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
     }
-    let head = RequestHead { method: &Method::GET, target: "/", headers: &fields };
+    let head = RequestHead { method: &Method::GET, target: "/", headers: (&fields).into() };
     let mut trace = Trace::default();
     let outcome = core::admit(snapshot, requirement, &head, facts, UnixSeconds(now), &mut trace);
     (outcome, trace)

@@ -37,7 +37,7 @@ fn let_through(snapshot: &Snapshot, target: &str, token: &str, now: i64) -> Opti
     let mut headers = HeaderMap::new();
     headers.insert("host", "h".parse().unwrap());
     headers.insert("authorization", format!("Bearer {token}").parse().unwrap());
-    let head = RequestHead { method: &Method::GET, target, headers: &headers };
+    let head = RequestHead { method: &Method::GET, target, headers: (&headers).into() };
     let facts = Facts { memo: &NoMemo, keys: KeysAsked::Already };
     let decision = core::decide(snapshot, &head, &facts, UnixSeconds(now)).expect("nothing is needed");
     matches!(decision.outcome, Outcome::Forward(_)).then_some(decision.trace)

@@ -1,6 +1,5 @@
 //! Heads, bodies and trailers.
 
-use std::sync::mpsc;
 use std::time::Duration;
 
 use h2::Reason;
@@ -11,9 +10,10 @@ use http_body_util::BodyExt as _;
 use tokio::sync::mpsc as channel;
 
 use crate::config::HostHeader;
+use crate::net::interim::Interim;
 use crate::upstream::tests::h2_backend::{Exchange, H2Backend};
 use crate::upstream::tests::harness::*;
-use crate::upstream::{InformationalSink, ResponseBodyError, UpstreamErrorKind};
+use crate::upstream::{ResponseBodyError, UpstreamErrorKind, Wishes};
 
 /// A backend that sends the head, the body and the trailers that it reads to the test.
 async fn recording() -> (H2Backend, channel::UnboundedReceiver<(http::request::Parts, String, Option<HeaderMap>)>) {
@@ -246,13 +246,13 @@ fn informational_responses_come_out_of_the_sink_before_the_final_one() {
             exchange.answer_with_number();
         })
         .await;
-        let (sender, informational) = mpsc::channel();
-        let mut request = request("GET", TestBody::empty());
-        request.extensions_mut().insert(InformationalSink::new(move |response| {
-            sender.send((response.status().as_u16(), response.headers().len())).unwrap();
-        }));
-        let response = Worker::new(backend.upstream()).send(request).await.unwrap();
-        assert_eq!(informational.try_iter().collect::<Vec<_>>(), [(103, 1)]);
+        let interim = Interim::default();
+        let wishes = Wishes { interim: Some(interim.clone()), upgrade: None };
+        let request = request("GET", TestBody::empty());
+        let response = Worker::new(backend.upstream()).send_with(request, wishes).await.unwrap();
+        let informational =
+            interim.take().into_iter().map(|response| (response.status().as_u16(), response.headers().len()));
+        assert_eq!(informational.collect::<Vec<_>>(), [(103, 1)]);
         assert_eq!(text(response).await.unwrap(), "1");
     });
 }

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::bearer::{self, BearerToken};
+use super::bearer::{self, Credentials};
 use super::claims::{self, Principal, gone};
 use super::decision::Trace;
 use super::facts::{Facts, KeysAsked, Need, NotAdmitted};
@@ -30,7 +30,7 @@ pub fn admit(
     now: UnixSeconds,
     trace: &mut Trace,
 ) -> Result<(), NotAdmitted> {
-    let bearer = bearer::extract(head.headers, snapshot.token_bytes_max)?;
+    let bearer = bearer::credentials(head.headers, snapshot.token_bytes_max)?;
     let (principal, entry) = principal(snapshot, requirement, &bearer, facts, now, trace)?;
     trace.principal = Some(Arc::clone(&principal));
     principal.check(snapshot, requirement, entry, now)?;
@@ -45,7 +45,7 @@ pub fn admit(
 fn principal<'s>(
     snapshot: &'s Snapshot,
     requirement: &TokenRequirement,
-    bearer: &BearerToken<'_>,
+    bearer: &Credentials<'_>,
     facts: &Facts<'_>,
     now: UnixSeconds,
     trace: &mut Trace,
@@ -59,7 +59,8 @@ fn principal<'s>(
             return Ok((Arc::clone(known), entry));
         }
     }
-    let token = UnverifiedToken::parse(bearer)?.attribute(&snapshot.issuers)?;
+    let token = bearer.token()?;
+    let token = UnverifiedToken::parse(&token)?.attribute(&snapshot.issuers)?;
     settle_keys(snapshot, requirement, &token, facts, now, trace)?;
     let (verified, check) = token.verify(known.as_deref().map(|known| &known.vouched))?;
     let principal = Arc::new(Principal::new(snapshot, verified)?);

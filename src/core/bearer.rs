@@ -8,6 +8,32 @@ use super::fields::{Fields, Occurs};
 use super::rejection::{Reason, Rejection};
 use super::sha256::sha256;
 
+/// What follows the scheme `Bearer`: bounded, and not yet known to be a token.
+#[derive(Clone, Copy)]
+pub struct Credentials<'a> {
+    bytes: &'a [u8],
+    digest: TokenDigest,
+}
+
+impl<'a> Credentials<'a> {
+    /// What it would be remembered by. Only well-formed tokens are ever remembered, so that one which is needs no second look.
+    #[must_use]
+    pub fn digest(&self) -> &TokenDigest {
+        &self.digest
+    }
+
+    /// The token that it is.
+    ///
+    /// # Errors
+    /// `token_syntax` for what is not one `b64token`.
+    pub fn token(&self) -> Result<BearerToken<'a>, Rejection> {
+        match std::str::from_utf8(self.bytes) {
+            Ok(text) if is_b64token(self.bytes) => Ok(BearerToken { text, digest: self.digest }),
+            _ => Err(no_token()),
+        }
+    }
+}
+
 /// A token as it stands in the header: nothing is known of it but its alphabet and its length.
 #[derive(Clone, Copy)]
 pub struct BearerToken<'a> {
@@ -16,10 +42,6 @@ pub struct BearerToken<'a> {
 }
 
 impl<'a> BearerToken<'a> {
-    fn new(text: &'a str) -> Self {
-        Self { text, digest: TokenDigest(sha256([text.as_bytes()])) }
-    }
-
     /// The token. Whoever calls this sees to it that it goes nowhere but into a parser.
     #[must_use]
     pub fn reveal(&self) -> &'a str {
@@ -54,20 +76,32 @@ impl fmt::Debug for BearerToken<'_> {
 /// looked at (RFC 9700 section 4.3.2).
 ///
 /// # Errors
-/// `token_missing` without `Authorization`, or with another scheme in it; `token_duplicate`; `token_too_large`;
-/// `token_syntax` for what follows the scheme `Bearer` and is not one `b64token`.
+/// As those of [`credentials`], and `token_syntax` for what is not one `b64token`.
 pub fn extract<'a>(headers: impl Into<Fields<'a>>, bytes_max: usize) -> Result<BearerToken<'a>, Rejection> {
+    credentials(headers, bytes_max)?.token()
+}
+
+/// What these header fields have for a bearer token, at most `bytes_max` bytes long.
+///
+/// # Errors
+/// `token_missing` without `Authorization`, or with another scheme in it; `token_duplicate`; `token_too_large`; `token_syntax`
+/// where no space follows the scheme `Bearer`.
+pub fn credentials<'a>(headers: impl Into<Fields<'a>>, bytes_max: usize) -> Result<Credentials<'a>, Rejection> {
     let credentials = bearer_credentials(only_field(headers.into())?)?;
     let spaces = credentials.iter().take_while(|byte| **byte == b' ').count();
-    let token = credentials.get(spaces..).unwrap_or_default();
-    if token.len() > bytes_max {
-        let detail = format!("the token has {} bytes and {bytes_max} are allowed", token.len());
+    let bytes = credentials.get(spaces..).unwrap_or_default();
+    if bytes.len() > bytes_max {
+        let detail = format!("the token has {} bytes and {bytes_max} are allowed", bytes.len());
         return Err(Rejection::new(Reason::TokenTooLarge, detail));
     }
-    match std::str::from_utf8(token) {
-        Ok(token) if spaces > 0 && is_b64token(token.as_bytes()) => Ok(BearerToken::new(token)),
-        _ => Err(Rejection::new(Reason::TokenSyntax, "what follows the scheme Bearer is not one token of RFC 6750")),
+    if spaces == 0 {
+        return Err(no_token());
     }
+    Ok(Credentials { bytes, digest: TokenDigest(sha256([bytes])) })
+}
+
+fn no_token() -> Rejection {
+    Rejection::new(Reason::TokenSyntax, "what follows the scheme Bearer is not one token of RFC 6750")
 }
 
 fn only_field(headers: Fields<'_>) -> Result<&[u8], Rejection> {
@@ -133,10 +167,11 @@ mod tests {
 
     #[test]
     fn bearer_without_one_well_formed_token_is_a_syntax_error() {
-        let fields: [&[u8]; 14] = [
+        let fields: [&[u8]; 15] = [
             b"Bearer",
             b"Bearer ",
             b"Bearer\tabc",
+            b"Bearer/abc",
             b"Bearer \tabc",
             b"Bearer a b",
             b"Bearer a,b",
@@ -169,6 +204,6 @@ mod tests {
 
     #[test]
     fn debug_hides_the_token() {
-        assert!(!format!("{:?}", BearerToken::new("hunter2")).contains("hunter2"));
+        assert!(!format!("{:?}", BearerToken { text: "hunter2", digest: TokenDigest::NONE }).contains("hunter2"));
     }
 }

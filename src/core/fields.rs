@@ -34,6 +34,8 @@ pub enum Occurs<'a> {
 pub struct Lines {
     bytes: Bytes,
     lines: Vec<Line>,
+    /// Those that were added since.
+    more: Vec<(HeaderName, HeaderValue)>,
 }
 
 /// Where name and value begin and end. A head is far below 4 GiB.
@@ -60,7 +62,10 @@ impl<'a> Fields<'a> {
     pub fn all(self, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
         match self.0 {
             Kind::Map(map) => Values::Map(map.get_all(name).iter()),
-            Kind::Lines(lines) => Values::Lines { bytes: &lines.bytes, rest: lines.lines.iter(), name: name.as_str() },
+            Kind::Lines(lines) => {
+                debug_assert!(lines.more.is_empty(), "nothing is looked up once something was added");
+                Values::Lines { bytes: &lines.bytes, rest: lines.lines.iter(), name: name.as_str() }
+            }
         }
     }
 
@@ -96,7 +101,7 @@ impl<'a> Fields<'a> {
     pub fn len(self) -> usize {
         match self.0 {
             Kind::Map(map) => map.len(),
-            Kind::Lines(lines) => lines.lines.len(),
+            Kind::Lines(lines) => lines.lines.len() + lines.more.len(),
         }
     }
 
@@ -142,12 +147,13 @@ impl Lines {
         };
         let mut lines = Vec::with_capacity(fields.len());
         lines.extend(fields.map(|(name, value)| Line { name: place(name), value: place(value) }));
-        Self { bytes: bytes.clone(), lines }
+        Self { bytes: bytes.clone(), lines, more: Vec::new() }
     }
 
     /// Names and values.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        self.lines.iter().map(|line| (slice(&self.bytes, line.name), slice(&self.bytes, line.value)))
+        let more = self.more.iter().map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));
+        self.lines.iter().map(|line| (slice(&self.bytes, line.name), slice(&self.bytes, line.value))).chain(more)
     }
 
     /// Length of the head that they stand in.
@@ -158,20 +164,29 @@ impl Lines {
 
     /// Leaves out what `keep` does not want.
     pub fn retain(&mut self, keep: impl Fn(&[u8], &[u8]) -> bool) {
-        let Self { bytes, lines } = self;
+        let Self { bytes, lines, .. } = self;
         lines.retain(|line| keep(slice(bytes, line.name), slice(bytes, line.value)));
+    }
+
+    /// Sets a field, in the place of any of the same name.
+    pub fn set(&mut self, name: HeaderName, value: HeaderValue) {
+        self.retain(|is, _| is != name.as_str().as_bytes());
+        self.more.retain(|(is, _)| *is != name);
+        self.more.push((name, value));
     }
 
     /// Adds these fields to a map. Their values share the head's bytes. What is no field for the map is left out; there is
     /// none in a head that was parsed.
     pub fn append_to(&self, map: &mut HeaderMap) {
         map.reserve(self.lines.len());
-        for (name, value) in self.iter() {
+        for line in &self.lines {
+            let (name, value) = (slice(&self.bytes, line.name), slice(&self.bytes, line.value));
             let value = HeaderValue::from_maybe_shared(self.bytes.slice_ref(value));
             if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), value) {
                 let _ = map.try_append(name, value);
             }
         }
+        map.extend(self.more.iter().cloned());
     }
 }
 
@@ -211,5 +226,10 @@ mod tests {
         let mut lines = lines;
         lines.retain(|name, value| name != b"x-a" || value == b"2");
         assert_eq!(Fields::from(&lines).all(&HeaderName::from_static("x-a")).collect::<Vec<_>>(), [b"2"]);
+        lines.set(HeaderName::from_static("x-a"), HeaderValue::from_static("3"));
+        let mut map = HeaderMap::new();
+        lines.append_to(&mut map);
+        assert_eq!(map.get_all("x-a").iter().collect::<Vec<_>>(), ["3"]);
+        assert_eq!(lines.iter().count(), 3);
     }
 }

@@ -212,7 +212,11 @@ pub(super) enum Content {
 pub(super) type Pieces = tokio::sync::mpsc::Receiver<Bytes>;
 
 /// An answer of the authority as it goes out.
-pub(super) fn finish(mut response: Response<Content>, shown: &HeaderMap, mut record: Record) -> Response<AnswerBody> {
+pub(super) fn finish(
+    mut response: Response<Content>,
+    shown: &HeaderMap,
+    mut record: Box<Record>,
+) -> Response<AnswerBody> {
     let request_id = record.request_id.to_str().unwrap_or_default();
     let asked = render::Asked { method: record.method(), headers: shown, request_id };
     render::forwarded(record.snapshot(), &asked, response.headers_mut());

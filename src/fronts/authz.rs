@@ -119,7 +119,7 @@ impl AuthzConnection {
     }
 
     /// The record of a request of which nothing is decided.
-    pub(super) fn undecided(&self, head: &Head, status: StatusCode) -> Record {
+    pub(super) fn undecided(&self, head: &Head, status: StatusCode) -> Box<Record> {
         let mut record = Record::new(&self.worker, self.peer, head);
         record.decided = false;
         record.status = status.as_u16();
@@ -208,11 +208,11 @@ fn asked<'a>(record: &'a Record, method: &'a Method, headers: &'a HeaderMap) -> 
 pub struct AuthzBody {
     data: Option<Bytes>,
     trailers: Option<HeaderMap>,
-    record: Record,
+    record: Box<Record>,
 }
 
 impl AuthzBody {
-    pub(super) fn new(data: Bytes, trailers: Option<HeaderMap>, record: Record) -> Self {
+    pub(super) fn new(data: Bytes, trailers: Option<HeaderMap>, record: Box<Record>) -> Self {
         Self { data: Some(data).filter(|data| !data.is_empty()), trailers, record }
     }
 }

@@ -116,10 +116,9 @@ pub struct AnswerBody {
     kind: Kind,
     /// Once it has had to wait, if it ends with the caller's client. Before the record, which is what the end is told to.
     place: Option<Place>,
-    record: Record,
+    record: Box<Record>,
 }
 
-#[expect(clippy::large_enum_variant, reason = "nearly all are the largest")]
 enum Kind {
     Own(Option<Bytes>),
     Upstream(ResponseBody),
@@ -138,15 +137,15 @@ pub enum AnswerError {
 }
 
 impl AnswerBody {
-    pub(super) fn own(bytes: Bytes, record: Record) -> Self {
+    pub(super) fn own(bytes: Bytes, record: Box<Record>) -> Self {
         Self { kind: Kind::Own(Some(bytes).filter(|bytes| !bytes.is_empty())), place: None, record }
     }
 
-    pub(super) fn pieces(pieces: Pieces, record: Record) -> Self {
+    pub(super) fn pieces(pieces: Pieces, record: Box<Record>) -> Self {
         Self { kind: Kind::Pieces(pieces), place: None, record }
     }
 
-    pub(super) fn upstream(body: ResponseBody, record: Record) -> Self {
+    pub(super) fn upstream(body: ResponseBody, record: Box<Record>) -> Self {
         Self { kind: Kind::Upstream(body), place: None, record }
     }
 }

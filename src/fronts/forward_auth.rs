@@ -47,7 +47,7 @@ pub(super) async fn call(connection: &AuthzConnection, mut head: Head) -> Respon
     response.map(|body| AuthzBody::new(body, None, record))
 }
 
-async fn verdict(connection: &AuthzConnection, asked: &Head) -> (Verdict, Record) {
+async fn verdict(connection: &AuthzConnection, asked: &Head) -> (Verdict, Box<Record>) {
     let original = match Original::of(asked) {
         Ok(original) => original,
         Err(rejection) => {

@@ -307,7 +307,7 @@ impl ProxyConnection {
         let serving = record.serving();
         let (policy, caller) = (&serving.policy, Caller::from(permit));
         let fields = if serving.upstreams.takes_lines(permit.upstream()) && !asks_upgrade {
-            let mut lines = OutgoingLines::with_capacity(head.bytes() + OURS_BYTES);
+            let mut lines = OutgoingLines::begin(&head.method, &path, head.bytes() + OURS_BYTES);
             policy.write_to_upstream(head.fields(), &caller, &client, |name, value| lines.put(name, value))?;
             OutgoingFields::Lines(lines)
         } else {
@@ -321,7 +321,7 @@ impl ProxyConnection {
         Ok(Outgoing { method: head.method.clone(), path, fields, body })
     }
 
-    fn reject(&self, rejection: Rejection, mut record: Record, shown: &HeaderMap) -> Response<AnswerBody> {
+    fn reject(&self, rejection: Rejection, mut record: Box<Record>, shown: &HeaderMap) -> Response<AnswerBody> {
         let serving = record.serving();
         let snapshot = serving.snapshot();
         let refusal = render::Refusal::new(snapshot, &rejection, &record.trace);
@@ -347,12 +347,12 @@ fn forwarded(response: &mut Response<ResponseBody>, record: &Record, shown: &Hea
         let lines = response.body_mut().take_lines();
         lines.iter().for_each(|lines| lines.append_to(response.headers_mut()));
     } else if let Some(lines) = response.body_mut().lines_mut() {
-        lines.retain(|name, _| name != render::X_REQUEST_ID.as_str().as_bytes());
+        return lines.set(render::X_REQUEST_ID.clone(), record.request_id.clone());
     }
     render::forwarded(snapshot, &asked(record, shown), response.headers_mut());
 }
 
-fn finish(response: Response<Bytes>, mut record: Record) -> Response<AnswerBody> {
+fn finish(response: Response<Bytes>, mut record: Box<Record>) -> Response<AnswerBody> {
     record.status = response.status().as_u16();
     response.map(|body| AnswerBody::own(body, record))
 }

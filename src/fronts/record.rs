@@ -26,7 +26,8 @@ use crate::telemetry::metrics::{Finished, RouteRef, UpstreamRef, Verdict};
 /// The status under which a request is counted whose client went away before there was an answer; nginx calls it so.
 const CLIENT_CLOSED_REQUEST: u16 = 499;
 
-/// One request. It goes into log and metrics when it is dropped, so that none is missed, however it ends.
+/// One request. It goes into log and metrics when it is dropped, so that none is missed, however it ends. Boxed: it is large,
+/// and handed on from the request to its answer.
 pub(super) struct Record {
     worker: Rc<Worker>,
     serving: Rc<Serving>,
@@ -57,7 +58,7 @@ struct Seen {
 
 impl Record {
     /// A request whose head has just arrived.
-    pub(super) fn new(worker: &Rc<Worker>, peer: IpAddr, head: &Head) -> Self {
+    pub(super) fn new(worker: &Rc<Worker>, peer: IpAddr, head: &Head) -> Box<Self> {
         let request_id = worker.ids().of(head.fields());
         let seen = worker.log().is_on().then(|| Seen {
             target: head.target_bytes().clone(),
@@ -67,12 +68,18 @@ impl Record {
     }
 
     /// What came in place of a request and could not be read as one.
-    pub(super) fn unreadable(worker: &Rc<Worker>, peer: IpAddr) -> Self {
+    pub(super) fn unreadable(worker: &Rc<Worker>, peer: IpAddr) -> Box<Self> {
         Self::begin(worker, peer, unknown_method(), None, worker.ids().next())
     }
 
-    fn begin(worker: &Rc<Worker>, peer: IpAddr, method: Method, seen: Option<Seen>, request_id: HeaderValue) -> Self {
-        Self {
+    fn begin(
+        worker: &Rc<Worker>,
+        peer: IpAddr,
+        method: Method,
+        seen: Option<Seen>,
+        request_id: HeaderValue,
+    ) -> Box<Self> {
+        Box::new(Self {
             worker: Rc::clone(worker),
             serving: worker.serving(),
             arrived: clock::monotonic(),
@@ -89,7 +96,7 @@ impl Record {
             upload: None,
             bytes_out: 0,
             traffic: None,
-        }
+        })
     }
 
     /// When the request's head had arrived, in seconds.

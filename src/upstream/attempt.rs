@@ -16,7 +16,7 @@ use super::http2;
 #[derive(Debug)]
 pub(super) enum Made {
     /// For one request at a time.
-    Http1(Connection),
+    Http1(Box<Connection>),
     /// For many.
     Http2(Rc<http2::Shared>),
 }
@@ -34,7 +34,7 @@ pub(super) enum Outcome {
     /// A connection with places for many. It is in the pool.
     Shared,
     /// A connection for one: whoever takes it first.
-    Alone(RefCell<Option<Connection>>),
+    Alone(RefCell<Option<Box<Connection>>>),
     /// None.
     Failed(UpstreamError),
 }
@@ -67,7 +67,7 @@ impl Attempt {
 impl Endpoint {
     /// Waits until it is worth while to look for a place again. A connection that cannot be shared after all goes to the
     /// first who waits.
-    pub(super) async fn join(self: &Rc<Self>, deadline: Instant) -> Result<Option<Connection>, UpstreamError> {
+    pub(super) async fn join(self: &Rc<Self>, deadline: Instant) -> Result<Option<Box<Connection>>, UpstreamError> {
         let Some(attempt) = self.attempt() else {
             return match timeout_at(deadline, self.streams.freed.notified()).await {
                 Ok(()) => Ok(None),

@@ -25,9 +25,8 @@ use super::health::{self, EndpointHealth, Standing, UpstreamHealth};
 use super::http1;
 use super::link::Incoming;
 use super::outgoing::{Outgoing, Wishes};
-use super::plan::Plan;
+use super::plan::{Plan, Ready};
 use super::replay::ReplayMemory;
-use super::request_body::RequestBody;
 use super::response_body::{Held, ResponseBody};
 use crate::config::{self, HostHeader, HttpUpstream, Scheme};
 
@@ -49,7 +48,7 @@ pub(super) struct Client {
 /// Why an endpoint did not answer.
 pub(super) enum Refused<B> {
     /// Nothing was sent: another one may.
-    Elsewhere(Box<Outgoing<RequestBody<B>>>, UpstreamError),
+    Elsewhere(Ready<B>, UpstreamError),
     /// That was it.
     Failed(UpstreamError),
 }
@@ -99,7 +98,7 @@ impl Client {
                 Ok(response) => return Ok(response),
                 Err(Refused::Failed(error)) => return Err(error),
                 Err(Refused::Elsewhere(unsent, error)) => {
-                    request = *unsent;
+                    request = unsent;
                     last = error;
                 }
             }
@@ -139,7 +138,7 @@ impl Client {
         &self,
         lease: Lease,
         plan: &mut Plan,
-        mut request: Outgoing<RequestBody<B>>,
+        mut request: Ready<B>,
     ) -> Result<Response<ResponseBody>, Refused<B>>
     where
         B: Body<Data = Bytes> + Unpin + 'static,
@@ -152,8 +151,8 @@ impl Client {
             let link = if plan.upgrade.is_some() { Box::pin(lease.link_for(plan, link)).await? } else { link };
             match exchange(link, request, plan, &self.memory).await {
                 Ok(answered) => return lease.accept(plan, answered),
-                Err(Failure::Unsent(unsent, _)) => request = *unsent,
-                Err(Failure::Unanswered(Some(again), _)) => request = *again,
+                Err(Failure::Unsent(unsent, _)) => request = unsent,
+                Err(Failure::Unanswered(Some(again), _)) => request = again,
                 // The backend closed an idle connection, as it may: that says nothing about its health.
                 Err(Failure::Unanswered(None, error)) => return Err(Refused::Failed(error)),
                 Err(Failure::Failed(error)) => return Err(lease.failed(plan, error)),
@@ -163,7 +162,7 @@ impl Client {
         let link = match Box::pin(lease.endpoint.connect()).await {
             Ok(link) if plan.upgrade.is_some() => Box::pin(lease.link_for(plan, link)).await?,
             Ok(link) => link,
-            Err(error) => return Err(lease.unsent(Box::new(request), error)),
+            Err(error) => return Err(lease.unsent(request, error)),
         };
         match exchange(link, request, plan, &self.memory).await {
             Ok(answered) => lease.accept(plan, answered),
@@ -226,7 +225,7 @@ impl Lease {
     }
 
     /// Nothing of the request was sent, or nothing was looked at. A busy backend is not a broken one.
-    fn unsent<B>(self, request: Box<Outgoing<RequestBody<B>>>, error: UpstreamError) -> Refused<B> {
+    fn unsent<B>(self, request: Ready<B>, error: UpstreamError) -> Refused<B> {
         if error.kind() != UpstreamErrorKind::Busy {
             self.endpoint.health.failed(health::Failure::Connect, self.probe);
         }

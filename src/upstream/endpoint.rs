@@ -128,7 +128,7 @@ impl Endpoint {
     }
 
     /// A connection of its own, on which HTTP/1.1 is spoken: one that is to become something else.
-    pub(super) async fn connect_http1(&self) -> Result<Connection, UpstreamError> {
+    pub(super) async fn connect_http1(&self) -> Result<Box<Connection>, UpstreamError> {
         if self.dialer.version() == Some(Version::Http2) {
             return Err(http2_only());
         }
@@ -167,7 +167,7 @@ impl Endpoint {
     async fn make_at(&self, address: SocketAddr, offer: Offer) -> Result<Made, BoxError> {
         let (stream, version) = self.dialer.dial(address, offer).await?;
         Ok(match version {
-            Version::Http1 => Made::Http1(Connection::new(stream, address)),
+            Version::Http1 => Made::Http1(Box::new(Connection::new(stream, address))),
             Version::Http2 => Made::Http2(http2::Shared::open(stream, address, self.dialer.uri_scheme()).await?),
         })
     }

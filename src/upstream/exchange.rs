@@ -14,10 +14,9 @@ use super::error::{BoxError, UpstreamError, UpstreamErrorKind};
 use super::http1;
 use super::http2;
 use super::link::{Incoming, Link};
-use super::outgoing::Outgoing;
-use super::plan::Plan;
+use super::plan::{Plan, Ready};
 use super::replay::ReplayMemory;
-use super::request_body::{RequestBody, Stage, Upload};
+use super::request_body::{Stage, Upload};
 use crate::net::deadline::Deadline;
 
 /// How long what may take.
@@ -32,10 +31,10 @@ pub(super) struct TimeLimits {
 /// Why there is no response, and what may be done about it.
 pub(super) enum Failure<B> {
     /// Nothing of the request was sent, or nothing was looked at. Boxed: it is large and rare.
-    Unsent(Box<Outgoing<RequestBody<B>>>, UpstreamError),
+    Unsent(Ready<B>, UpstreamError),
     /// The connection closed before a byte came back. What the backend did with the request is not known. It is here
     /// again if it may be sent again all the same.
-    Unanswered(Option<Box<Outgoing<RequestBody<B>>>>, UpstreamError),
+    Unanswered(Option<Ready<B>>, UpstreamError),
     /// Anything else.
     Failed(UpstreamError),
 }
@@ -51,7 +50,7 @@ pub(super) enum Answered {
 /// Sends `request` and waits for the head of the response.
 pub(super) async fn exchange<B>(
     link: Link,
-    request: Outgoing<RequestBody<B>>,
+    request: Ready<B>,
     plan: &mut Plan,
     memory: &ReplayMemory,
 ) -> Result<Answered, Failure<B>>

@@ -15,7 +15,7 @@ use crate::net::stream_io::StreamIo;
 #[derive(Debug)]
 pub(super) enum Link {
     /// A connection of its own.
-    Http1(Connection),
+    Http1(Box<Connection>),
     /// A stream on a connection with others.
     Http2(http2::Place),
 }

@@ -2,7 +2,7 @@
 
 use std::mem;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{BufMut, BytesMut};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
 use http::{Method, Request, Uri};
@@ -10,6 +10,9 @@ use http::{Method, Request, Uri};
 use super::framing::expects_content;
 use crate::net::http1::encode::field;
 use crate::net::interim::Interim;
+
+/// What a head takes up beside its fields and its path, in bytes, framing included.
+const LINE_BYTES: usize = 96;
 
 /// A request, with what has to be known of it beside.
 #[derive(Debug)]
@@ -42,11 +45,14 @@ pub enum OutgoingFields {
     Lines(OutgoingLines),
 }
 
-/// Header fields as they are sent in HTTP/1.1, but for `Host` and the framing, which depend on who gets them.
-#[derive(Debug, Default)]
+/// The head of a request as it is sent in HTTP/1.1, but for the framing and the empty line.
+#[derive(Debug)]
 pub struct OutgoingLines {
-    lines: BytesMut,
-    host: Option<Bytes>,
+    bytes: BytesMut,
+    /// Where the request line ends.
+    first_line: usize,
+    /// Where the line with `Host` ends, which is the next one; there may be none.
+    host_line: usize,
     /// Whether the client has said how long its body is.
     has_length: bool,
     /// The trailers that the client has announced.
@@ -54,24 +60,40 @@ pub struct OutgoingLines {
 }
 
 impl OutgoingLines {
-    /// None yet, with room for some.
+    /// The request line, with room for `fields_bytes` behind it.
     #[must_use]
-    pub fn with_capacity(bytes: usize) -> Self {
-        Self { lines: BytesMut::with_capacity(bytes), ..Self::default() }
+    pub fn begin(method: &Method, path: &PathAndQuery, fields_bytes: usize) -> Self {
+        let path = path.as_str().as_bytes();
+        let mut bytes = BytesMut::with_capacity(LINE_BYTES + path.len() + fields_bytes);
+        bytes.put_slice(method.as_str().as_bytes());
+        bytes.put_slice(b" ");
+        bytes.put_slice(path);
+        bytes.put_slice(b" HTTP/1.1\r\n");
+        let end = bytes.len();
+        Self { bytes, first_line: end, host_line: end, has_length: false, announced: Vec::new() }
     }
 
-    /// Adds a field.
+    /// Adds a field. `Host` has to come first (RFC 9110 section 7.2).
     pub fn put(&mut self, name: &[u8], value: &[u8]) {
         match name {
-            b"host" => self.host = Some(Bytes::copy_from_slice(value)),
-            b"content-length" => self.has_length = true,
-            _ => {
-                if name == b"trailer" {
-                    self.announced.extend(names_in(value));
-                }
-                field(&mut self.lines, name, value);
-            }
+            b"host" => return self.set_host(value),
+            b"content-length" => return self.has_length = true,
+            b"trailer" => self.announced.extend(names_in(value)),
+            _ => {}
         }
+        field(&mut self.bytes, name, value);
+    }
+
+    fn has_host(&self) -> bool {
+        self.host_line > self.first_line
+    }
+
+    fn set_host(&mut self, host: &[u8]) {
+        let behind = self.bytes.split_off(self.host_line);
+        self.bytes.truncate(self.first_line);
+        field(&mut self.bytes, b"host", host);
+        self.host_line = self.bytes.len();
+        self.bytes.unsplit(behind);
     }
 }
 
@@ -90,6 +112,25 @@ impl<B> Outgoing<B> {
         Outgoing { method, path, fields, body: body(old) }
     }
 
+    /// The head as it is sent in HTTP/1.1, with its empty line. Only once, unless it is put back ([`Outgoing::put_back`]).
+    pub(super) fn take_head(&mut self) -> BytesMut {
+        match &mut self.fields {
+            OutgoingFields::Lines(lines) => {
+                lines.bytes.put_slice(b"\r\n");
+                mem::take(&mut lines.bytes)
+            }
+            OutgoingFields::Map(map) => head_of(&self.method, &self.path, map),
+        }
+    }
+
+    /// Takes back a head that was to be sent.
+    pub(super) fn put_back(&mut self, mut head: BytesMut) {
+        if let OutgoingFields::Lines(lines) = &mut self.fields {
+            head.truncate(head.len().saturating_sub(2));
+            lines.bytes = head;
+        }
+    }
+
     /// The request as HTTP/2 and the echo want it.
     pub(super) fn into_http(self) -> Request<B> {
         let mut request = Request::new(self.body);
@@ -105,9 +146,7 @@ impl<B> Outgoing<B> {
             OutgoingFields::Map(map) if always || !map.contains_key(header::HOST) => {
                 map.insert(header::HOST, host.clone());
             }
-            OutgoingFields::Lines(lines) if always || lines.host.is_none() => {
-                lines.host = Some(Bytes::copy_from_slice(host.as_bytes()));
-            }
+            OutgoingFields::Lines(lines) if always || !lines.has_host() => lines.set_host(host.as_bytes()),
             OutgoingFields::Map(_) | OutgoingFields::Lines(_) => {}
         }
     }
@@ -121,10 +160,10 @@ impl OutgoingFields {
         match self {
             Self::Map(map) => frame_map(map, method, length),
             Self::Lines(lines) => match length {
-                None => field(&mut lines.lines, b"transfer-encoding", b"chunked"),
+                None => field(&mut lines.bytes, b"transfer-encoding", b"chunked"),
                 Some(0) if !expects_content(method) && !lines.has_length => {}
                 Some(length) => {
-                    field(&mut lines.lines, b"content-length", itoa::Buffer::new().format(length).as_bytes());
+                    field(&mut lines.bytes, b"content-length", itoa::Buffer::new().format(length).as_bytes());
                 }
             },
         }
@@ -137,31 +176,6 @@ impl OutgoingFields {
                 map.get_all(header::TRAILER).iter().flat_map(|value| names_in(value.as_bytes())).collect()
             }
             Self::Lines(lines) => lines.announced.clone(),
-        }
-    }
-
-    /// Writes them, `Host` first (RFC 9110 section 7.2).
-    pub(super) fn write(&self, out: &mut BytesMut) {
-        match self {
-            Self::Map(map) => {
-                let host = map.iter().filter(|(name, _)| *name == header::HOST);
-                let others = map.iter().filter(|(name, _)| *name != header::HOST);
-                host.chain(others).for_each(|(name, value)| field(out, name.as_str().as_bytes(), value.as_bytes()));
-            }
-            Self::Lines(lines) => {
-                if let Some(host) = &lines.host {
-                    field(out, b"host", host);
-                }
-                out.put_slice(&lines.lines);
-            }
-        }
-    }
-
-    /// How many bytes they take up, about.
-    pub(super) fn bytes(&self) -> usize {
-        match self {
-            Self::Map(map) => map.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum(),
-            Self::Lines(lines) => lines.lines.len() + lines.host.as_ref().map_or(0, Bytes::len) + 8,
         }
     }
 
@@ -182,11 +196,9 @@ impl OutgoingFields {
             Self::Map(map) => return map,
             Self::Lines(lines) => lines,
         };
-        let (mut map, text) = (HeaderMap::new(), lines.lines.freeze());
-        let host = lines.host.and_then(|host| HeaderValue::from_maybe_shared(host).ok());
-        map.extend(host.map(|host| (header::HOST, host)));
-        // Written above, from fields of one line each.
-        for line in text.split(|byte| *byte == b'\n') {
+        let (mut map, text) = (HeaderMap::new(), lines.bytes.freeze());
+        // Written above, from fields of one line each. The request line comes before them.
+        for line in text.get(lines.first_line..).unwrap_or_default().split(|byte| *byte == b'\n') {
             let Some(colon) = memchr::memchr(b':', line) else { continue };
             let (name, value) = line.split_at(colon);
             let value = text.slice_ref(value.get(1..).unwrap_or_default().trim_ascii());
@@ -196,6 +208,16 @@ impl OutgoingFields {
         }
         map
     }
+}
+
+fn head_of(method: &Method, path: &PathAndQuery, map: &HeaderMap) -> BytesMut {
+    let fields_bytes = map.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    let mut lines = OutgoingLines::begin(method, path, fields_bytes);
+    let host = map.iter().filter(|(name, _)| *name == header::HOST);
+    let others = map.iter().filter(|(name, _)| *name != header::HOST);
+    host.chain(others).for_each(|(name, value)| field(&mut lines.bytes, name.as_str().as_bytes(), value.as_bytes()));
+    lines.bytes.put_slice(b"\r\n");
+    lines.bytes
 }
 
 fn frame_map(headers: &mut HeaderMap, method: &Method, length: Option<u64>) {
@@ -220,16 +242,27 @@ fn names_in(value: &[u8]) -> impl Iterator<Item = HeaderName> {
 mod tests {
     use super::*;
 
-    fn lines(fields: &[(&str, &str)]) -> OutgoingFields {
-        let mut lines = OutgoingLines::default();
+    type Given = [(&'static str, &'static str)];
+
+    fn lines(fields: &Given) -> OutgoingFields {
+        let mut lines = OutgoingLines::begin(&Method::GET, &PathAndQuery::from_static("/a?b"), 0);
         fields.iter().for_each(|(name, value)| lines.put(name.as_bytes(), value.as_bytes()));
         OutgoingFields::Lines(lines)
     }
 
-    fn written(fields: &OutgoingFields) -> String {
-        let mut out = BytesMut::new();
-        fields.write(&mut out);
-        String::from_utf8(out.to_vec()).unwrap()
+    fn map(fields: &Given) -> OutgoingFields {
+        let fields = fields.iter();
+        OutgoingFields::Map(
+            fields.map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect(),
+        )
+    }
+
+    fn outgoing(fields: OutgoingFields) -> Outgoing<()> {
+        Outgoing { method: Method::GET, path: PathAndQuery::from_static("/a?b"), fields, body: () }
+    }
+
+    fn head(fields: OutgoingFields) -> String {
+        String::from_utf8(outgoing(fields).take_head().to_vec()).unwrap()
     }
 
     #[test]
@@ -242,27 +275,44 @@ mod tests {
             (Method::POST, &[], Some(0), "content-length: 0\r\n"),
         ];
         for (method, fields, length, expected) in cases {
-            let mut lines = lines(fields);
-            let mut map = OutgoingFields::Map(lines_as_given(fields));
-            for fields in [&mut lines, &mut map] {
-                fields.frame(&method, length);
-                assert_eq!(written(fields), expected, "{method} {length:?}");
+            for mut form in [lines(fields), map(fields)] {
+                form.frame(&method, length);
+                assert_eq!(head(form), format!("GET /a?b HTTP/1.1\r\n{expected}\r\n"), "{method} {length:?}");
             }
         }
-        let mut map = OutgoingFields::Map(lines_as_given(&[("transfer-encoding", "gzip")]));
-        map.frame(&Method::GET, Some(0));
-        assert_eq!(written(&map), "", "whatever the client has said");
-    }
-
-    fn lines_as_given(fields: &[(&'static str, &'static str)]) -> HeaderMap {
-        fields.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect()
+        let mut form = map(&[("transfer-encoding", "gzip")]);
+        form.frame(&Method::GET, Some(0));
+        assert_eq!(head(form), "GET /a?b HTTP/1.1\r\n\r\n", "whatever the client has said");
     }
 
     #[test]
-    fn host_goes_first_and_lines_become_the_map_that_they_are() {
-        let fields = [("x-a", "1: 2"), ("host", "h:80"), ("x-a", ""), ("trailer", "X-Sum, x-b")];
-        let fields = lines(&fields);
-        assert_eq!(written(&fields), "host: h:80\r\nx-a: 1: 2\r\nx-a: \r\ntrailer: X-Sum, x-b\r\n");
+    fn host_goes_first_and_is_the_endpoints_where_there_is_none_or_it_has_to_be() {
+        let host = HeaderValue::from_static("backend:80");
+        for make in [lines as fn(&Given) -> OutgoingFields, map] {
+            for (fields, always, expected) in [
+                (&[("host", "h"), ("x-a", "1")][..], false, "host: h\r\nx-a: 1\r\n"),
+                (&[("host", "h"), ("x-a", "1")], true, "host: backend:80\r\nx-a: 1\r\n"),
+                (&[("x-a", "1")], false, "host: backend:80\r\nx-a: 1\r\n"),
+            ] {
+                let mut request = outgoing(make(fields));
+                request.set_host(&host, always);
+                assert_eq!(request.take_head(), format!("GET /a?b HTTP/1.1\r\n{expected}\r\n"));
+            }
+        }
+    }
+
+    #[test]
+    fn a_head_that_was_put_back_is_sent_to_another_host() {
+        let mut request = outgoing(lines(&[("host", "h"), ("x-a", "1")]));
+        let head = request.take_head();
+        request.put_back(head);
+        request.set_host(&HeaderValue::from_static("other"), true);
+        assert_eq!(request.take_head(), "GET /a?b HTTP/1.1\r\nhost: other\r\nx-a: 1\r\n\r\n");
+    }
+
+    #[test]
+    fn lines_become_the_map_that_they_are() {
+        let fields = lines(&[("host", "h:80"), ("x-a", "1: 2"), ("x-a", ""), ("trailer", "X-Sum, x-b")]);
         assert_eq!(fields.announced(), ["x-sum", "x-b"]);
         let map = fields.into_map();
         assert_eq!(map.get_all("x-a").iter().collect::<Vec<_>>(), ["1: 2", ""]);

@@ -14,6 +14,9 @@ use super::request_body::{RequestBody, Upload};
 use super::upgrade::Asked;
 use crate::net::interim::Interim;
 
+/// A request that is ready to be sent. It is boxed: it is large, and handed on several times.
+pub(super) type Ready<B> = Box<Outgoing<RequestBody<B>>>;
+
 /// What one request needs beside itself.
 #[derive(Debug)]
 pub(super) struct Plan {
@@ -40,7 +43,7 @@ impl Plan {
         request: Outgoing<B>,
         wishes: Wishes,
         limits: TimeLimits,
-    ) -> Result<(Self, Outgoing<RequestBody<B>>), UpstreamError>
+    ) -> Result<(Self, Ready<B>), UpstreamError>
     where
         B: Body<Data = Bytes>,
     {
@@ -64,7 +67,7 @@ impl Plan {
             head: request.method == Method::HEAD,
             upgrade,
         };
-        Ok((plan, request))
+        Ok((plan, Box::new(request)))
     }
 
     /// Whether it may be sent once more if a connection that was used before closes in silence.

@@ -25,13 +25,13 @@ pub(super) struct Pool {
 
 #[derive(Debug)]
 struct Idle {
-    connection: Connection,
+    connection: Box<Connection>,
     since: Instant,
 }
 
 impl Pool {
     /// A connection that is alive as far as anybody can tell. `is_current` says whether its address still is one.
-    pub(super) fn take(&self, is_current: impl Fn(&SocketAddr) -> bool) -> Option<Connection> {
+    pub(super) fn take(&self, is_current: impl Fn(&SocketAddr) -> bool) -> Option<Box<Connection>> {
         let mut idle = self.idle.borrow_mut();
         while let Some(Idle { mut connection, since }) = idle.pop() {
             if connection.is_idle() && since.elapsed() < IDLE && is_current(&connection.address) {
@@ -43,7 +43,7 @@ impl Pool {
     }
 
     /// Takes a connection back. One that is not done with its request is dropped.
-    pub(super) fn put(self: &Rc<Self>, mut connection: Connection) {
+    pub(super) fn put(self: &Rc<Self>, mut connection: Box<Connection>) {
         let mut idle = self.idle.borrow_mut();
         if connection.finish() && idle.len() < IDLE_MAX {
             idle.push(Idle { connection, since: Instant::now() });

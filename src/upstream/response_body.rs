@@ -32,9 +32,9 @@ use crate::core::fields::Lines;
 pub struct ResponseBody(Inner);
 
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "nearly all are the largest")]
 enum Inner {
-    Streamed(Streamed),
+    /// Boxed: a response is handed on several times.
+    Streamed(Box<Streamed>),
     Full(Option<Bytes>),
     /// None: the connection is no longer one of HTTP. It counts as an outstanding request while the body is kept.
     Switched(Option<Switched>, #[expect(dead_code, reason = "held")] (Option<Place>, Lease)),
@@ -122,7 +122,7 @@ impl ResponseBody {
         if is_empty {
             streamed.end();
         }
-        Self(Inner::Streamed(streamed))
+        Self(Inner::Streamed(Box::new(streamed)))
     }
 }
 

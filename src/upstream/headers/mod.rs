@@ -156,8 +156,8 @@ impl HeaderPolicy {
         if is_full { Err(too_many()) } else { Ok(map) }
     }
 
-    /// The same, field by field: `put` is given names, in lower case, and values. Each of ours comes once, behind all of the
-    /// client's.
+    /// The same, field by field: `put` is given names, in lower case, and values. `Host` comes first, each of ours once, behind
+    /// all of the client's.
     ///
     /// # Errors
     /// `request_malformed` for an authority that is no field value.
@@ -168,6 +168,10 @@ impl HeaderPolicy {
         client: &ClientFacts<'_>,
         mut put: impl FnMut(&[u8], &[u8]),
     ) -> Result<(), Rejection> {
+        let host = host(fields, client)?;
+        if let Some(host) = host {
+            put(b"host", host);
+        }
         let connection = hop::Connection::of(fields);
         let mut seen = Seen::default();
         for (name, value) in fields.iter() {
@@ -179,10 +183,6 @@ impl HeaderPolicy {
             put(b"te", b"trailers");
             // Whoever sends TE has to name it in Connection.
             put(b"connection", b"TE");
-        }
-        let host = host(client, &seen)?;
-        if let Some(host) = host {
-            put(b"host", host);
         }
         put_forwarded(client, &seen, host, &mut put);
         put(X_REQUEST_ID.as_str().as_bytes(), client.request_id.as_bytes());
@@ -306,7 +306,6 @@ impl HeaderPolicy {
 /// What was seen of the client's fields that ours are made of.
 #[derive(Default)]
 struct Seen<'a> {
-    host: Option<&'a [u8]>,
     /// What proxies have said, if they are trusted.
     forwarded_for: Vec<&'a [u8]>,
     has_proto: bool,
@@ -317,8 +316,7 @@ impl<'a> Seen<'a> {
     /// Keeps a field that stays if one of ours takes its place; whether it does.
     fn settles(&mut self, name: &[u8], value: &'a [u8], trusted: bool) -> bool {
         match name {
-            b"host" => self.host = Some(value),
-            b"x-request-id" => {}
+            b"host" | b"x-request-id" => {}
             b"x-forwarded-for" => self.forwarded_for.push(value),
             b"x-forwarded-proto" => self.has_proto = trusted,
             b"x-forwarded-host" => self.has_host = trusted,
@@ -329,8 +327,8 @@ impl<'a> Seen<'a> {
 }
 
 /// `Host` as the client meant it: that of an absolute-form target before the field.
-fn host<'a>(client: &ClientFacts<'a>, seen: &Seen<'a>) -> Result<Option<&'a [u8]>, Rejection> {
-    let Some(authority) = client.authority else { return Ok(seen.host) };
+fn host<'a>(fields: Fields<'a>, client: &ClientFacts<'a>) -> Result<Option<&'a [u8]>, Rejection> {
+    let Some(authority) = client.authority else { return Ok(fields.all(&header::HOST).next()) };
     match HeaderValue::from_str(authority) {
         Ok(_) => Ok(Some(authority.as_bytes())),
         Err(_) => Err(Rejection::new(Reason::RequestMalformed, "the target's authority is no field value")),

@@ -18,8 +18,7 @@ use crate::upstream::error::{BoxError, UpstreamError, UpstreamErrorKind};
 use crate::upstream::exchange::{Failure, body_failure, late, until_late};
 use crate::upstream::framing::{self, Framed};
 use crate::upstream::informational;
-use crate::upstream::outgoing::Outgoing;
-use crate::upstream::plan::Plan;
+use crate::upstream::plan::{Plan, Ready};
 use crate::upstream::request_body::RequestBody;
 
 /// Bytes asked of the socket at once.
@@ -47,17 +46,16 @@ struct Awaited<'a> {
 
 /// Sends `request` and waits for the head of the response.
 pub(in crate::upstream) async fn exchange<B>(
-    mut connection: Connection,
-    request: Outgoing<RequestBody<B>>,
+    mut connection: Box<Connection>,
+    mut request: Ready<B>,
     plan: &mut Plan,
 ) -> Result<Answered, Failure<B>>
 where
     B: Body<Data = Bytes> + Unpin + 'static,
     B::Error: Into<BoxError>,
 {
-    let Outgoing { method, path, fields, body } = request;
-    let head = Outgoing { method, path, fields, body: () };
-    let mut sending = Sending::new(&connection.wire, &head, body, plan.length);
+    let body = mem::replace(&mut request.body, RequestBody::empty());
+    let mut sending = Sending::new(&connection.wire, &mut request, body, plan.length);
     let mut awaited = Awaited { sink: plan.sink.as_ref(), seen: 0, is_heard: false, is_sent: false };
     let mut deadline = mem::take(&mut connection.deadline);
     let response = poll_fn(|cx| awaited.poll(cx, &mut connection, &mut sending));
@@ -66,7 +64,7 @@ where
     let Awaited { is_heard, is_sent, .. } = awaited;
     match response {
         None => Err(late()),
-        Some(Err(error)) => Err(explain(error, is_heard, connection.reused, sending, head, plan)),
+        Some(Err(error)) => Err(explain(error, is_heard, connection.reused, sending, request, plan)),
         Some(Ok(Head { status, version, lines })) => {
             let framed = framing::of_response(status, version, &lines, plan.head);
             let framed = framed.map_err(|detail| Failure::Failed(protocol(detail)))?;
@@ -138,7 +136,7 @@ fn explain<B>(
     is_heard: bool,
     is_reused: bool,
     sending: Sending<B>,
-    head: Outgoing<()>,
+    mut request: Ready<B>,
     plan: &mut Plan,
 ) -> Failure<B>
 where
@@ -164,17 +162,18 @@ where
     if is_heard {
         return Failure::Failed(because("the backend broke off its answer"));
     }
-    if !sending.is_begun
-        && let Some(body) = sending.take_back()
-    {
-        let request = Box::new(head.map(|()| body));
+    let (is_begun, kept) = (sending.is_begun, sending.take_back());
+    let may_go_again = is_reused && plan.may_go_again();
+    if let Some((bytes, body)) = kept.filter(|_| !is_begun || may_go_again) {
+        request.put_back(bytes);
+        request.body = body;
+        if is_begun {
+            plan.fresh_only = true;
+            return Failure::Unanswered(Some(request), because("the backend closed the connection without an answer"));
+        }
         return Failure::Unsent(request, because("the connection to the backend was closed"));
     }
-    let again = (is_reused && plan.may_go_again()).then(|| {
-        plan.fresh_only = true;
-        Box::new(head.map(|()| RequestBody::empty()))
-    });
-    Failure::Unanswered(again, because("the backend closed the connection without an answer"))
+    Failure::Unanswered(None, because("the backend closed the connection without an answer"))
 }
 
 fn protocol(detail: &'static str) -> UpstreamError {

@@ -19,7 +19,7 @@ const READ_BYTES: usize = 64 * 1024;
 /// The body of a response, and the connection that it comes on.
 #[derive(Debug)]
 pub(in crate::upstream) struct Incoming {
-    connection: Connection,
+    connection: Box<Connection>,
     rest: Rest,
     /// The fields of the response, until somebody takes them.
     pub(in crate::upstream) lines: Lines,
@@ -35,7 +35,7 @@ enum Rest {
 }
 
 impl Incoming {
-    pub(super) fn new(connection: Connection, length: BodyLength, lines: Lines) -> Self {
+    pub(super) fn new(connection: Box<Connection>, length: BodyLength, lines: Lines) -> Self {
         let rest = match length {
             BodyLength::Exact(0) => Rest::Nothing,
             BodyLength::Exact(bytes) => Rest::Exact(bytes),
@@ -46,7 +46,7 @@ impl Incoming {
     }
 
     /// The connection, on which the body has ended or never began.
-    pub(in crate::upstream) fn into_connection(self) -> Connection {
+    pub(in crate::upstream) fn into_connection(self) -> Box<Connection> {
         self.connection
     }
 
@@ -83,7 +83,7 @@ impl Incoming {
             Rest::Exact(left) => usize::try_from(left).unwrap_or(usize::MAX).min(READ_BYTES),
             _ => READ_BYTES,
         };
-        let Connection { wire, buffer, .. } = &mut self.connection;
+        let Connection { wire, buffer, .. } = &mut *self.connection;
         wire.stream.poll_read_buf(cx, buffer, wanted)
     }
 

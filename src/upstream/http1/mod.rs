@@ -5,11 +5,10 @@
 //! itself. What is here is what a gateway needs of the protocol; what a response's framing may be is settled in
 //! [`super::framing`].
 //!
-//! `exchange` sends a request (`encode`, `sending`) on a `connection` and reads the `head` of the response; `incoming` is its
+//! `exchange` sends a request (`sending`) on a `connection` and reads the `head` of the response; `incoming` is its
 //! body.
 
 mod connection;
-mod encode;
 mod exchange;
 pub mod head;
 mod incoming;

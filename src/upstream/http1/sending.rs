@@ -9,7 +9,6 @@ use http::{HeaderMap, HeaderName};
 use http_body::Body;
 
 use super::connection::Wire;
-use super::encode;
 use crate::net::http1::encode::{chunk_size, last_chunk};
 use crate::upstream::error::BoxError;
 use crate::upstream::outgoing::Outgoing;
@@ -25,8 +24,11 @@ const GATHER_BYTES_MAX: usize = 64 * 1024;
 /// A request on its way.
 pub(super) struct Sending<B> {
     wire: Rc<Wire>,
-    /// Encoded and not yet sent.
+    /// Encoded and, from `sent` on, not yet sent. What was sent stays until something else is to be: a request without a body
+    /// may have to be sent again.
     out: BytesMut,
+    sent: usize,
+    head_bytes: usize,
     /// What goes behind it, not copied.
     piece: Bytes,
     body: Option<Encoding<B>>,
@@ -58,22 +60,22 @@ where
     B::Error: Into<BoxError>,
 {
     /// Nothing is sent yet. `length` is the body's, as `head` has it.
-    pub(super) fn new<T>(wire: &Rc<Wire>, head: &Outgoing<T>, body: RequestBody<B>, length: Option<u64>) -> Self {
-        let mut out = BytesMut::new();
-        encode::head(&mut out, head);
+    pub(super) fn new<T>(wire: &Rc<Wire>, head: &mut Outgoing<T>, body: RequestBody<B>, length: Option<u64>) -> Self {
+        let out = head.take_head();
         let body = (!body.is_end_stream()).then(|| Encoding {
             source: Source::new(body, length),
             left: length,
             announced: head.fields.announced(),
         });
-        Self { wire: Rc::clone(wire), out, piece: Bytes::new(), body, is_begun: false }
+        let head_bytes = out.len();
+        Self { wire: Rc::clone(wire), out, sent: 0, head_bytes, piece: Bytes::new(), body, is_begun: false }
     }
 
     /// Sends what there is to be sent. Ready when all of it was, or nothing more will be.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Stopped>> {
         loop {
             let waits_for_client = self.gather(cx)?;
-            if self.out.is_empty() && self.piece.is_empty() {
+            if self.sent == self.out.len() && self.piece.is_empty() {
                 ready!(self.wire.stream.poll_flush(cx)).map_err(|_| Stopped::Unwanted)?;
                 return if waits_for_client { Poll::Pending } else { Poll::Ready(Ok(())) };
             }
@@ -132,14 +134,20 @@ where
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Stopped>> {
-        let pieces = [IoSlice::new(&self.out), IoSlice::new(&self.piece)];
+        let out = self.out.get(self.sent..).unwrap_or_default();
+        let pieces = [IoSlice::new(out), IoSlice::new(&self.piece)];
+        let left = out.len();
         let written = match ready!(self.wire.stream.poll_write(cx, &pieces)) {
             Ok(written) if written > 0 => written,
             Ok(_) | Err(_) => return Poll::Ready(Err(Stopped::Unwanted)),
         };
         self.is_begun = true;
-        let of_out = written.min(self.out.len());
-        self.out.advance(of_out);
+        let of_out = written.min(left);
+        self.sent += of_out;
+        if self.body.is_some() && self.sent == self.out.len() {
+            self.out.clear();
+            self.sent = 0;
+        }
         if written > of_out {
             self.piece.advance(written - of_out);
             if self.piece.is_empty() && self.body.as_ref().is_some_and(|body| body.left.is_none()) {
@@ -149,9 +157,14 @@ where
         Poll::Ready(Ok(()))
     }
 
-    /// The body as it was, of which nothing was sent, if all of it is still known.
-    pub(super) fn take_back(self) -> Option<RequestBody<B>> {
-        self.body.map_or_else(|| Some(RequestBody::empty()), |mut body| body.source.take_back())
+    /// Head and body as they were, of which nothing was sent, if all of it is still known.
+    pub(super) fn take_back(mut self) -> Option<(BytesMut, RequestBody<B>)> {
+        self.out.truncate(self.head_bytes);
+        let body = match self.body {
+            None => RequestBody::empty(),
+            Some(mut body) => body.source.take_back()?,
+        };
+        Some((self.out, body))
     }
 
     /// Goes on behind the response's head, until it is dropped: whoever reads the response may be slow.

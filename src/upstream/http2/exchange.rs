@@ -21,8 +21,7 @@ use crate::upstream::error::{BoxError, UpstreamError, UpstreamErrorKind};
 use crate::upstream::exchange::{Failure, body_failure, late, until_late};
 use crate::upstream::informational;
 use crate::upstream::link;
-use crate::upstream::outgoing::Outgoing;
-use crate::upstream::plan::Plan;
+use crate::upstream::plan::{Plan, Ready};
 use crate::upstream::replay::{Replay, ReplayMemory};
 use crate::upstream::request_body::RequestBody;
 
@@ -62,7 +61,7 @@ enum Fate {
 /// Sends `request` and waits for the head of the response.
 pub(in crate::upstream) async fn exchange<B>(
     place: Place,
-    request: Outgoing<RequestBody<B>>,
+    request: Ready<B>,
     plan: &mut Plan,
     memory: &ReplayMemory,
 ) -> Result<Response<link::Incoming>, Failure<B>>
@@ -162,7 +161,7 @@ where
     B::Error: Into<BoxError>,
 {
     /// The request as it was, unless more of its body was read than is kept.
-    fn request(self) -> Option<Box<Outgoing<RequestBody<B>>>> {
+    fn request(self) -> Option<Ready<B>> {
         let body = match self.rest {
             Rest::Body(upload) => upload.take_back()?,
             Rest::Nothing | Rest::Tunnel(_) => RequestBody::empty(),

@@ -223,7 +223,7 @@ impl Worker {
     ) -> Result<Response<ResponseBody>, UpstreamError> {
         let mut request = Outgoing::from(request);
         if let (OutgoingFields::Map(map), true) = (&request.fields, self.upstreams.takes_lines(UpstreamId(0))) {
-            let mut lines = OutgoingLines::default();
+            let mut lines = OutgoingLines::begin(&request.method, &request.path, 0);
             map.iter().for_each(|(name, value)| lines.put(name.as_str().as_bytes(), value.as_bytes()));
             request.fields = OutgoingFields::Lines(lines);
         }

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 
 import peers
 from plain_http import first_good, head
@@ -10,6 +11,8 @@ from plain_http import first_good, head
 IDLE_CONNECTIONS = peers.ROOT / "benches" / "harness" / "idle_connections.py"
 CONNECTIONS = 10_000
 START_SECONDS_MAX = 30
+# Some give buffers back only after a while.
+REST_SECONDS = 1
 # What is left of the limit of open files for everything that is no connection.
 OTHER_FILES = 500
 
@@ -43,6 +46,7 @@ def with_connections(running, token, count):
         try:
             if holder.stdout.readline() != "open\n":
                 raise SystemExit(f"{running.peer.name}, idle connections: {holder.stderr.read()}")
+            time.sleep(REST_SECONDS)
             return running.process.resident_kib()
         finally:
             holder.stdin.close()

@@ -43,6 +43,9 @@ def loaded(field, workload, peers, options, shape, kept):
     figures = {peer.name: [] for peer in peers}
     with contextlib.ExitStack() as stack:
         running = {} if workload.fresh else {peer.name: stack.enter_context(ready(field, peer, workload, key)) for peer in peers}
+        for warm in running.values():
+            tell(f"{workload.name} warming {warm.peer.name}")
+            loads.warm(warm)
         for number in range(options.rounds):
             for peer in peers:
                 tell(f"{workload.name} {number + 1}/{options.rounds} {peer.name}")
@@ -69,6 +72,8 @@ def ready(field, peer, workload, key):
 def measured(loads, running):
     before = running.process.cpu_seconds()
     made = loads.run(running)
+    if not running.process.is_alive():
+        raise SystemExit(f"{running.peer.name} has ended: {running.process.last_words()}")
     spent = running.process.cpu_seconds() - before
     return made | {"cpu_us": spent / made["requests"] * 1e6, "busy": spent / made["seconds"],
                    "per_second": made["requests"] / made["seconds"], "resident_kib": running.process.resident_kib()}

@@ -4,6 +4,7 @@ import json
 import statistics
 import time
 
+import aims
 import plot
 from at_rest import CONNECTIONS
 from peers import PEERS, ROOT
@@ -45,6 +46,16 @@ def table(workload, figures):
     return "\n".join(lines) + "\n"
 
 
+def overview(figures):
+    """CPU time by workload and peer."""
+    names = [peer.name for peer in PEERS if any(peer.name in by_peer for by_peer in figures.values())]
+    lines = ["| CPU µs/request | " + " | ".join(names) + " |", "| --- " * (len(names) + 1) + "|"]
+    for workload, by_peer in medians(figures).items():
+        cells = [f"{by_peer[name]:.1f}" if name in by_peer else "" for name in names]
+        lines.append(f"| {workload} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
 def cell(values, form):
     """Median (least–most)."""
     return f"{form.format(statistics.median(values))} ({form.format(min(values))}–{form.format(max(values))})"
@@ -83,7 +94,9 @@ def block(about, figures):
     parts = [
         f"{about['date']}, `{about['command']}`: {versions}. {options['connections']} connections; each figure is the median of "
         f"{options['rounds']} rounds of {options['seconds']} s, with the least and the most.\n",
+        overview(figures),
         "![CPU time per request by workload and peer](performance/peers.svg)\n",
+        aims.table(figures),
     ]
     for workload in figures:
         parts += [f"**{title(workload, options)}**{absent(workload)}\n", table(workload, figures)]

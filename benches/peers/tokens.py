@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import pathlib
 import secrets
+import signal
 import time
 
 from cryptography.hazmat.primitives import hashes, serialization
@@ -85,7 +86,7 @@ def many(count, directory):
         print(f"minting {count:,} tokens, which are kept for later runs", flush=True)
         directory.mkdir(parents=True, exist_ok=True)
         stamp.unlink(missing_ok=True)
-        with multiprocessing.Pool(os.cpu_count()) as pool:
+        with multiprocessing.Pool(os.cpu_count(), on_its_own) as pool:
             with path.open("w") as file:
                 file.writelines(pool.imap(mint_one, range(count), chunksize=500))
         stamp.write_text(json.dumps({"count": count, "expires": int(time.time()) + LIFETIME_SECONDS}))
@@ -97,6 +98,13 @@ def kept_count(path, stamp):
         return 0
     kept = json.loads(stamp.read_text())
     return kept["count"] if kept["expires"] - time.time() > LEFT_SECONDS_MIN else 0
+
+
+def on_its_own():
+    """A process of the pool has all cores, and ends as processes do."""
+    os.sched_setaffinity(0, range(os.cpu_count()))
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def mint_one(_, _keys=[]):

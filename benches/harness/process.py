@@ -3,6 +3,7 @@
 import os
 import pathlib
 import re
+import signal
 import socket
 import subprocess
 import time
@@ -48,7 +49,7 @@ class Pinned:
         if self.is_alive():
             children = self.tree()[1:]
             self.process.terminate()
-            self.process.terminate()
+            self.process.send_signal(signal.SIGINT)
             try:
                 self.process.wait(timeout=STOP_SECONDS_MAX)
             except subprocess.TimeoutExpired:

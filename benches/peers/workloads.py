@@ -20,11 +20,13 @@ class Workload:
     algorithm: str = "RS256"
     tls: bool = False
     routes: int = 0
+    # Whether the bodies are so large that a peer is tuned for them.
+    large: bool = False
     # Whether each round needs processes that have seen nothing yet.
     fresh: bool = False
 
     def switches(self):
-        return {"tls" if self.tls else "plain", "many" if self.routes else "one"}
+        return {"tls" if self.tls else "plain", "many" if self.routes else "one"} | ({"large"} if self.large else set())
 
     def needed_scope(self, route):
         return "users:write" if route % 2 else "users:read"
@@ -39,9 +41,9 @@ WORKLOADS = [
     Workload("h2", "HTTP/2 with TLS 1.3 in front, 8 connections with 8 streams each", "http2", WITHOUT_UNCACHED, tls=True),
     Workload("routes-10", "10 routes with scopes, random paths", "random_paths", CHECKING, routes=10),
     Workload("routes-5000", "5,000 routes with scopes, random paths", "random_paths", CHECKING, routes=5_000),
-    Workload("get-64k", "answers of 64 KiB", "same_request", WITHOUT_UNCACHED, path="/files/64k"),
-    Workload("get-1m", "answers of 1 MiB", "same_request", WITHOUT_UNCACHED, path="/files/1m"),
-    Workload("post-64k", "requests with 64 KiB", "upload", WITHOUT_UNCACHED, path="/upload"),
+    Workload("get-64k", "answers of 64 KiB", "same_request", WITHOUT_UNCACHED, path="/files/64k", large=True),
+    Workload("get-1m", "answers of 1 MiB", "same_request", WITHOUT_UNCACHED, path="/files/1m", large=True),
+    Workload("post-64k", "requests with 64 KiB", "upload", WITHOUT_UNCACHED, path="/upload", large=True),
     Workload("fixed-rate", "a steady rate, one token, answers of 1 KiB", "steady_rate", WITHOUT_UNCACHED),
 ]
 

@@ -7,13 +7,14 @@ Connections are kept, and used in turn. h2load, which can hold a rate as well, c
     open_loop.py '{"port": 8080, "path": "/", "token": "…", "rate": 3000, "seconds": 3, "connections": 64}'
 
 prints how many requests were answered in how many seconds, and percentiles in microseconds, which leave out the first
-moments. Any answer but 200 is a failure.
+moments; `late` is how long after they were due requests were sent. Any answer but 200 is a failure.
 """
 
 import collections
 import gc
 import json
 import math
+import pathlib
 import select
 import socket
 import sys
@@ -65,6 +66,7 @@ class Loop:
 
     def __init__(self, options):
         self.request, self.rate = head(options["path"], options["token"]), options["rate"]
+        self.late_microseconds = []
         self.resting = collections.deque(Connection(options["port"]) for _ in range(options["connections"]))
         self.epoll, self.by_number, self.microseconds = select.epoll(), {}, []
         for connection in self.resting:
@@ -73,11 +75,13 @@ class Loop:
 
     def run(self, seconds):
         total, sent, begin = int(seconds * self.rate), 0, time.perf_counter()
-        self.microseconds = []
+        self.microseconds, self.late_microseconds = [], []
         while len(self.microseconds) < total:
             now = time.perf_counter()
             while sent < total and self.resting and begin + sent / self.rate <= now:
-                self.resting.popleft().send(self.request, begin + sent / self.rate)
+                due = begin + sent / self.rate
+                self.resting.popleft().send(self.request, due)
+                self.late_microseconds.append((now - due) * 1e6)
                 sent += 1
             self.wait(begin + sent / self.rate if sent < total and self.resting else None, begin + seconds)
             self.read()
@@ -106,12 +110,16 @@ def main():
     options = json.loads(sys.argv[1])
     # A collection would be seen as a delay of the proxy's.
     gc.disable()
+    # Otherwise the kernel may end a sleep 50 µs late.
+    pathlib.Path("/proc/self/timerslack_ns").write_text("1")
     loop = Loop(options)
     warm = loop.run(WARM_SECONDS)
     ordered = sorted(loop.run(options["seconds"]))
+    late = sorted(loop.late_microseconds)
     print(json.dumps({"requests": len(warm) + len(ordered), "seconds": options["seconds"] + WARM_SECONDS,
                       "p50_us": percentile(ordered, 0.5), "p99_us": percentile(ordered, 0.99),
-                      "p999_us": percentile(ordered, 0.999), "max_us": round(ordered[-1], 1)}))
+                      "p999_us": percentile(ordered, 0.999), "max_us": round(ordered[-1], 1),
+                      "late_p50_us": percentile(late, 0.5), "late_p99_us": percentile(late, 0.99)}))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import time
 
 STOP_SECONDS_MAX = 10
 # Below the range that outgoing connections take their ports from.
-PORTS = range(20_000, 30_000)
+PORTS_LEFT = iter(range(20_000, 30_000))
 
 
 class Pinned:
@@ -81,11 +81,10 @@ def resident_kib(pid):
     return int(re.search(r"VmRSS:\s+(\d+)", pathlib.Path(f"/proc/{pid}/status").read_text()).group(1))
 
 
-def free_port(_taken=set()):
+def free_port():
     """A port that nothing listens on and that nobody was given before."""
-    for port in PORTS:
-        if port not in _taken and is_free(port):
-            _taken.add(port)
+    for port in PORTS_LEFT:
+        if is_free(port):
             return port
     raise SystemExit("no port is free")
 

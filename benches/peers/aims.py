@@ -17,25 +17,24 @@ class Aim:
 
 
 def cpu(workload, peer, most, as_much=""):
-    what = f"CPU a request, {workload}: {as_much or most} of {peer}'s"
-    return Aim(what, "cpu_us", most, workload, peer, workload)
+    return Aim(f"CPU a request, {workload}: {as_much}{peer}'s", "cpu_us", most, workload, peer, workload)
 
 
 AIMS = [
     cpu("one-token", "nginx", 1.0),
     cpu("one-token", "haproxy", 1.0),
     cpu("one-token", "haproxy-tcp", 1.0),
-    cpu("one-token", "envoy-jwt-cache", 1 / 5, "a fifth"),
-    cpu("one-token", "envoy-jwt-cache", 1 / 7, "a seventh"),
+    cpu("one-token", "envoy-jwt-cache", 1 / 5, "a fifth of "),
+    cpu("one-token", "envoy-jwt-cache", 1 / 7, "a seventh of "),
     cpu("10k-tokens", "nginx", 1.0),
     cpu("10k-tokens", "haproxy", 1.0),
     cpu("10k-tokens", "haproxy-tcp", 1.0),
-    cpu("10k-tokens", "envoy-jwt-cache", 1 / 5, "a fifth"),
-    cpu("10k-tokens", "envoy-jwt-cache", 1 / 7, "a seventh"),
-    cpu("new-tokens", "haproxy-jwt", 0.5, "half"),
-    cpu("tls", "envoy-jwt-cache", 0.5, "half"),
+    cpu("10k-tokens", "envoy-jwt-cache", 1 / 5, "a fifth of "),
+    cpu("10k-tokens", "envoy-jwt-cache", 1 / 7, "a seventh of "),
+    cpu("new-tokens", "haproxy-jwt", 0.5, "half of "),
+    cpu("tls", "envoy-jwt-cache", 0.5, "half of "),
     cpu("tls", "haproxy", 1.0),
-    cpu("h2", "envoy-jwt-cache", 0.5, "half"),
+    cpu("h2", "envoy-jwt-cache", 0.5, "half of "),
     cpu("h2", "haproxy", 1.0),
     Aim("CPU a request, 5,000 routes: 3 % more than 10 routes'", "cpu_us", 1.03, "routes-5000", theirs="routes-10"),
     Aim("p99 at the fixed rate: haproxy's", "p99_us", 1.0, "fixed-rate", "haproxy", "fixed-rate"),

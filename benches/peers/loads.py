@@ -84,8 +84,8 @@ class Loads:
     def wrk(self, running, script=None, options=(), script_arguments=()):
         with_script = ["-s", WRK / script] if script else []
         with_arguments = ["--", *script_arguments] if script_arguments else []
-        output = generate("wrk", "-t1", f"-c{self.shape.connections}", f"-d{self.shape.seconds}s", "--latency", *with_script,
-                          *options, url(running), *with_arguments)
+        output = generate("wrk", "-t1", f"-c{self.shape.connections}", f"-d{self.shape.seconds}s", *with_script, *options,
+                          url(running), *with_arguments)
         if "Non-2xx" in output or "Socket errors" in output:
             raise SystemExit(f"{running.peer.name}, {running.workload.name}: requests failed:\n{output}")
         # wrk's own count of seconds: it ends up to a tenth of a second late.

@@ -2,6 +2,7 @@
 
 import json
 import statistics
+import textwrap
 import time
 
 import aims
@@ -15,6 +16,7 @@ PLOT = ROOT / "docs" / "performance" / "peers.svg"
 BEGIN, END = "<!-- benches/peers/run writes from here -->", "<!-- to here -->"
 # Below this a core had time to rest, so its requests a second say nothing about the proxy.
 BUSY_MIN = 0.95
+LINE = 125
 
 CPU = ("CPU µs/request", lambda row: row["cpu_us"], "{:.1f}")
 RATE = ("requests/s", lambda row: row["per_second"], "{:,.0f}")
@@ -91,28 +93,35 @@ def medians(figures):
 def block(about, figures):
     options = about["options"]
     versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
+    head = (f"{about['date']}, `{about['command']}`: {versions}. {options['connections']} connections; rounds of "
+            f"{options['seconds']} s, {options['rounds']} of each, all peers in turn. A figure is their median, with the least and "
+            "the most where three are shown.")
     parts = [
-        f"{about['date']}, `{about['command']}`: {versions}. {options['connections']} connections; each figure is the median of "
-        f"{options['rounds']} rounds of {options['seconds']} s, with the least and the most.\n",
+        textwrap.fill(head, LINE, break_long_words=False, break_on_hyphens=False) + "\n",
         overview(figures),
         "![CPU time per request by workload and peer](performance/peers.svg)\n",
         aims.table(figures),
     ]
     for workload in figures:
-        parts += [f"**{title(workload, options)}**{absent(workload)}\n", table(workload, figures)]
+        parts += [f"{title(workload, options)}{absent(workload)}\n", table(workload, figures)]
     parts.append("`*`: the proxy's core had time to rest; the load generator and the backend had none.\n")
     return "\n".join(parts)
 
 
 def title(name, options):
     if name == "at-rest":
-        return f"At rest: started anew, then {CONNECTIONS:,} connections that have made one request each (haproxy-tcp: fewer)"
+        return f"**At rest**: started anew, then {CONNECTIONS:,} connections that have made one request each (haproxy-tcp: fewer)"
     what = next(workload.what for workload in WORKLOADS if workload.name == name)
-    return what[0].upper() + what[1:] + (f": {options['rate']:,} requests/s" if name == "fixed-rate" else "")
+    rate = f", {options['rate']:,} requests/s" if name == "fixed-rate" else ""
+    return f"**{what[0].upper()}{what[1:]}{rate}**"
 
 
 def absent(name):
     """Who was not asked, and why."""
     workload = next((workload for workload in WORKLOADS if workload.name == name), None)
-    reasons = [f"{peer.name} ({why})" for peer in PEERS if workload and (why := left_out(workload, peer))]
-    return f" Left out: {', '.join(reasons)}." if reasons else ""
+    names = {}
+    for peer in PEERS:
+        if workload and (why := left_out(workload, peer)):
+            names.setdefault(why, []).append(peer.name)
+    reasons = "; ".join(f"{', '.join(some)} ({why})" for why, some in names.items())
+    return f". Left out: {reasons}." if reasons else ""

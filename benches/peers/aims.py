@@ -17,7 +17,7 @@ class Aim:
 
 
 def cpu(workload, peer, most, as_much=""):
-    return Aim(f"CPU a request, {workload}: {as_much}{peer}'s", "cpu_us", most, workload, peer, workload)
+    return Aim(f"CPU µs a request, {workload}: {as_much}{peer}'s", "cpu_us", most, workload, peer, workload)
 
 
 AIMS = [
@@ -36,11 +36,11 @@ AIMS = [
     cpu("tls", "haproxy", 1.0),
     cpu("h2", "envoy-jwt-cache", 0.5, "half of "),
     cpu("h2", "haproxy", 1.0),
-    Aim("CPU a request, 5,000 routes: 3 % more than 10 routes'", "cpu_us", 1.03, "routes-5000", theirs="routes-10"),
-    Aim("p99 at the fixed rate: haproxy's", "p99_us", 1.0, "fixed-rate", "haproxy", "fixed-rate"),
-    Aim("first answer after: 50 ms", "start_ms", 50, "at-rest"),
-    Aim("idle RSS: 8 MiB", "idle_kib", 8 * 1024, "at-rest"),
-    Aim("memory a connection: haproxy's", "connection_kib", 1.0, "at-rest", "haproxy", "at-rest"),
+    Aim("CPU µs a request, 5,000 routes: 3 % more than with 10", "cpu_us", 1.03, "routes-5000", theirs="routes-10"),
+    Aim("p99 at the fixed rate, µs: haproxy's", "p99_us", 1.0, "fixed-rate", "haproxy", "fixed-rate"),
+    Aim("first answer, ms after the start: 50", "start_ms", 50, "at-rest"),
+    Aim("idle RSS, KiB: 8 MiB", "idle_kib", 8 * 1024, "at-rest"),
+    Aim("memory of an idle connection, KiB: haproxy's", "connection_kib", 1.0, "at-rest", "haproxy", "at-rest"),
 ]
 
 

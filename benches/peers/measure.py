@@ -42,19 +42,24 @@ def loaded(field, workload, peers, options, shape, kept):
     loads.prepare(workload)
     figures = {peer.name: [] for peer in peers}
     with contextlib.ExitStack() as stack:
-        running = {} if workload.fresh else {peer.name: stack.enter_context(ready(field, peer, workload, key)) for peer in peers}
-        for warm in running.values():
-            tell(f"{workload.name} warming {warm.peer.name}")
-            loads.warm(warm)
-        for number in range(options.rounds):
-            for peer in peers:
-                tell(f"{workload.name} {number + 1}/{options.rounds} {peer.name}")
-                if workload.fresh:
-                    with ready(field, peer, workload, key) as fresh:
-                        figures[peer.name].append(measured(loads, fresh))
-                else:
-                    figures[peer.name].append(measured(loads, running[peer.name]))
+        running = {}
+        for peer in [] if workload.fresh else peers:
+            running[peer.name] = stack.enter_context(ready(field, peer, workload, key))
+            loads.warm(running[peer.name])
+        for peer in turns(peers, options.rounds, workload.name):
+            with contextlib.ExitStack() as turn:
+                asked = running.get(peer.name) or turn.enter_context(ready(field, peer, workload, key))
+                figures[peer.name].append(measured(loads, asked))
     return figures
+
+
+def turns(peers, rounds, what):
+    """Each peer in each round, told of on a terminal."""
+    for number in range(rounds):
+        for peer in peers:
+            if sys.stderr.isatty():
+                print(f"\r\x1b[K{what} {number + 1}/{rounds} {peer.name}\r", end="", file=sys.stderr, flush=True)
+            yield peer
 
 
 @contextlib.contextmanager
@@ -85,14 +90,6 @@ def rested(field, peers, options):
     tokens.write_public(key, field.directory)
     token = tokens.mint(key)
     figures = {peer.name: [] for peer in peers}
-    for number in range(options.rounds):
-        for peer in peers:
-            tell(f"at rest {number + 1}/{options.rounds} {peer.name}")
-            figures[peer.name].append(at_rest.measure(field, peer, workload, token))
+    for peer in turns(peers, options.rounds, "at rest"):
+        figures[peer.name].append(at_rest.measure(field, peer, workload, token))
     return figures
-
-
-def tell(what):
-    """Where it is, over what was told before."""
-    if sys.stderr.isatty():
-        print(f"\r\x1b[K{what}", end="", file=sys.stderr, flush=True)

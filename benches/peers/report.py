@@ -93,9 +93,9 @@ def medians(figures):
 def block(about, figures):
     options = about["options"]
     versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
-    head = (f"{about['date']}, `{about['command']}`: {versions}. {options['connections']} connections; rounds of "
-            f"{options['seconds']} s, {options['rounds']} of each, all peers in turn. A figure is their median, with the least and "
-            "the most where three are shown.")
+    head = (f"{about['date']}, `{about['command']}`: {versions}. {options['connections']} connections; {options['rounds']} "
+            f"round{'s' if options['rounds'] > 1 else ''} of {options['seconds']} s, all peers in turn. A figure is their median, "
+            "with the least and the most where three are shown.")
     parts = [
         textwrap.fill(head, LINE, break_long_words=False, break_on_hyphens=False) + "\n",
         overview(figures),
@@ -110,7 +110,8 @@ def block(about, figures):
 
 def title(name, options):
     if name == "at-rest":
-        return f"**At rest**: started anew, then {CONNECTIONS:,} connections that have made one request each (haproxy-tcp: fewer)"
+        return (f"**At rest**: started anew, then {CONNECTIONS:,} connections that have made one request each (haproxy-tcp: "
+                "as many as open files allow)")
     what = next(workload.what for workload in WORKLOADS if workload.name == name)
     rate = f", {options['rate']:,} requests/s" if name == "fixed-rate" else ""
     return f"**{what[0].upper()}{what[1:]}{rate}**"

@@ -11,7 +11,8 @@ function init(args)
       if kind == "tokens" then
          path, token = other, line
       end
-      requests[#requests + 1] = "GET " .. path .. " HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer " .. token .. "\r\n\r\n"
+      local head = "GET " .. path .. " HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+      requests[#requests + 1] = head .. "Authorization: Bearer " .. token .. "\r\n\r\n"
    end
 end
 

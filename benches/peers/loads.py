@@ -1,6 +1,7 @@
 """The loads: each is put on one peer for some seconds and says what came of it."""
 
 import dataclasses
+import itertools
 import json
 import random
 import re
@@ -42,8 +43,9 @@ class Loads:
     def warm(self, running):
         """What was not seen before is a workload of its own."""
         if running.workload.load == "tokens_in_rotation":
-            while self.run(running)["requests"] < ROTATING:
-                pass
+            seconds = self.shape.seconds
+            while self.tokens_in_rotation(running, seconds)["requests"] < ROTATING:
+                seconds *= 2
 
     def run(self, running):
         """Requests that were answered, and whatever else the generator measured."""
@@ -55,11 +57,12 @@ class Loads:
         return self.wrk(running, options=self.authorization())
 
     def prepare_tokens_in_rotation(self, _):
-        many = [tokens.mint(self.key) for _ in range(ROTATING)]
-        (self.directory / "rotating").write_text("\n".join(many))
+        with tokens.many(ROTATING, self.kept).open() as lines:
+            (self.directory / "rotating").write_text("".join(itertools.islice(lines, ROTATING)))
 
-    def tokens_in_rotation(self, running):
-        return self.wrk(running, "lines.lua", script_arguments=["tokens", self.directory / "rotating", running.workload.path])
+    def tokens_in_rotation(self, running, seconds=None):
+        arguments = ["tokens", self.directory / "rotating", running.workload.path]
+        return self.wrk(running, "lines.lua", script_arguments=arguments, seconds=seconds)
 
     def prepare_new_tokens(self, _):
         self.new = tokens.many(NEW_TOKENS_PER_SECOND * self.shape.seconds, self.kept)
@@ -81,11 +84,11 @@ class Loads:
     def upload(self, running):
         return self.wrk(running, "upload.lua", options=self.authorization())
 
-    def wrk(self, running, script=None, options=(), script_arguments=()):
+    def wrk(self, running, script=None, options=(), script_arguments=(), seconds=None):
         with_script = ["-s", WRK / script] if script else []
         with_arguments = ["--", *script_arguments] if script_arguments else []
-        output = generate("wrk", "-t1", f"-c{self.shape.connections}", f"-d{self.shape.seconds}s", *with_script, *options,
-                          url(running), *with_arguments)
+        output = generate("wrk", "-t1", f"-c{self.shape.connections}", f"-d{seconds or self.shape.seconds}s",
+                          *with_script, *options, url(running), *with_arguments)
         if "Non-2xx" in output or "Socket errors" in output:
             raise SystemExit(f"{running.peer.name}, {running.workload.name}: requests failed:\n{output}")
         # wrk's own count of seconds: it ends up to a tenth of a second late.

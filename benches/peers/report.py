@@ -93,9 +93,9 @@ def medians(figures):
 def block(about, figures):
     options = about["options"]
     versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
-    head = (f"{about['date']}, `{about['command']}`: {versions}. {options['connections']} connections; {options['rounds']} "
-            f"round{'s' if options['rounds'] > 1 else ''} of {options['seconds']} s, all peers in turn. A figure is their median, "
-            "with the least and the most where three are shown.")
+    rounds = f"{options['rounds']} round{'s' if options['rounds'] > 1 else ''} of {options['seconds']} s"
+    head = (f"{about['date']}, `{about['command']}`: {versions}. {options['connections']} connections; {rounds}, all peers in "
+            "turn. A figure is their median, with the least and the most where three are shown.")
     parts = [
         textwrap.fill(head, LINE, break_long_words=False, break_on_hyphens=False) + "\n",
         overview(figures),

@@ -1,6 +1,7 @@
 """Tokens like those of examples/mint-token, very many of them, quickly. What is slow to make is kept for the next run."""
 
 import base64
+import hashlib
 import json
 import multiprocessing
 import os
@@ -89,7 +90,7 @@ def many(count, directory):
         with multiprocessing.Pool(os.cpu_count(), on_its_own) as pool:
             with path.open("w") as file:
                 file.writelines(pool.imap(mint_one, range(count), chunksize=500))
-        stamp.write_text(json.dumps({"count": count, "expires": int(time.time()) + LIFETIME_SECONDS}))
+        stamp.write_text(json.dumps({"count": count, "expires": int(time.time()) + LIFETIME_SECONDS, "key": key_digest()}))
     return path
 
 
@@ -97,7 +98,12 @@ def kept_count(path, stamp):
     if not (path.exists() and stamp.exists()):
         return 0
     kept = json.loads(stamp.read_text())
-    return kept["count"] if kept["expires"] - time.time() > LEFT_SECONDS_MIN else 0
+    good = kept["key"] == key_digest() and kept["expires"] - time.time() > LEFT_SECONDS_MIN
+    return kept["count"] if good else 0
+
+
+def key_digest():
+    return hashlib.sha256(DEMO_KEY.read_bytes()).hexdigest()
 
 
 def on_its_own():

@@ -55,7 +55,7 @@ def table(figures):
         base, most = (theirs, aim.most) if aim.theirs else (aim.most, 1.0)
         verdict = "met" if ours / base <= most else f"missed: {(ours / base / most - 1) * 100:.0f} % above"
         lines.append(f"| {aim.what} | {shown(ours)} | {shown(base)} | {ours / base:.2f} | {verdict} |")
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines) + "\n" if len(lines) > 2 else ""
 
 
 def median(figures, workload, peer, field):

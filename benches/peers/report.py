@@ -95,8 +95,8 @@ def block(about, figures):
     versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
     rounds = f"{options['rounds']} round{'s' if options['rounds'] > 1 else ''} of {options['seconds']} s"
     head = (f"{about['date']}, `{about['command']}`: {versions}. {options['connections']} connections; {rounds}, all peers in "
-            "turn. A figure is their median, with the least and the most where three are shown. Load average of the machine before: "
-            f"{about['load']}.")
+            "turn. A figure is their median, with the least and the most where three are shown. The machine's load average before "
+            f"was {about['load']}.")
     parts = [
         textwrap.fill(head, LINE, break_long_words=False, break_on_hyphens=False) + "\n",
         overview(figures),

@@ -45,7 +45,7 @@ impl Generation {
     #[must_use]
     pub fn first(mut config: Config) -> Self {
         let key_origins = keys::complete(&mut config, None);
-        let mirrors = registry::follow(&config, None);
+        let mirrors = registry::follow(&config, &[]);
         let issuers = registry::with_clients(&config.snapshot.issuers, &mirrors);
         let health = Health::new(&config.upstreams);
         Self {
@@ -114,7 +114,7 @@ impl Generation {
         let before = Before { snapshot: &self.snapshot, origins: &self.key_origins };
         let key_origins = keys::complete(&mut config, Some(before));
         let health = Health::succeeding(&config.upstreams, &self.upstreams, &self.health);
-        let mirrors = registry::follow(&config, Some((&self.snapshot, &self.mirrors)));
+        let mirrors = registry::follow(&config, &self.mirrors);
         let issuers = registry::with_clients(&config.snapshot.issuers, &mirrors);
         let snapshot = Snapshot { number: self.snapshot.number + 1, issuers, ..config.snapshot };
         Self {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arc_swap::{ArcSwap, Guard};
 use tokio::sync::watch;
 
-use super::keys::{self, Before, KeyOrigin};
+use super::keys::{self, InForce, KeyOrigin};
 use super::registry::{self, Followed, Mirror, Source};
 use crate::config::{Authority, Authz, AuthzTrust, Config, Limits, Listener, Upstream};
 use crate::core::keyset::Keyset;
@@ -38,6 +38,13 @@ pub struct Generation {
     pub authority: Option<Arc<Authority>>,
     /// Where the last good keys are kept.
     pub state_dir: Option<PathBuf>,
+}
+
+/// A configuration that is ready to follow a generation, with the last good keys on disk where they are wanted.
+#[derive(Debug)]
+pub struct Prepared {
+    pub(super) config: Config,
+    key_origins: Arc<[KeyOrigin]>,
 }
 
 impl Generation {
@@ -107,15 +114,23 @@ impl Generation {
         }
     }
 
+    /// Makes `config` ready for [`Self::next`]. That reads files, which may take long; keys and clients may change meanwhile,
+    /// but nothing else.
+    #[must_use]
+    pub fn prepare(&self, mut config: Config) -> Prepared {
+        let key_origins = keys::complete(&mut config, Some(self.keys()));
+        Prepared { config, key_origins }
+    }
+
     /// The one after this. What is known of backends that are still the same is kept, so are keys and client registries whose
     /// source is, and what lets clients resume their TLS sessions.
     #[must_use]
-    pub fn next(&self, mut config: Config) -> Self {
-        let before = Before { snapshot: &self.snapshot, origins: &self.key_origins };
-        let key_origins = keys::complete(&mut config, Some(before));
-        let health = Health::succeeding(&config.upstreams, &self.upstreams, &self.health);
+    pub fn next(&self, prepared: Prepared) -> Self {
+        let Prepared { config, key_origins } = prepared;
         let mirrors = registry::follow(&config, &self.mirrors);
-        let issuers = registry::with_clients(&config.snapshot.issuers, &mirrors);
+        let issuers = keys::newest(config.snapshot.issuers, &key_origins, self.keys());
+        let issuers = registry::with_clients(&issuers, &mirrors);
+        let health = Health::succeeding(&config.upstreams, &self.upstreams, &self.health);
         let snapshot = Snapshot { number: self.snapshot.number + 1, issuers, ..config.snapshot };
         Self {
             snapshot: Arc::new(snapshot),
@@ -129,6 +144,10 @@ impl Generation {
             listeners_tls: succeeding(config.listeners, &self.listeners_tls),
             authz: authz_succeeding(config.authz, &self.authz),
         }
+    }
+
+    fn keys(&self) -> InForce<'_> {
+        InForce { snapshot: &self.snapshot, origins: &self.key_origins }
     }
 }
 

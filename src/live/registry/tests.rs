@@ -41,7 +41,8 @@ fn config(feed: &str) -> Config {
     config
 }
 
-fn mirror(refused: &[&str]) -> Arc<Mirror> {
+/// A registry with the client `acme`, which refuses these of another issuer.
+pub(in crate::live) fn mirror(refused: &[&str]) -> Arc<Mirror> {
     let mut mirror = Mirror::default();
     let now = Registered {
         version: 1,

@@ -11,8 +11,7 @@ use tokio::task::LocalSet;
 use tokio::time::timeout;
 
 use super::*;
-use crate::core::registry::{Change, Registered};
-use crate::core::time::UnixSeconds;
+use crate::live::registry::tests::mirror;
 use crate::live::state::Generation;
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -82,11 +81,11 @@ impl World {
         file.write_all(text(self.directory.path(), path).as_bytes()).unwrap();
     }
 
-    /// What the registry says now. Whatever was asked for before has been taken by the writer when this is over.
-    async fn tell(&self, client: &str) -> bool {
+    /// The registry says that there is a client now. Whatever was asked for before has been taken by the writer when this is over.
+    async fn tell(&self) -> bool {
         let source = self.live.load().mirrors[0].as_ref().unwrap().source.clone();
         let (done, is_done) = oneshot::channel();
-        let new = NewRegistry { source, mirror: mirror(client), availability: Availability::Current, done: Some(done) };
+        let new = NewRegistry { source, mirror: mirror(&[]), availability: Availability::Current, done: Some(done) };
         self.ask.send(Request::Registry(new)).await.unwrap();
         timeout(PATIENCE, is_done).await.unwrap().unwrap()
     }
@@ -109,22 +108,6 @@ impl World {
     }
 }
 
-fn mirror(client: &str) -> Arc<Mirror> {
-    let mut mirror = Mirror::default();
-    let now = Registered {
-        version: 1,
-        generation: 1,
-        is_revoked: false,
-        expires: UnixSeconds(2_000_000_000),
-        scopes: Box::default(),
-        roles: Box::default(),
-        tenants: Box::default(),
-    };
-    mirror.apply(1, Change::Client { id: client.into(), now: Arc::new(now) });
-    mirror.complete();
-    Arc::new(mirror)
-}
-
 async fn outcome(of: oneshot::Receiver<Result<Reloaded, String>>) -> Reloaded {
     timeout(PATIENCE, of).await.unwrap().unwrap().unwrap()
 }
@@ -142,7 +125,7 @@ fn a_load_that_hangs_holds_up_neither_keys_nor_clients() {
         let file = world.begun().await;
         let keys = Keyset::parse(include_bytes!("../../../examples/keys/jwks.json")).unwrap();
         let keys = Arc::new(keys);
-        assert!(world.tell("acme").await && world.publish(&keys).await);
+        assert!(world.tell().await && world.publish(&keys).await);
         let clients = || vec!["acme".to_owned()];
         assert_eq!(world.seen(), ("/first".to_owned(), keys.iter().len(), clients()));
         let before = world.live.load().snapshot.number;
@@ -160,7 +143,7 @@ fn who_asks_is_told_of_a_load_that_began_later() {
         let first = world.reload().await;
         let file = world.begun().await;
         let (second, third) = (world.reload().await, world.reload().await);
-        assert!(world.tell("acme").await);
+        assert!(world.tell().await);
         world.say(file, "/first");
         let first = outcome(first).await;
         assert_eq!(world.seen().0, "/first");

@@ -18,9 +18,9 @@ fn state(admin_address: &str) -> AdminState {
     let generation = Generation {
         snapshot: Arc::new(snapshot(ErrorFormat::Envelope)),
         health: Health::new(&upstreams),
-        upstreams,
-        limits: Limits::default(),
-        listeners_tls: Box::default(),
+        upstreams: upstreams.into(),
+        limits: Arc::new(Limits::default()),
+        listeners_tls: [].into(),
         authz: Arc::default(),
         key_origins: [KeyOrigin { source: KeySource::File, state: Arc::new(KeyState::of_file(clock::timer())) }].into(),
         mirrors: [].into(),

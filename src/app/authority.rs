@@ -10,17 +10,15 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use bytes::Bytes;
-use http::header::{CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderValue, Response, StatusCode};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use crate::authority::desk::Handed;
+use crate::authority::error::OAuthError;
 use crate::authority::follow::FollowedStore;
 use crate::authority::secret::ClientSecret;
 use crate::authority::store::Store;
-use crate::authority::{Service, first_start};
+use crate::authority::{Service, error_answer, first_start};
 use crate::clock;
 use crate::config::authority::ISSUER_NAME;
 use crate::config::{Authority, KeySource};
@@ -211,18 +209,8 @@ fn show(secret: &ClientSecret) {
 /// Tells all who ask that nobody can answer, until that is over.
 async fn refuse_all(handed: &mut mpsc::Receiver<Handed>) -> Infallible {
     while let Some(Handed { reply, call: _ }) = handed.recv().await {
-        let _ = reply.send(unavailable());
+        let _ = reply.send(error_answer(OAuthError::unavailable()));
     }
     // Nobody is left to ask: the process ends.
     pending().await
-}
-
-fn unavailable() -> Response<Bytes> {
-    let mut response = Response::new(Bytes::from_static(
-        b"{\"error\":\"temporarily_unavailable\",\"error_description\":\"the authority's storage is not there\"}",
-    ));
-    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
-    response
 }

@@ -103,7 +103,7 @@ pub fn run(path: PathBuf, config: Config) -> anyhow::Result<ExitCode> {
         }
         state.readiness.advance(ReadyPhase::Draining);
         tracing::info!("draining");
-        let limits = gateway.live.load().limits.clone();
+        let limits = Arc::clone(&gateway.live.load().limits);
         tokio::select! {
             () = drain(&phase, &limits, &mut workers_alive) => {}
             () = end.next() => tracing::warn!("told to end a second time: requests in flight are cut off"),
@@ -301,7 +301,7 @@ fn loaded_now(config_hash: String) -> Loaded {
 async fn check_upstreams(live: Arc<Live>, mut change: watch::Receiver<()>) {
     loop {
         let generation = Arc::clone(&live.load());
-        let checks = check_forever(generation.upstreams.clone(), Arc::clone(&generation.health));
+        let checks = check_forever(generation.upstreams.to_vec(), Arc::clone(&generation.health));
         tokio::select! {
             () = checks => {}
             changed = change.changed() => {

@@ -33,7 +33,8 @@ pub(super) fn document(body: Vec<u8>) -> Response<Bytes> {
 }
 
 /// An error (RFC 6749 section 5.2).
-pub(super) fn error(error: OAuthError) -> Response<Bytes> {
+#[must_use]
+pub fn error(error: OAuthError) -> Response<Bytes> {
     let OAuthError { code, description } = error;
     let mut answer = json(code.status(), &json!({ "error": code.name(), "error_description": description }));
     let mut add = |name: HeaderName, value| answer.headers_mut().insert(name, value);

@@ -33,5 +33,6 @@ mod token;
 mod used;
 pub mod view;
 
+pub use answer::error as error_answer;
 pub use form::BODY_BYTES_MAX;
 pub use service::{Call, Service, StartError, rotate_now};

@@ -2,38 +2,52 @@
 //!
 //! The new one is built whole before anything is touched, and swapped in one step. A configuration with a problem changes
 //! nothing and is reported wherever an operator looks: in the answer, in `/status`, in the metrics and in the log.
+//!
+//! Files are read beside the writer, which takes in keys and clients meanwhile: a disk that hangs must not hold up that
+//! somebody is revoked.
 
-use std::net::SocketAddr;
-use std::num::NonZeroUsize;
+mod fixed;
+mod loads;
+#[cfg(test)]
+mod tests;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::{JoinHandle, spawn_blocking};
 
+use self::loads::Loads;
 use super::keys::{KeyOrigin, KeyState};
 use super::registry::{Mirror, Source};
-use super::state::{Generation, Live};
+use super::state::{Live, Prepared};
 use super::watch::Watcher;
-use crate::config::authority::Storage;
-use crate::config::{self, AuthzAddress, Config, Telemetry};
+use crate::config::{self, Config};
 use crate::core::keyset::Keyset;
 use crate::core::registry::Availability;
 use crate::core::snapshot::IssuerId;
 
-/// Changes that may wait. Reloads are all the same, so one would do; more only keep their callers' answers apart.
+pub use self::fixed::Fixed;
+
+/// Changes that may wait until the writer takes them, which it does at once: it waits for nothing but them.
 pub const WAITING_MAX: usize = 16;
 
 /// Asks for a change of what is in force.
 #[derive(Debug)]
 pub enum Request {
     /// A reload. Whoever wants to know how it went leaves a channel.
-    Reload(Option<oneshot::Sender<Result<Reloaded, String>>>),
+    Reload(Option<Reply>),
     /// Other keys for an issuer.
     Keys(NewKeys),
     /// What a client registry says now.
     Registry(NewRegistry),
 }
+
+/// Where whoever has asked for a reload is told how it went.
+type Reply = oneshot::Sender<Result<Reloaded, String>>;
+
+/// What has come of reading the configuration: why there is none, for operators, otherwise.
+type Loaded = Result<Prepared, String>;
 
 /// What a client registry says.
 #[derive(Debug)]
@@ -70,75 +84,6 @@ pub struct Reloaded {
     pub warnings: Vec<String>,
 }
 
-/// The part of a configuration that only a start can change: what sockets, threads and log files are made from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fixed {
-    listeners: Vec<SocketAddr>,
-    admin: Option<SocketAddr>,
-    health: Option<SocketAddr>,
-    authz_grpc: Option<AuthzAddress>,
-    authz_http: Option<AuthzAddress>,
-    workers: Option<NonZeroUsize>,
-    telemetry: Telemetry,
-    authority: Option<FixedAuthority>,
-}
-
-/// The part of `authority` that only a start can change: what it keeps and where, and by which name others know it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct FixedAuthority {
-    /// Without a password: a new one is no other storage.
-    storage: Storage,
-    issuer: Box<str>,
-    max_stale: Duration,
-}
-
-impl Fixed {
-    /// That part of `config`.
-    #[must_use]
-    pub fn of(config: &Config) -> Self {
-        Self {
-            listeners: config.listeners.iter().map(|listener| listener.address).collect(),
-            admin: config.admin,
-            health: config.health,
-            authz_grpc: config.authz.as_ref().and_then(|authz| authz.grpc.clone()),
-            authz_http: config.authz.as_ref().and_then(|authz| authz.http.clone()),
-            workers: config.workers,
-            telemetry: config.telemetry.clone(),
-            authority: config.authority.as_deref().map(|authority| FixedAuthority {
-                storage: authority.storage.without_password(),
-                issuer: authority.issuer.clone(),
-                max_stale: authority.max_stale,
-            }),
-        }
-    }
-
-    /// The sections in which `other` differs.
-    fn changed(&self, other: &Self) -> Vec<&'static str> {
-        // Taken apart, so that a new field cannot be forgotten here.
-        let Self { listeners, admin, health, authz_grpc, authz_http, workers, telemetry, authority } = self;
-        let (is_other, storage, issuer, max_stale) = match (authority, &other.authority) {
-            (Some(FixedAuthority { storage, issuer, max_stale }), Some(other)) => {
-                (false, *storage != other.storage, *issuer != other.issuer, *max_stale != other.max_stale)
-            }
-            (one, other) => (one.is_some() != other.is_some(), false, false, false),
-        };
-        let sections = [
-            ("authority", is_other),
-            ("authority.storage", storage),
-            ("authority.issuer", issuer),
-            ("authority.max_stale", max_stale),
-            ("listeners", *listeners != other.listeners),
-            ("admin.address", *admin != other.admin),
-            ("health.address", *health != other.health),
-            ("authz.grpc", *authz_grpc != other.authz_grpc),
-            ("authz.http", *authz_http != other.authz_http),
-            ("workers", *workers != other.workers),
-            ("telemetry", *telemetry != other.telemetry),
-        ];
-        sections.into_iter().filter(|(_, changed)| *changed).map(|(name, _)| name).collect()
-    }
-}
-
 /// The files that `config`, which is what the file at `path` says, is made of.
 #[must_use]
 pub fn watched(path: &Path, config: &Config) -> Vec<PathBuf> {
@@ -173,30 +118,28 @@ impl Reloader {
     /// Serves requests, one at a time, until nobody is left to ask.
     pub async fn run(self, mut requests: mpsc::Receiver<Request>) {
         let reloader = Arc::new(self);
-        while let Some(request) = requests.recv().await {
-            let reply = match request {
-                Request::Reload(reply) => reply,
-                Request::Keys(new) => {
-                    reloader.live.put_in_force(new);
-                    continue;
-                }
-                Request::Registry(new) => {
-                    reloader.live.put_registry_in_force(new);
-                    continue;
-                }
-            };
-            let working = Arc::clone(&reloader);
-            // Keys are parsed and files are read: not on the thread that answers health checks.
-            let outcome = tokio::task::spawn_blocking(move || working.reload()).await;
-            let outcome = outcome.unwrap_or_else(|_| Err("the reload broke off".to_owned()));
-            (reloader.report)(&outcome);
-            if let Some(reply) = reply {
-                let _ = reply.send(outcome);
+        let mut loads = Loads::default();
+        loop {
+            loads.begin_next(|| reloader.begin());
+            tokio::select! {
+                request = requests.recv() => match request {
+                    Some(Request::Reload(reply)) => loads.ask(reply),
+                    Some(Request::Keys(new)) => reloader.live.put_in_force(new),
+                    Some(Request::Registry(new)) => reloader.live.put_registry_in_force(new),
+                    None => return,
+                },
+                (loaded, replies) = loads.end() => reloader.finish(loaded, replies),
             }
         }
     }
 
-    fn reload(&self) -> Result<Reloaded, String> {
+    /// Begins to load. Keys are parsed and files are read: not on the thread that answers health checks.
+    fn begin(self: &Arc<Self>) -> JoinHandle<Loaded> {
+        let working = Arc::clone(self);
+        spawn_blocking(move || working.load())
+    }
+
+    fn load(&self) -> Loaded {
         // What is read now need not be noticed; whatever happens to the files from here on has to be.
         self.watcher.about_to_read();
         let config = config::load(&self.path, &|name| std::env::var(name).ok()).map_err(|problems| {
@@ -212,16 +155,29 @@ impl Reloader {
                 changed.join(", ")
             ));
         }
-        let (config_hash, warnings) = (config.hash.clone(), config.warnings.clone());
         self.watcher.watch(watched(&self.path, &config));
-        let next: Generation = self.live.load().next(config);
-        let snapshot = next.snapshot.number;
-        self.live.swap(next);
-        Ok(Reloaded { snapshot, config_hash, warnings })
+        Ok(self.live.load().prepare(config))
+    }
+
+    /// Puts in force what was loaded, and tells how that went.
+    fn finish(&self, loaded: Loaded, replies: Vec<Reply>) {
+        let outcome = loaded.map(|prepared| self.live.reload(prepared));
+        (self.report)(&outcome);
+        for reply in replies {
+            let _ = reply.send(outcome.clone());
+        }
     }
 }
 
 impl Live {
+    fn reload(&self, prepared: Prepared) -> Reloaded {
+        let (config_hash, warnings) = (prepared.config.hash.clone(), prepared.config.warnings.clone());
+        let next = self.load().next(prepared);
+        let snapshot = next.snapshot.number;
+        self.swap(next);
+        Reloaded { snapshot, config_hash, warnings }
+    }
+
     /// Puts keys in force that were fetched for an issuer, if it still takes them from there.
     pub(super) fn put_in_force(&self, new: NewKeys) {
         let NewKeys { origin, keys, done } = new;

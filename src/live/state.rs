@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arc_swap::{ArcSwap, Guard};
 use tokio::sync::watch;
 
-use super::keys::{self, Before, KeyOrigin};
+use super::keys::{self, InForce, KeyOrigin};
 use super::registry::{self, Followed, Mirror, Source};
 use crate::config::{Authority, Authz, AuthzTrust, Config, Limits, Listener, Upstream};
 use crate::core::keyset::Keyset;
@@ -15,19 +15,20 @@ use crate::core::snapshot::{IssuerId, Snapshot};
 use crate::net::tls::ServerTls;
 use crate::upstream::Health;
 
-/// One configuration and what belongs to it. Immutable: a request that began under it ends under it.
-#[derive(Debug)]
+/// One configuration and what belongs to it. Immutable: a request that began under it ends under it. What is large in it is
+/// shared by those that differ only in keys and clients.
+#[derive(Debug, Clone)]
 pub struct Generation {
     /// What decisions are made from.
     pub snapshot: Arc<Snapshot>,
     /// The backends, in the order of the snapshot's.
-    pub upstreams: Vec<Upstream>,
+    pub upstreams: Arc<[Upstream]>,
     /// What is known of them, shared by all workers.
     pub health: Arc<Health>,
     /// Bounds of everything a client can make grow.
-    pub limits: Limits,
+    pub limits: Arc<Limits>,
     /// What each listener shows its clients, in the order of the configuration; `None` is no TLS.
-    pub listeners_tls: Box<[Option<ServerTls>]>,
+    pub listeners_tls: Arc<[Option<ServerTls>]>,
     /// Which other proxies may ask for decisions, and what they are shown.
     pub authz: Arc<AuthzTrust>,
     /// Where the keys come from and what is known of them, in the order of the snapshot's issuers.
@@ -40,20 +41,27 @@ pub struct Generation {
     pub state_dir: Option<PathBuf>,
 }
 
+/// A configuration that is ready to follow a generation, with the last good keys on disk where they are wanted.
+#[derive(Debug)]
+pub struct Prepared {
+    pub(super) config: Config,
+    key_origins: Arc<[KeyOrigin]>,
+}
+
 impl Generation {
     /// The first one.
     #[must_use]
     pub fn first(mut config: Config) -> Self {
         let key_origins = keys::complete(&mut config, None);
-        let mirrors = registry::follow(&config, None);
+        let mirrors = registry::follow(&config, &[]);
         let issuers = registry::with_clients(&config.snapshot.issuers, &mirrors);
         let health = Health::new(&config.upstreams);
         Self {
             snapshot: Arc::new(Snapshot { issuers, ..config.snapshot }),
             mirrors,
-            upstreams: config.upstreams,
+            upstreams: config.upstreams.into(),
             health,
-            limits: config.limits,
+            limits: config.limits.into(),
             key_origins,
             authority: config.authority,
             state_dir: config.state_dir,
@@ -65,7 +73,7 @@ impl Generation {
     /// The one after this: the same configuration, and other keys for one of its issuers.
     #[must_use]
     pub fn with_keys(&self, issuer: IssuerId, keys: Arc<Keyset>) -> Self {
-        self.with_snapshot(self.snapshot.with_keys(issuer, keys))
+        Self { snapshot: Arc::new(self.snapshot.with_keys(issuer, keys)), ..self.clone() }
     }
 
     /// The one after this: the same configuration, and what a registry says now; `None` if that is not followed. The number
@@ -76,8 +84,8 @@ impl Generation {
         let followed = mirrors.iter_mut().flatten().find(|followed| followed.source == *source)?;
         (followed.mirror, followed.availability) = (mirror, availability);
         let issuers = registry::with_clients(&self.snapshot.issuers, &mirrors);
-        let next = self.with_snapshot(Snapshot { issuers, ..Snapshot::clone(&self.snapshot) });
-        Some(Self { mirrors: mirrors.into(), ..next })
+        let snapshot = Snapshot { issuers, ..Snapshot::clone(&self.snapshot) };
+        Some(Self { snapshot: Arc::new(snapshot), mirrors: mirrors.into(), ..self.clone() })
     }
 
     /// Whether any client registry is followed.
@@ -92,36 +100,36 @@ impl Generation {
         self.mirrors.iter().flatten().find(|followed| followed.source == Source::Authority)
     }
 
-    fn with_snapshot(&self, snapshot: Snapshot) -> Self {
-        Self {
-            snapshot: Arc::new(snapshot),
-            upstreams: self.upstreams.clone(),
-            health: Arc::clone(&self.health),
-            limits: self.limits.clone(),
-            listeners_tls: self.listeners_tls.clone(),
-            authz: Arc::clone(&self.authz),
-            key_origins: Arc::clone(&self.key_origins),
-            mirrors: Arc::clone(&self.mirrors),
-            authority: self.authority.clone(),
-            state_dir: self.state_dir.clone(),
-        }
+    /// Whether it is of the same load as `other`, and differs from it at most in keys and clients.
+    #[must_use]
+    pub fn has_configuration_of(&self, other: &Self) -> bool {
+        // Each load makes its own.
+        Arc::ptr_eq(&self.limits, &other.limits)
+    }
+
+    /// Makes `config` ready for [`Self::next`]. That reads files, which may take long; keys and clients may change meanwhile,
+    /// but nothing else.
+    #[must_use]
+    pub fn prepare(&self, mut config: Config) -> Prepared {
+        let key_origins = keys::complete(&mut config, Some(self.keys()));
+        Prepared { config, key_origins }
     }
 
     /// The one after this. What is known of backends that are still the same is kept, so are keys and client registries whose
     /// source is, and what lets clients resume their TLS sessions.
     #[must_use]
-    pub fn next(&self, mut config: Config) -> Self {
-        let before = Before { snapshot: &self.snapshot, origins: &self.key_origins };
-        let key_origins = keys::complete(&mut config, Some(before));
+    pub fn next(&self, prepared: Prepared) -> Self {
+        let Prepared { config, key_origins } = prepared;
+        let mirrors = registry::follow(&config, &self.mirrors);
+        let issuers = keys::newest(config.snapshot.issuers, &key_origins, self.keys());
+        let issuers = registry::with_clients(&issuers, &mirrors);
         let health = Health::succeeding(&config.upstreams, &self.upstreams, &self.health);
-        let mirrors = registry::follow(&config, Some((&self.snapshot, &self.mirrors)));
-        let issuers = registry::with_clients(&config.snapshot.issuers, &mirrors);
         let snapshot = Snapshot { number: self.snapshot.number + 1, issuers, ..config.snapshot };
         Self {
             snapshot: Arc::new(snapshot),
-            upstreams: config.upstreams,
+            upstreams: config.upstreams.into(),
             health,
-            limits: config.limits,
+            limits: config.limits.into(),
             key_origins,
             mirrors,
             authority: config.authority,
@@ -130,11 +138,15 @@ impl Generation {
             authz: authz_succeeding(config.authz, &self.authz),
         }
     }
+
+    fn keys(&self) -> InForce<'_> {
+        InForce { snapshot: &self.snapshot, origins: &self.key_origins }
+    }
 }
 
 /// What `listeners` show from now on. Where that is what they showed before it is the very same object, whose session
 /// tickets stay valid.
-fn succeeding(listeners: Vec<Listener>, before: &[Option<ServerTls>]) -> Box<[Option<ServerTls>]> {
+fn succeeding(listeners: Vec<Listener>, before: &[Option<ServerTls>]) -> Arc<[Option<ServerTls>]> {
     let before = before.iter().chain(std::iter::repeat(&None));
     let listeners = listeners.into_iter().zip(before);
     listeners.map(|(listener, before)| if listener.tls == *before { before.clone() } else { listener.tls }).collect()

@@ -26,8 +26,8 @@ use arc_swap::ArcSwap;
 use self::gate::Gate;
 
 pub use self::keeper::Keeper;
-pub(super) use self::origin::{Before, complete};
 pub use self::origin::{Good, KeyOrigin, KeyState, Known, LastRefresh, await_all};
+pub(super) use self::origin::{InForce, complete, newest};
 pub use self::stored::{Origin, Stored, Unusable, stored};
 
 /// Asks for issuers' keys to be fetched, from any thread.

@@ -114,16 +114,16 @@ impl KeyState {
     }
 }
 
-/// The generation that comes before.
+/// The keys in force, and where they come from.
 #[derive(Clone, Copy)]
-pub(in crate::live) struct Before<'a> {
+pub(in crate::live) struct InForce<'a> {
     pub(in crate::live) snapshot: &'a Snapshot,
     pub(in crate::live) origins: &'a [KeyOrigin],
 }
 
 /// Completes the snapshot of `config` with keys that are there without fetching: those in force `before`, where the
 /// source is still the same, and otherwise the last good ones on disk. The origins, in the order of the issuers.
-pub(in crate::live) fn complete(config: &mut Config, before: Option<Before<'_>>) -> Arc<[KeyOrigin]> {
+pub(in crate::live) fn complete(config: &mut Config, before: Option<InForce<'_>>) -> Arc<[KeyOrigin]> {
     let now = clock::timer();
     let mut issuers = config.snapshot.issuers.clone();
     let mut origins = Vec::with_capacity(config.key_sources.len());
@@ -149,7 +149,24 @@ pub(in crate::live) fn complete(config: &mut Config, before: Option<Before<'_>>)
     origins.into()
 }
 
-impl Before<'_> {
+/// The same issuers with the keys that are in force by `now`, where the origin has been taken over from there: others may
+/// have come since [`complete`].
+pub(in crate::live) fn newest(issuers: Issuers, origins: &[KeyOrigin], now: InForce<'_>) -> Issuers {
+    let ids = (0..).map(IssuerId);
+    ids.zip(origins).fold(issuers, |issuers, (id, origin)| match now.keys_from(origin) {
+        Some(keys) => issuers.with_keys(id, keys),
+        None => issuers,
+    })
+}
+
+impl InForce<'_> {
+    /// The keys of this very origin.
+    fn keys_from(self, origin: &KeyOrigin) -> Option<Arc<Keyset>> {
+        let mut all = self.snapshot.issuers.iter().zip(self.origins);
+        let (issuer, _) = all.find(|(_, known)| Arc::ptr_eq(&known.state, &origin.state))?;
+        Some(Arc::clone(&issuer.keys))
+    }
+
     /// Our authority's keys in force: they do not come again because the configuration was loaded again.
     fn keys_of_authority(self, issuer: &Issuer) -> Option<(Arc<Keyset>, Arc<KeyState>)> {
         let mut all = self.snapshot.issuers.iter().zip(self.origins);

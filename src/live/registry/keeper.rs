@@ -10,7 +10,7 @@ use tokio::task::AbortHandle;
 
 use super::feed::{self, Feed};
 use super::follower::{Follower, InForce};
-use super::mirrors::{Followed, Source};
+use super::mirrors::Followed;
 use super::state::RegistryStates;
 use crate::config::RegistrySource;
 use crate::config::authority::RegistryFeed;
@@ -92,7 +92,7 @@ impl Keeper {
         }
         let follower = Follower {
             changes: Feed::new(Rc::clone(&self.fetcher), iss.clone(), registry.clone()),
-            source: Source::Feed(name.clone()),
+            source: followed.source.clone(),
             issuer: name.clone(),
             max_stale: MAX_STALE,
             in_force: InForce { mirror: Arc::clone(&followed.mirror), availability: followed.availability },

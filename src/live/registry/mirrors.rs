@@ -2,18 +2,37 @@
 
 use std::sync::Arc;
 
+use http::Uri;
+
 use super::mirror::Mirror;
 use crate::config::{Config, RegistrySource};
 use crate::core::registry::{Availability, Clients, NameSet};
-use crate::core::snapshot::{IssuerId, Issuers, Snapshot};
+use crate::core::snapshot::{Issuer, IssuerId, Issuers};
 
-/// Whose registry it is.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+/// Whose registry it is. What one source has told is never in force as another's, though a reload may put the one in the
+/// other's place while something is still on its way.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
     /// Our own authority's.
     Authority,
-    /// The feed of the issuer of this name in the configuration.
-    Feed(Box<str>),
+    /// The feed of another one. Who asks there, and with which secret, does not matter.
+    Feed {
+        /// The issuer whose clients it tells.
+        iss: Box<str>,
+        /// Where it is.
+        url: Uri,
+    },
+}
+
+impl Source {
+    /// That of `issuer`, if `origin` is where its registry comes from; `None` if it has none.
+    fn of(issuer: &Issuer, origin: &RegistrySource) -> Option<Self> {
+        match origin {
+            RegistrySource::None => None,
+            RegistrySource::Authority => Some(Self::Authority),
+            RegistrySource::Feed(feed) => Some(Self::Feed { iss: issuer.iss.clone(), url: feed.url.clone() }),
+        }
+    }
 }
 
 /// A registry that is followed for an issuer.
@@ -31,36 +50,16 @@ pub struct Followed {
 
 /// What `config` says is to be followed, in the order of its issuers. What has been told `before` by a source that is still
 /// there is not forgotten.
-pub(in crate::live) fn follow(
-    config: &Config,
-    before: Option<(&Snapshot, &[Option<Followed>])>,
-) -> Arc<[Option<Followed>]> {
+pub(in crate::live) fn follow(config: &Config, before: &[Option<Followed>]) -> Arc<[Option<Followed>]> {
     let issuers = config.snapshot.issuers.iter().zip(&config.registries);
     let follow = issuers.map(|(issuer, origin)| {
-        let source = match origin {
-            RegistrySource::None => return None,
-            RegistrySource::Authority => Source::Authority,
-            RegistrySource::Feed(_) => Source::Feed(issuer.name.clone()),
-        };
-        let known = before.and_then(|(snapshot, followed)| {
-            let mut known = snapshot.issuers.iter().zip(followed);
-            let (_, known) = known.find(|(old, _)| old.iss == issuer.iss)?;
-            known.as_ref().filter(|known| is_the_same(&known.origin, origin))
-        });
+        let source = Source::of(issuer, origin)?;
+        let known = before.iter().flatten().find(|known| known.source == source);
         let (mirror, availability) =
             known.map_or_else(Default::default, |known| (Arc::clone(&known.mirror), known.availability));
         Some(Followed { source, origin: origin.clone(), mirror, availability })
     });
     follow.collect()
-}
-
-/// Whether two origins tell the same: who asks there, and with which secret, does not matter.
-fn is_the_same(one: &RegistrySource, other: &RegistrySource) -> bool {
-    match (one, other) {
-        (RegistrySource::Authority, RegistrySource::Authority) => true,
-        (RegistrySource::Feed(one), RegistrySource::Feed(other)) => one.url == other.url,
-        _ => false,
-    }
 }
 
 /// The same issuers, with the clients that these registries say they have, and without those that they refuse.

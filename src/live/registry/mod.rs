@@ -8,7 +8,7 @@ mod mirror;
 mod mirrors;
 mod state;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 pub mod wire;
 
 pub use self::feed::Feed;

@@ -123,7 +123,8 @@ fn a_gateway_that_starts_without_its_database_waits_for_it() {
     let (status, cause) = authority.gateway.admin_get("/readyz");
     assert!(status == 503 && cause.contains("authority"), "{status} {cause}");
     let nobody = App { id: "acme".to_owned(), secret: "sgs_wrong".to_owned() };
-    assert_eq!(authority.ask_token(&nobody, "").status, 503);
+    let refusal = authority.ask_token(&nobody, "");
+    assert_eq!((refusal.status, refusal.fields.one("cache-control")), (503, Some("no-store")), "{refusal:?}");
     server.restart();
     page(&authority, "/readyz", |(status, _)| *status == 200);
     let app = authority.create("acme", &READS);

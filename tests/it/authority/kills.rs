@@ -1,16 +1,23 @@
 //! Gateways that are killed while clients are made and revoked: what was acknowledged is there, and the audit log tells it.
 
+use std::fs;
 use std::path::Path;
+use std::sync::mpsc::{Sender, channel};
 use std::thread;
 
+use serde_json::json;
 use sidegate::authority::store::{AuditRow, Store};
 use sidegate::config::authority::Storage;
 use tempfile::TempDir;
 
 use super::fixture::{App, Authority, ME, client, config, directory, sidegate};
+use crate::harness::client::Client;
 use crate::harness::gateway::Gateway;
 
 const ROUNDS: usize = 10;
+const WRITERS: usize = 4;
+/// Clients that a gateway has made at least when it is killed in the middle of making others.
+const ACKNOWLEDGED: usize = 40;
 
 /// What one round has had acknowledged.
 struct Round {
@@ -76,4 +83,65 @@ async fn check(authority: &Authority, rounds: &[Round]) {
     }
     // The client of the first start was made once, however often it was tried.
     assert_eq!(count("create", "admin"), 1);
+}
+
+/// The second time the storage is made anew, and finds beside itself what the killed one has left of its log.
+#[test]
+fn what_was_acknowledged_survives_the_middle_of_a_write() {
+    let mut place = directory(&config("", ""));
+    for _ in 0..2 {
+        let (left, acknowledged) = killed_while_it_writes(place);
+        check_written(left.path(), &acknowledged);
+        fs::remove_file(left.path().join("sidegate.db")).unwrap();
+        place = left;
+    }
+}
+
+/// Has a gateway make clients without end, and kills it. The ids of those that it has acknowledged.
+fn killed_while_it_writes(place: TempDir) -> (TempDir, Vec<String>) {
+    let authority = Authority { gateway: Gateway::start_in(place) };
+    let secret = fs::read_to_string(authority.gateway.directory().join("admin.secret")).unwrap();
+    let token = authority.token(&App { id: "admin".to_owned(), secret: secret.trim().to_owned() });
+    let (told, acknowledged) = channel();
+    for writer in 0..WRITERS {
+        let client = Client::connect(authority.gateway.admin.unwrap());
+        let (token, told) = (token.clone(), told.clone());
+        thread::spawn(move || make_clients(client, &token, writer, &told));
+    }
+    drop(told);
+    let mut ids: Vec<String> = acknowledged.iter().take(ACKNOWLEDGED).collect();
+    let place = authority.gateway.kill();
+    ids.extend(acknowledged);
+    (place, ids)
+}
+
+/// Makes one after the other until nobody answers.
+fn make_clients(mut client: Client, token: &str, writer: usize, told: &Sender<String>) {
+    for number in 0.. {
+        let id = format!("{writer}-{number}");
+        let body = json!({ "client_id": id, "name": id, "scopes": ["users:read"] }).to_string();
+        let sent = client.try_send(format!(
+            "POST /api/v1/clients HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {token}\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        ));
+        let Ok(answer) = sent.map_err(drop).and_then(|()| client.try_receive().map_err(drop)) else { return };
+        assert_eq!(answer.status, 201, "{answer:?}");
+        told.send(id).unwrap();
+    }
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn check_written(place: &Path, acknowledged: &[String]) {
+    assert!(acknowledged.len() >= ACKNOWLEDGED, "{acknowledged:?}");
+    let store = Store::open(&Storage::Sqlite(place.join("sidegate.db"))).await.unwrap();
+    for id in acknowledged {
+        assert!(store.client(id).await.unwrap().is_some(), "{id}");
+    }
+    let (number, audit) = (store.number().await.unwrap(), store.audit(0, usize::MAX).await.unwrap());
+    assert!(audit.iter().map(|row| row.number).eq(1..=number), "each change is told once");
+    let made = audit.iter().filter(|row| String::from(row.action.clone()) == "create").count();
+    assert_eq!(store.changes(0).await.unwrap().items.len(), made);
+    client(place, &["create", "--id", "next", "--name", "next", "--scope", "users:read"]);
+    assert_eq!(store.number().await.unwrap(), number + 1);
 }

@@ -8,6 +8,7 @@ mod fleet;
 mod keys;
 mod kills;
 mod libraries;
+mod reloads;
 mod requests;
 mod streams;
 mod tour;

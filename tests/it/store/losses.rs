@@ -1,12 +1,8 @@
-//! Losing the database, or oneself, in the middle of changes.
+//! Losing the database in the middle of changes. What is left of SQLite when the process itself is lost is shown where that is
+//! a gateway.
 
-use std::env;
-use std::io::Write as _;
-use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
-use rustix::process::Signal;
 use sidegate::authority::follow::FollowedStore;
 use sidegate::authority::store::{Store, StoreError};
 use sidegate::config::authority::Storage;
@@ -17,59 +13,8 @@ use tokio::time::timeout;
 use super::{Place, create, try_create};
 use crate::harness::PATIENCE;
 use crate::harness::postgres::PostgresServer;
-use crate::harness::process::Process;
 
-/// Names the file that [`writes_until_it_is_killed`] writes to.
-const FILE: &str = "SIDEGATE_TEST_STORE";
 const ACKNOWLEDGED: usize = 40;
-
-/// A process of its own for the test below.
-#[tokio::test]
-#[ignore = "another test runs it"]
-async fn writes_until_it_is_killed() {
-    let file = env::var_os(FILE).expect("the path of a database");
-    let store = Store::open(&Storage::Sqlite(Path::new(&file).to_owned())).await.unwrap();
-    for number in 1.. {
-        assert_eq!(create(&store, &number.to_string()).await, number);
-        println!("done {number}");
-        std::io::stdout().flush().unwrap();
-    }
-}
-
-#[tokio::test]
-async fn sqlite_keeps_what_was_acknowledged_when_the_process_is_killed() {
-    let place = Place::sqlite();
-    let Storage::Sqlite(file) = place.storage() else { unreachable!() };
-    let mut acknowledged = 0;
-    for _ in 0..2 {
-        if acknowledged > 0 {
-            std::fs::remove_file(&file).unwrap();
-        }
-        let mut command = Command::new(env::current_exe().unwrap());
-        let name = "store::losses::writes_until_it_is_killed";
-        command.args(["--ignored", "--nocapture", "--exact", name]).env(FILE, &file);
-        let mut process = Process::spawn(&mut command);
-        let is_enough = |text: &str| (done(text).count() > ACKNOWLEDGED).then_some(());
-        process.stdout.wait_for("changes", is_enough);
-        process.signal(Signal::KILL);
-        process.wait();
-
-        let store = place.open().await;
-        let output = process.stdout.text();
-        acknowledged = done(&output).count();
-        for id in done(&output) {
-            assert!(store.client(id).await.unwrap().is_some(), "{id}");
-        }
-        let (number, audit) = (store.number().await.unwrap(), store.audit(0, usize::MAX).await.unwrap());
-        assert_eq!((store.changes(0).await.unwrap().items.len(), audit.len()), (number as usize, number as usize));
-        assert_eq!(create(&store, "next").await, number + 1);
-    }
-}
-
-fn done(output: &str) -> impl Iterator<Item = &str> {
-    // The test runner begins the first of these lines with the name of the test.
-    output.lines().filter_map(|line| line.split_once("done ")).map(|(_, number)| number)
-}
 
 #[tokio::test]
 async fn postgres_keeps_what_was_acknowledged_when_it_is_killed() {

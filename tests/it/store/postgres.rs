@@ -1,19 +1,19 @@
 //! What is PostgreSQL's own: reaching it, and not telling its password.
 
-use std::env;
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
 use sidegate::authority::store::{Store, StoreError};
 use sidegate::config::authority::{Postgres, Secret, Storage};
+use tempfile::TempDir;
 use zeroize::Zeroizing;
 
 use super::create;
 use crate::harness::PATIENCE;
 use crate::harness::certificates::Authority;
 use crate::harness::postgres::{PASSWORD, PostgresServer};
-use crate::harness::process::Process;
 
 async fn refusal(settings: Postgres) -> StoreError {
     let error = Store::open(&Storage::Postgres(settings)).await.unwrap_err();
@@ -73,44 +73,57 @@ async fn many_may_open_it_at_once() {
     assert_eq!(numbers, (1..=8).collect::<Vec<_>>());
 }
 
-/// Names the database that [`opens_what_it_is_told_to`] opens.
-const URL: &str = "SIDEGATE_TEST_URL";
-
-/// A process of its own for the test below: what the system's roots are is up to its environment.
-#[tokio::test]
-#[ignore = "another test runs it"]
-async fn opens_what_it_is_told_to() {
-    let password = Some(Secret(Zeroizing::new(PASSWORD.to_owned())));
-    let settings = Postgres { url: env::var(URL).expect("a URL").into(), password };
-    match Store::open(&Storage::Postgres(settings)).await {
-        Ok(store) => println!("\nsaid: opened {}", store.number().await.unwrap()),
-        Err(error) => println!("\nsaid: {error}"),
-    }
-}
-
-#[tokio::test]
-async fn its_certificate_is_verified() {
+#[test]
+fn its_certificate_is_verified() {
     let mut server = PostgresServer::start();
     let (authority, other) = (Authority::new("ours"), Authority::new("another"));
     server.show(&authority.issue("127.0.0.1"));
     server.kill();
     server.restart();
-    let roots = tempfile::tempdir().unwrap();
     let ask = |sslmode: &str, authority: &Authority| {
-        let file = roots.path().join("roots.pem");
-        fs::write(&file, &authority.pem).unwrap();
-        let settings = server.settings_at(&format!("127.0.0.1:{}", server.port()), sslmode);
-        let mut command = Command::new(env::current_exe().unwrap());
-        command.args(["--ignored", "--nocapture", "--exact", "store::postgres::opens_what_it_is_told_to"]);
-        command.env(URL, &*settings.url).env("SSL_CERT_FILE", &file).env_remove("SSL_CERT_DIR");
-        let process = Process::spawn(&mut command);
-        process.stdout.wait_for("an answer", |text| text.split_once("said: ")?.1.lines().next().map(str::to_owned))
+        let url = server.settings_at(&format!("127.0.0.1:{}", server.port()), sslmode).url;
+        let place = configured(&url);
+        let roots = place.path().join("roots.pem");
+        fs::write(&roots, &authority.pem).unwrap();
+        listed(place.path(), &roots)
     };
-    assert_eq!(ask("require", &authority), "opened 0");
-    assert_eq!(ask("prefer", &authority), "opened 0");
+    let opened = Ok("[]".to_owned());
+    assert_eq!([ask("require", &authority), ask("prefer", &authority)], [opened.clone(), opened.clone()]);
     for sslmode in ["require", "prefer"] {
-        let said = ask(sslmode, &other);
+        let said = ask(sslmode, &other).unwrap_err();
         assert!(said.contains("error performing TLS handshake: invalid peer certificate"), "{said}");
     }
-    assert_eq!(ask("disable", &other), "opened 0");
+    assert_eq!(ask("disable", &other), opened);
+}
+
+/// A directory with the configuration of an authority that has this database.
+fn configured(url: &str) -> TempDir {
+    let place = tempfile::tempdir().unwrap();
+    let config = format!(
+        "listeners: [{{address: 127.0.0.1:0}}]
+authority:
+  issuer: http://authority.test
+  audience: https://api.example.com
+  storage: '{url}'
+  storage_password_file: ./password
+  key_encryption_file: ./kek
+  scopes: {{'users:read': Read users}}
+upstreams: {{echo: {{builtin: echo}}}}
+routes: [{{match: /, scopes: ['users:read'], upstream: echo}}]
+"
+    );
+    for (name, content) in [("config.yaml", config.as_bytes()), ("password", PASSWORD.as_bytes()), ("kek", &[7; 32])] {
+        fs::write(place.path().join(name), content).unwrap();
+    }
+    place
+}
+
+/// What `sidegate client list` prints, or says of its failure. It is a process of its own, since what the system's roots are
+/// is up to its environment.
+fn listed(place: &Path, roots: &Path) -> Result<String, String> {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sidegate"));
+    command.args(["client", "list", "--output", "json", "-c", "config.yaml"]).current_dir(place);
+    let output = command.env_clear().env("SSL_CERT_FILE", roots).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap().trim().to_owned();
+    if output.status.success() { Ok(text(output.stdout)) } else { Err(text(output.stderr)) }
 }

@@ -125,7 +125,8 @@ impl World {
     }
 
     pub(super) fn reload(&self, keys: &str) {
-        self.live.swap(self.live.load().next(config(keys, None)));
+        let live = self.live.load();
+        self.live.swap(live.next(live.prepare(config(keys, None))));
         self.changed.send_replace(());
     }
 

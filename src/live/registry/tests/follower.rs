@@ -9,7 +9,7 @@ use tokio::sync::{Mutex, mpsc};
 use tokio::task::{AbortHandle, LocalSet};
 use tokio::time::{Instant, sleep};
 
-use super::super::{Batch, Changes, Follower, InForce, Mirror, RegistryStates, Source};
+use super::super::{Batch, Changes, Follower, InForce, Mirror, RegistryStates};
 use super::{FEED, config, seen};
 use crate::core::registry::{Availability, Change, Registered};
 use crate::core::snapshot::IssuerId;
@@ -66,7 +66,7 @@ impl World {
         let followed = self.live.load().mirrors[1].clone().unwrap();
         let follower = Follower {
             changes: Script { told: Rc::clone(&self.told), asked: Rc::clone(&self.asked) },
-            source: Source::Feed("other".into()),
+            source: followed.source,
             issuer: "other".into(),
             max_stale: MAX_STALE,
             in_force: InForce { mirror: followed.mirror, availability: followed.availability },

@@ -58,6 +58,25 @@ pub enum ChangeError<D> {
     Store(#[from] StoreError),
 }
 
+/// A token that is to be revoked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RevokedToken {
+    /// Whose it is.
+    pub client_id: Box<str>,
+    /// Its `jti`.
+    pub jti: Box<str>,
+    /// The first second at which nobody takes it any more, for its age.
+    pub expires: UnixSeconds,
+}
+
+/// Why a token is not revoked: its client has revoked as many that are not expired as it may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the client has revoked too many tokens that are not expired yet")]
+pub struct TooManyRevoked {
+    /// When the first of them expires.
+    pub until: UnixSeconds,
+}
+
 /// Who makes a change, for the audit log: `cli:NAME` for a user of this machine, `client:ID`, or `authority` itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Actor(pub Box<str>);
@@ -305,24 +324,24 @@ impl Store {
     }
 
     /// Revokes one token; nothing is written if it is revoked already. Rows of tokens that are expired anyway are forgotten
-    /// on the way, so `expires` has to be no earlier than the last moment at which a gateway would take it.
+    /// on the way.
     ///
     /// # Errors
-    /// Of the storage.
+    /// Its client has revoked `live_max` others, all of which are remembered by every gateway; and those of the storage.
     pub async fn revoke_token(
         &self,
         who: &Actor,
-        jti: &str,
-        expires: UnixSeconds,
+        token: RevokedToken,
+        live_max: u64,
         now: UnixSeconds,
-    ) -> Result<(), StoreError> {
-        let (who, jti) = (who.clone(), Box::<str>::from(jti));
+    ) -> Result<(), ChangeError<TooManyRevoked>> {
+        let who = who.clone();
         let work = async move |link: Link<'_>| {
             let number = write::next_number(link).await?;
             let entry = Entry { number, who, action: Action::RevokeToken, at: now };
-            write::revoke_token(link, &entry, &jti, expires).await
+            write::revoke_token(link, &entry, &token, live_max).await
         };
-        self.run(Access::Write, work).await
+        self.run(Access::Write, work).await?.map_err(ChangeError::Denied)
     }
 
     /// Whether this token was revoked.

@@ -185,20 +185,6 @@ impl Manager {
         let has_secret = draft.jwks.is_none() || draft.with_secret;
         let secret = has_secret.then(ClientSecret::generate).transpose();
         let secret = secret.map_err(|error| ChangeError::Denied(Denied::from(error)))?;
-        self.create_with(caller, draft, secret, now).await
-    }
-
-    /// Makes a client with this secret.
-    ///
-    /// # Errors
-    /// As for [`Self::create`].
-    pub async fn create_with(
-        &self,
-        caller: &Caller,
-        draft: Draft,
-        secret: Option<ClientSecret>,
-        now: UnixSeconds,
-    ) -> Result<Outcome, ManageError> {
         let client = self.new_client(draft, secret.as_ref(), now).map_err(ChangeError::Denied)?;
         caller.check_tenants(&client.tenants).map_err(ChangeError::Denied)?;
         caller.check_control(&self.rules, &client).map_err(ChangeError::Denied)?;
@@ -214,7 +200,13 @@ impl Manager {
         Ok(Outcome { client, is_changed: true, secret })
     }
 
-    fn new_client(&self, draft: Draft, secret: Option<&ClientSecret>, now: UnixSeconds) -> Result<Client, Denied> {
+    /// The client of a draft, but for the number of the change that makes it.
+    pub(super) fn new_client(
+        &self,
+        draft: Draft,
+        secret: Option<&ClientSecret>,
+        now: UnixSeconds,
+    ) -> Result<Client, Denied> {
         let Draft { id, name, description, notes, scopes, roles, tenants, expires_at, jwks, with_secret: _ } = draft;
         let stored = secret.map(|secret| StoredSecret { hash: secret.hash(), created_at: now, expires_at: None });
         let client = Client {

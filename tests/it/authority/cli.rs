@@ -11,6 +11,8 @@ use std::time::Instant;
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
+use sidegate::authority::store::Store;
+use sidegate::config::authority::Storage;
 use tempfile::TempDir;
 
 use crate::harness::PATIENCE;
@@ -36,7 +38,7 @@ routes: [{ match: /, authenticated: true, upstream: echo }]
 const PUBLIC_JWK: &str =
     r#"{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
 
-/// A directory with a configuration; its storage comes with the first command.
+/// A directory with a configuration; its storage comes with the first client.
 struct Place(TempDir);
 
 impl Place {
@@ -44,6 +46,14 @@ impl Place {
         let directory = tempfile::tempdir().unwrap();
         fs::write(directory.path().join("config.yaml"), CONFIG).unwrap();
         Self(directory)
+    }
+
+    /// One whose storage is there, and empty.
+    fn with_storage() -> Self {
+        let place = Self::new();
+        let storage = Storage::Sqlite(place.path().join("sidegate.db"));
+        tokio::runtime::Runtime::new().unwrap().block_on(Store::open(&storage)).unwrap();
+        place
     }
 
     fn path(&self) -> &Path {
@@ -213,7 +223,7 @@ fn scopes_of_both_kinds_are_worth_a_warning() {
 
 #[test]
 fn a_client_of_another_issuer_is_refused_and_not_any_more() {
-    let place = Place::new();
+    let place = Place::with_storage();
     let standing = |command| place.good(&["client", command, "--issuer", "partner", "globex"]);
     assert!(standing("revoke").contains("is now refused"));
     assert!(standing("revoke").contains("is already refused"));
@@ -288,6 +298,27 @@ fn a_token_is_asked_for_with_the_secret_in_its_header() {
     let (url, server) = serve("401 Unauthorized", r#"{"error":"invalid_client","error_description":"no"}"#);
     assert_eq!(place.refused(&args(&format!("{url}/connect/token"))), "error: no token: invalid_client: no\n");
     assert!(server.join().unwrap().starts_with("POST /connect/token "));
+}
+
+#[test]
+fn only_a_new_client_makes_a_storage() {
+    let place = Place::new();
+    let storage = place.path().join("sidegate.db");
+    for args in [
+        &["client", "list"][..],
+        &["client", "show", "a"],
+        &["client", "edit", "a", "--name", "b"],
+        &["client", "revoke", "a"],
+        &["client", "revoke", "--issuer", "partner", "a"],
+        &["client", "delete", "a", "--yes"],
+        &["keys", "list"],
+    ] {
+        let error = place.refused(args);
+        assert!(error.starts_with("error: there is no storage ") && error.contains("sidegate.db: "), "{error}");
+        assert!(!storage.exists(), "{args:?}");
+    }
+    place.create(&["--scope", "users:read"]);
+    assert!(storage.exists());
 }
 
 #[test]

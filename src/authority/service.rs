@@ -123,14 +123,17 @@ impl Service {
     /// published ones are others now.
     ///
     /// # Errors
-    /// The storage failed, or its keys cannot be used. Those in use stay in use.
+    /// The storage failed, or its keys cannot be used: with the key of another `key_encryption_file`, no start would be able to.
+    /// Those in use stay in use.
     pub async fn tick(&self, settings: &Authority, now: UnixSeconds) -> Result<bool, StartError> {
         let keys = turn_keys(&self.store, &authority(), settings, Turn::ByAge, now).await?;
-        if self.keyring().is_of(&keys) {
+        let before = self.keyring();
+        if before.is_of(&keys, settings.key_encryption.as_ref()) {
             return Ok(false);
         }
-        *lock(&self.keyring) = Arc::new(open(&keys, settings)?);
-        Ok(true)
+        let after = Arc::new(open(&keys, settings)?);
+        *lock(&self.keyring) = Arc::clone(&after);
+        Ok(after.jwks != before.jwks)
     }
 
     /// The published keys: a JWK set (RFC 7517 section 5).

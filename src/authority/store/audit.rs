@@ -44,20 +44,23 @@ pub(super) fn changed_keys(before: &[StoredKey], after: &[StoredKey]) -> Box<str
     let gone = before.iter().filter(|key| after.iter().all(|other| other.key_id != key.key_id));
     let new = after.iter().filter(|key| {
         let old = before.iter().find(|other| other.key_id == key.key_id);
-        old.is_none_or(|old| old.phase != key.phase || old.is_sealed != key.is_sealed)
+        let what = |key: &StoredKey| (key.phase, key.is_sealed, key.token_seconds);
+        old.is_none_or(|old| what(old) != what(key))
     });
     let ids: Vec<&str> = gone.chain(new).map(|key| &*key.key_id).collect();
     ids.join(" ").into()
 }
 
 fn key(key: &StoredKey) -> Value {
-    let StoredKey { key_id, algorithm, phase, created_at, phase_since, private: _, is_sealed, public_jwk: _ } = key;
+    let StoredKey { key_id, algorithm, phase, created_at, phase_since, .. } = key;
+    let StoredKey { token_seconds, private: _, is_sealed, public_jwk: _, .. } = key;
     json!({
         "kid": key_id,
         "algorithm": algorithm.name(),
         "phase": phase.name(),
         "created_at": created_at.0,
         "phase_since": phase_since.0,
+        "token_seconds": token_seconds,
         "is_sealed": is_sealed,
     })
 }

@@ -158,6 +158,8 @@ pub struct StoredKey {
     pub created_at: UnixSeconds,
     /// When it came into its phase.
     pub phase_since: UnixSeconds,
+    /// The longest time for which a token may be valid that it has signed, in seconds.
+    pub token_seconds: i64,
     /// The private key (PKCS #8), sealed if `is_sealed`.
     pub private: Zeroizing<Vec<u8>>,
     /// Whether it is encrypted under `key_encryption_file`.
@@ -282,7 +284,8 @@ impl Store {
         let (who, id) = (who.clone(), Box::<str>::from(id));
         let work = async move |link: Link<'_>| {
             let number = write::next_number(link).await?;
-            let before = read::client(link, &id).await?;
+            // Nobody has an id that cannot be stored. To ask for it would be an error of the storage.
+            let before = if is_storable(&id) { read::client(link, &id).await? } else { None };
             match change(before.clone(), number) {
                 Err(denied) => Ok(Ended::RollBack(Err(denied))),
                 Ok((after, done)) => {

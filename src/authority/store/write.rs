@@ -133,7 +133,7 @@ pub(super) async fn keys(
     after: &[StoredKey],
 ) -> Result<(), StoreError> {
     link.rows("DELETE FROM sidegate_keys", &[]).await?;
-    let sql = concat!("INSERT INTO sidegate_keys (", key_columns!(), ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8)");
+    let sql = concat!("INSERT INTO sidegate_keys (", key_columns!(), ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)");
     for key in after {
         link.rows(sql, &rows::key_values(key)).await?;
     }

@@ -127,15 +127,17 @@ fn key(id: &str, phase: KeyPhase) -> StoredKey {
         phase,
         created_at: NOW,
         phase_since: NOW.plus(1),
+        token_seconds: 3600,
         private: Zeroizing::new(b"private key \0\xFF".to_vec()),
         is_sealed: true,
         public_jwk: r#"{"kty":"EC"}"#.into(),
     }
 }
 
-fn parts(key: &StoredKey) -> (&str, Algorithm, KeyPhase, UnixSeconds, UnixSeconds, &[u8], bool, &str) {
-    let StoredKey { key_id, algorithm, phase, created_at, phase_since, private, is_sealed, public_jwk } = key;
-    (key_id, *algorithm, *phase, *created_at, *phase_since, private, *is_sealed, public_jwk)
+fn parts(key: &StoredKey) -> (&str, Algorithm, KeyPhase, UnixSeconds, UnixSeconds, i64, &[u8], bool, &str) {
+    let StoredKey { key_id, algorithm, phase, created_at, phase_since, .. } = key;
+    let StoredKey { token_seconds, private, is_sealed, public_jwk, .. } = key;
+    (key_id, *algorithm, *phase, *created_at, *phase_since, *token_seconds, private, *is_sealed, public_jwk)
 }
 
 async fn signing_keys_are_replaced_as_a_whole(place: &Place) {
@@ -245,6 +247,11 @@ async fn texts_with_nul_are_refused_or_unknown(place: &Place) {
         let change = store.change(who(), Action::Edit, "a", NOW, |_, _| Ok::<_, String>((Some(changed), ())));
         assert!(change.await.is_err(), "{field}");
     }
+    let unknown = store.change(who(), Action::Edit, "a\0", NOW, |found, _| {
+        assert_eq!(found, None);
+        Err::<(Option<Client>, ()), _>("unknown")
+    });
+    assert!(matches!(unknown.await, Err(ChangeError::Denied("unknown"))));
     assert!(revoke(&store, who(), "\0", 1, NOW).await.is_err());
     assert_eq!(store.number().await.unwrap(), 1);
 }

@@ -54,6 +54,7 @@ CREATE TABLE sidegate_keys (
     phase TEXT NOT NULL,
     created_at BIGINT NOT NULL,
     phase_since BIGINT NOT NULL,
+    token_seconds BIGINT NOT NULL,
     private BYTEA NOT NULL,
     is_sealed BOOLEAN NOT NULL,
     public_jwk TEXT NOT NULL

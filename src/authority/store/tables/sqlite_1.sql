@@ -53,6 +53,7 @@ CREATE TABLE sidegate_keys (
     phase TEXT NOT NULL,
     created_at INTEGER NOT NULL,
     phase_since INTEGER NOT NULL,
+    token_seconds INTEGER NOT NULL,
     private BLOB NOT NULL,
     is_sealed INTEGER NOT NULL,
     public_jwk TEXT NOT NULL

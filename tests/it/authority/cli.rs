@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use sidegate::authority::store::Store;
 use sidegate::config::authority::Storage;
 use tempfile::TempDir;
+use tokio::runtime::Builder;
 
 use crate::harness::PATIENCE;
 use crate::harness::process::Process;
@@ -52,7 +53,7 @@ impl Place {
     fn with_storage() -> Self {
         let place = Self::new();
         let storage = Storage::Sqlite(place.path().join("sidegate.db"));
-        tokio::runtime::Runtime::new().unwrap().block_on(Store::open(&storage)).unwrap();
+        Builder::new_current_thread().build().unwrap().block_on(Store::open(&storage)).unwrap();
         place
     }
 

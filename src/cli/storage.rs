@@ -6,7 +6,8 @@ use std::sync::Arc;
 use anyhow::{anyhow, bail};
 
 use super::ConfigFile;
-use crate::authority::manage::{Caller, Manager};
+use crate::authority::caller::Caller;
+use crate::authority::manage::Manager;
 use crate::authority::rules::Rules;
 use crate::authority::store::{Actor, Store};
 use crate::config::authority::Storage;

@@ -54,6 +54,8 @@ pub struct Edit {
     pub tenants: Option<Vec<Box<str>>>,
     /// Its public keys; `Some(None)` takes them away.
     pub jwks: Option<Option<Box<str>>>,
+    /// Whether it gives up its secrets, and goes on by its keys alone.
+    pub without_secret: bool,
 }
 
 /// A client after a change.
@@ -210,7 +212,7 @@ impl Manager {
 
     /// The edit as what it does to a client, whose lists keep what is not in the catalogue any more unless they are replaced.
     fn checked(&self, edit: Edit) -> Result<impl FnOnce(&mut Client) + Send + use<>, Denied> {
-        let Edit { name, description, notes, scopes, roles, tenants, jwks } = edit;
+        let Edit { name, description, notes, scopes, roles, tenants, jwks, without_secret } = edit;
         let name = name.as_deref().map(rules::name).transpose()?;
         let description = description.as_deref().map(rules::description).transpose()?;
         let notes = notes.as_deref().map(rules::notes).transpose()?;
@@ -226,6 +228,9 @@ impl Manager {
             replace(&mut client.roles, roles);
             replace(&mut client.tenants, tenants);
             replace(&mut client.jwks, jwks);
+            if without_secret {
+                client.secrets.clear();
+            }
         })
     }
 
@@ -414,7 +419,7 @@ fn check_grants(client: &Client) -> Result<(), Denied> {
 
 fn check_credentials(client: &Client) -> Result<(), Denied> {
     match client.secrets.is_empty() && client.jwks.is_none() {
-        true => Err(rules::invalid("jwks", "without keys the client needs a secret: rotate it first")),
+        true => Err(rules::invalid("jwks", "a client without a secret needs keys, and one without keys a secret")),
         false => Ok(()),
     }
 }

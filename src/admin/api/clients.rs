@@ -251,7 +251,7 @@ fn draft(new: NewClient) -> Result<Draft, Problem> {
 
 /// A merge patch as an edit: what is null is taken away.
 fn merge(patch: ClientPatch) -> Result<Edit, Problem> {
-    let ClientPatch { name, description, notes, scopes, roles, tenants, jwks } = patch;
+    let ClientPatch { name, description, notes, scopes, roles, tenants, jwks, secrets } = patch;
     if name == Some(None) {
         return Err(Problem::invalid("a client has a name").about("name"));
     }
@@ -265,6 +265,7 @@ fn merge(patch: ClientPatch) -> Result<Edit, Problem> {
         roles: list(roles),
         tenants: list(tenants),
         jwks: jwks.map(|jwks| jwks.map(text)),
+        without_secret: secrets.is_some(),
     })
 }
 

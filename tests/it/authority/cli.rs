@@ -207,6 +207,17 @@ fn keys_stand_in_for_a_secret() {
     assert_eq!((&without["client_secret"], &without["scopes"]), (&Value::Null, &json!(["users:read", "users:write"])));
     let with = place.create(&["--all-scopes", "--jwks-file", "jwks.json", "--with-secret"]);
     assert!(with["client_secret"].is_string());
+    let id = with["client_id"].as_str().unwrap();
+    let credentials = || {
+        let shown = place.good(&["client", "show", id]);
+        shown.lines().find(|line| line.starts_with("credentials")).unwrap().to_owned()
+    };
+    assert!(credentials().contains("a secret of "));
+    place.json(&["client", "edit", id, "--without-secret"]);
+    assert_eq!(credentials(), "credentials  keys of its own");
+    let secret = place.create(&["--all-scopes"]);
+    let error = place.refused(&["client", "edit", secret["client_id"].as_str().unwrap(), "--without-secret"]);
+    assert!(error.contains("a client without a secret needs keys"), "{error}");
     fs::write(place.path().join("jwks.json"), PUBLIC_JWK.replace("\"x\"", "\"d\":\"c2VjcmV0\",\"x\"")).unwrap();
     let error = place.refused(&["client", "create", "--name", "x", "--all-scopes", "--jwks-file", "jwks.json"]);
     assert!(error.contains("it holds a private key") && !error.contains("c2Vj"), "{error}");

@@ -6,10 +6,11 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::manage::{Caller, Draft, ManageError, Manager};
+use super::client::Client;
+use super::manage::{Draft, Manager};
 use super::rules::{Denied, Rules};
 use super::secret::ClientSecret;
-use super::store::{Actor, ChangeError, Store, StoreError};
+use super::store::{Action, Actor, ChangeError, Store, StoreError};
 use crate::config::Authority;
 use crate::config::authority::CONTROL_SCOPES;
 use crate::core::time::UnixSeconds;
@@ -22,7 +23,10 @@ pub const ADMIN: &str = "admin";
 pub enum FirstStartError {
     /// The storage failed.
     #[error(transparent)]
-    Manage(#[from] ManageError),
+    Store(#[from] StoreError),
+    /// No client can be made.
+    #[error(transparent)]
+    Denied(#[from] Denied),
     /// There is nowhere to leave the secret.
     #[error("cannot write the secret of the client admin to {path}: {cause}")]
     File {
@@ -33,15 +37,10 @@ pub enum FirstStartError {
     },
 }
 
-impl From<StoreError> for FirstStartError {
-    fn from(error: StoreError) -> Self {
-        Self::Manage(error.into())
-    }
-}
-
 /// Makes the client `admin`, if nothing has ever been started on this storage. `show` is given its secret where somebody
-/// watches; elsewhere it is written to `admin_secret_file`, before the client exists: a secret that nobody has would be
-/// worse than a client that is made at the next attempt.
+/// watches; elsewhere it is written to `admin_secret_file`, within the transaction that makes the client: of several gateways
+/// that start at once one makes it, and what the file holds is its secret and no other's. If the transaction fails after that,
+/// the next attempt writes the file anew: a secret that nobody has would be worse.
 ///
 /// # Errors
 /// The storage failed, or the file cannot be written.
@@ -58,27 +57,25 @@ pub async fn make_admin(
     // The prefix is for the clients of others.
     let authority = Arc::new(Authority { client_id_prefix: Box::default(), ..settings.clone() });
     let manager = Manager { store: store.clone(), rules: Rules { authority, roles: Arc::default() } };
-    let caller = Caller::unlimited(Actor("authority".into()));
-    let file = settings.admin_secret_file.as_deref().filter(|_| show.is_none());
-    let secret = ClientSecret::generate().map_err(|error| ChangeError::Denied(Denied::from(error)))?;
-    if let Some(path) = file {
-        write(path, &secret).map_err(|cause| FirstStartError::File { path: path.to_owned(), cause })?;
-    }
-    match manager.create_with(&caller, admin(), Some(secret), now).await {
-        Ok(outcome) => {
-            if let (Some(show), Some(secret)) = (show, &outcome.secret) {
-                show(secret);
-            }
-            let secret_file = file.map(|path| path.display().to_string());
+    let secret = ClientSecret::generate().map_err(Denied::from)?;
+    let client = manager.new_client(admin(), Some(&secret), now)?;
+    let file = settings.admin_secret_file.clone().filter(|_| show.is_none());
+    let secret_file = file.as_ref().map(|path| path.display().to_string());
+    let create = move |found: Option<Client>, number| {
+        // Another gateway of the fleet was faster, and has left the secret with itself.
+        let None = found else { return Err(None) };
+        file.map(|path| write(&path, &secret).map_err(|cause| FirstStartError::File { path, cause })).transpose()?;
+        Ok((Some(Client { generation: number, ..client }), secret))
+    };
+    match store.change(&Actor("authority".into()), Action::Create, ADMIN, now, create).await {
+        Ok(secret) => {
+            show.into_iter().for_each(|show| show(&secret));
             tracing::info!(client_id = ADMIN, secret_file, "the first start has made a client that may make others");
             Ok(())
         }
-        // Another gateway of the fleet was faster, and has left the secret with itself.
-        Err(ChangeError::Denied(Denied::Exists(_))) => {
-            file.map(fs::remove_file).transpose().map(|_| ()).unwrap_or_default();
-            Ok(())
-        }
-        Err(error) => Err(error.into()),
+        Err(ChangeError::Denied(None)) => Ok(()),
+        Err(ChangeError::Denied(Some(error))) => Err(error),
+        Err(ChangeError::Store(error)) => Err(error.into()),
     }
 }
 

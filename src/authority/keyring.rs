@@ -17,6 +17,7 @@ pub struct Keyring {
     /// The same, to verify with.
     pub public: Keyset,
     phases: Vec<(Box<str>, KeyPhase)>,
+    encryption: Option<KeyEncryptionKey>,
 }
 
 impl Keyring {
@@ -29,13 +30,13 @@ impl Keyring {
         let signer = Signer::open(current, encryption)?;
         let jwks = jwks(keys)?;
         let public = Keyset::parse(&jwks).map_err(|_| KeyError::Damaged(current.key_id.clone()))?;
-        Ok(Self { signer, jwks, public, phases: phases(keys) })
+        Ok(Self { signer, jwks, public, phases: phases(keys), encryption: encryption.cloned() })
     }
 
-    /// Whether it was made from these keys.
+    /// Whether it was made from these keys, opened with this one.
     #[must_use]
-    pub fn is_of(&self, keys: &[StoredKey]) -> bool {
-        self.phases == phases(keys)
+    pub fn is_of(&self, keys: &[StoredKey], encryption: Option<&KeyEncryptionKey>) -> bool {
+        self.phases == phases(keys) && self.encryption.as_ref() == encryption
     }
 }
 

@@ -1,27 +1,16 @@
 //! Changing App Clients: what the command line and the admin API do, each in one transaction with its row of the audit log.
 
+use super::caller::Caller;
 use super::client::{Client, StoredSecret};
 use super::rules::{self, Denied, LIFETIME_SECONDS, Rules};
 use super::secret::ClientSecret;
-use super::store::{Action, Actor, AuditRow, ChangeError, Page, Store, StoreError};
+use super::store::{Action, AuditRow, ChangeError, Page, Store, StoreError};
 use crate::core::time::UnixSeconds;
 
 /// Most secrets of a client that are live at a time.
 const SECRETS_MAX: usize = 2;
 /// Most clients that are read from storage at a time.
 const PAGE: usize = 1000;
-
-/// Who asks for something, and what he may touch.
-#[derive(Debug, Clone)]
-pub struct Caller {
-    /// For the audit log.
-    pub who: Actor,
-    /// Only clients that have tenants, all of them among these.
-    pub within_tenants: Option<Box<[Box<str>]>>,
-    /// Of Sidegate's own scopes only these may be handed on; `None` is all. Whoever could hand on others, or get hold of the
-    /// credentials of a client that has them, would have them.
-    pub control_scopes: Option<Box<[Box<str>]>>,
-}
 
 /// A client that is to be.
 #[derive(Debug, Clone, Default)]
@@ -65,6 +54,8 @@ pub struct Edit {
     pub tenants: Option<Vec<Box<str>>>,
     /// Its public keys; `Some(None)` takes them away.
     pub jwks: Option<Option<Box<str>>>,
+    /// Whether it gives up its secrets, and goes on by its keys alone.
+    pub without_secret: bool,
 }
 
 /// A client after a change.
@@ -91,40 +82,6 @@ enum Stopped {
 impl From<Denied> for Stopped {
     fn from(denied: Denied) -> Self {
         Self::Denied(denied)
-    }
-}
-
-impl Caller {
-    /// Whoever may touch every client.
-    #[must_use]
-    pub fn unlimited(who: Actor) -> Self {
-        Self { who, within_tenants: None, control_scopes: None }
-    }
-
-    fn may_touch(&self, tenants: &[Box<str>]) -> bool {
-        let within = |own: &[Box<str>]| !tenants.is_empty() && tenants.iter().all(|tenant| own.contains(tenant));
-        self.within_tenants.as_deref().is_none_or(within)
-    }
-
-    fn check_tenants(&self, tenants: &[Box<str>]) -> Result<(), Denied> {
-        if self.may_touch(tenants) {
-            return Ok(());
-        }
-        Err(rules::invalid("tenants", "at least one, and only such as you have yourself"))
-    }
-
-    /// Whether he may see what is no client's of any tenant.
-    fn check_unlimited(&self) -> Result<(), Denied> {
-        if self.within_tenants.is_none() { Ok(()) } else { Err(Denied::TenantsOnly) }
-    }
-
-    /// Whether he may have the say over what this client can do to Sidegate itself.
-    fn check_control(&self, rules: &Rules, client: &Client) -> Result<(), Denied> {
-        let Some(held) = &self.control_scopes else { return Ok(()) };
-        let scopes =
-            rules.control_scopes(client).into_iter().filter(|scope| !held.iter().any(|held| **held == **scope));
-        let lacking: Vec<Box<str>> = scopes.map(Box::from).collect();
-        if lacking.is_empty() { Ok(()) } else { Err(Denied::Beyond(lacking)) }
     }
 }
 
@@ -185,20 +142,6 @@ impl Manager {
         let has_secret = draft.jwks.is_none() || draft.with_secret;
         let secret = has_secret.then(ClientSecret::generate).transpose();
         let secret = secret.map_err(|error| ChangeError::Denied(Denied::from(error)))?;
-        self.create_with(caller, draft, secret, now).await
-    }
-
-    /// Makes a client with this secret.
-    ///
-    /// # Errors
-    /// As for [`Self::create`].
-    pub async fn create_with(
-        &self,
-        caller: &Caller,
-        draft: Draft,
-        secret: Option<ClientSecret>,
-        now: UnixSeconds,
-    ) -> Result<Outcome, ManageError> {
         let client = self.new_client(draft, secret.as_ref(), now).map_err(ChangeError::Denied)?;
         caller.check_tenants(&client.tenants).map_err(ChangeError::Denied)?;
         caller.check_control(&self.rules, &client).map_err(ChangeError::Denied)?;
@@ -214,7 +157,13 @@ impl Manager {
         Ok(Outcome { client, is_changed: true, secret })
     }
 
-    fn new_client(&self, draft: Draft, secret: Option<&ClientSecret>, now: UnixSeconds) -> Result<Client, Denied> {
+    /// The client of a draft, but for the number of the change that makes it.
+    pub(super) fn new_client(
+        &self,
+        draft: Draft,
+        secret: Option<&ClientSecret>,
+        now: UnixSeconds,
+    ) -> Result<Client, Denied> {
         let Draft { id, name, description, notes, scopes, roles, tenants, expires_at, jwks, with_secret: _ } = draft;
         let stored = secret.map(|secret| StoredSecret { hash: secret.hash(), created_at: now, expires_at: None });
         let client = Client {
@@ -263,7 +212,7 @@ impl Manager {
 
     /// The edit as what it does to a client, whose lists keep what is not in the catalogue any more unless they are replaced.
     fn checked(&self, edit: Edit) -> Result<impl FnOnce(&mut Client) + Send + use<>, Denied> {
-        let Edit { name, description, notes, scopes, roles, tenants, jwks } = edit;
+        let Edit { name, description, notes, scopes, roles, tenants, jwks, without_secret } = edit;
         let name = name.as_deref().map(rules::name).transpose()?;
         let description = description.as_deref().map(rules::description).transpose()?;
         let notes = notes.as_deref().map(rules::notes).transpose()?;
@@ -279,6 +228,9 @@ impl Manager {
             replace(&mut client.roles, roles);
             replace(&mut client.tenants, tenants);
             replace(&mut client.jwks, jwks);
+            if without_secret {
+                client.secrets.clear();
+            }
         })
     }
 
@@ -467,7 +419,7 @@ fn check_grants(client: &Client) -> Result<(), Denied> {
 
 fn check_credentials(client: &Client) -> Result<(), Denied> {
     match client.secrets.is_empty() && client.jwks.is_none() {
-        true => Err(rules::invalid("jwks", "without keys the client needs a secret: rotate it first")),
+        true => Err(rules::invalid("jwks", "a client without a secret needs keys, and one without keys a secret")),
         false => Ok(()),
     }
 }
@@ -513,57 +465,5 @@ mod tests {
         let later = rotated(after, secret(None), 60, UnixSeconds(1060)).unwrap();
         assert_eq!((later.len(), later[0].expires_at), (2, Some(UnixSeconds(1120))));
         assert_eq!(rotated(vec![], new.clone(), 60, NOW), Ok(vec![new]));
-    }
-
-    #[test]
-    fn a_caller_with_tenants_touches_only_clients_of_those() {
-        let who = Actor("client:a".into());
-        let within_tenants = Some(["t1".into(), "t2".into()].into());
-        let caller = Caller { within_tenants, ..Caller::unlimited(who.clone()) };
-        for (tenants, touches) in [(&["t1"][..], true), (&["t1", "t2"], true), (&["t1", "t3"], false), (&[], false)] {
-            let tenants: Vec<Box<str>> = tenants.iter().map(|tenant| Box::from(*tenant)).collect();
-            assert_eq!(caller.may_touch(&tenants), touches, "{tenants:?}");
-            assert!(Caller::unlimited(who.clone()).may_touch(&tenants));
-        }
-    }
-
-    #[test]
-    fn of_sidegates_own_scopes_only_those_held_are_handed_on() {
-        let rules = rules::tests::rules("");
-        let boxed = |names: &[&str]| names.iter().map(|name| Box::from(*name)).collect();
-        let held = Some(["sidegate.clients:read".into()].into());
-        let caller = Caller { control_scopes: held, ..Caller::unlimited(Actor("client:a".into())) };
-        for (scopes, roles, lacking) in [
-            (&["users:read"][..], &["editor"][..], ""),
-            (&["sidegate.clients:read"], &[], ""),
-            (&["sidegate.admin", "sidegate.clients:read"], &[], "sidegate.admin"),
-            (&["users:read"], &["keeper"], "sidegate.clients:write"),
-            (&[], &["a role that is gone"], ""),
-        ] {
-            let client = Client { scopes: boxed(scopes), roles: boxed(roles), ..client() };
-            let expected = if lacking.is_empty() { Ok(()) } else { Err(Denied::Beyond(vec![lacking.into()])) };
-            assert_eq!(caller.check_control(&rules, &client), expected, "{scopes:?} {roles:?}");
-            assert_eq!(Caller::unlimited(caller.who.clone()).check_control(&rules, &client), Ok(()));
-        }
-    }
-
-    fn client() -> Client {
-        Client {
-            id: "a".into(),
-            name: "a".into(),
-            description: "".into(),
-            notes: "".into(),
-            scopes: [].into(),
-            roles: [].into(),
-            tenants: [].into(),
-            secrets: vec![],
-            jwks: None,
-            is_revoked: false,
-            created_at: NOW,
-            expires_at: NOW,
-            last_used_at: None,
-            generation: 1,
-            version: 1,
-        }
     }
 }

@@ -5,6 +5,7 @@
 
 mod answer;
 mod assertion;
+pub mod caller;
 pub mod client;
 mod credentials;
 pub mod desk;

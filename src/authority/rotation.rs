@@ -81,6 +81,12 @@ impl Rule {
 pub fn plan(keys: &[StoredKey], rule: &Rule, turn: Turn, now: UnixSeconds) -> Option<Plan> {
     let mut kept: Vec<StoredKey> = keys.iter().filter(|key| !is_over(key, rule, turn, now)).cloned().collect();
     let mut has_changed = kept.len() < keys.len();
+    // The lifetime may be shorter when the key retires.
+    let signs_longer = |key: &&mut StoredKey| key.phase != KeyPhase::Retired && key.token_seconds < rule.token_seconds;
+    for key in kept.iter_mut().filter(signs_longer) {
+        key.token_seconds = rule.token_seconds;
+        has_changed = true;
+    }
     if is_due(&kept, rule, turn, now) {
         has_changed = true;
         enter(&mut kept, KeyPhase::Current, KeyPhase::Retired, now);
@@ -116,7 +122,7 @@ pub fn next_keys(
     let Plan { keys: mut next, missing } = plan.unwrap_or_else(|| Plan { keys: keys.to_vec(), missing: Vec::new() });
     for phase in missing {
         let new = spare.pop().map_or_else(|| NewKey::generate(rule.algorithm), Ok)?;
-        next.push(new.stored(phase, now));
+        next.push(StoredKey { token_seconds: rule.token_seconds, ..new.stored(phase, now) });
     }
     if let Some(encryption) = encryption {
         next.iter_mut().try_for_each(|key| seal::seal(key, encryption))?;
@@ -134,7 +140,10 @@ pub fn find(keys: &[StoredKey], phase: KeyPhase) -> Option<&StoredKey> {
 /// signed nothing.
 fn is_over(key: &StoredKey, rule: &Rule, turn: Turn, now: UnixSeconds) -> bool {
     match key.phase {
-        KeyPhase::Retired => now >= key.phase_since.plus(rule.token_seconds).plus(LEEWAY_SECONDS),
+        KeyPhase::Retired => {
+            let token_seconds = key.token_seconds.max(rule.token_seconds);
+            now >= key.phase_since.plus(token_seconds).plus(LEEWAY_SECONDS)
+        }
         // The one that takes over at once has to be published already, whatever its algorithm.
         KeyPhase::Next => turn == Turn::ByAge && key.algorithm != rule.algorithm,
         KeyPhase::Current => false,

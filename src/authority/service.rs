@@ -23,7 +23,7 @@ use super::keyring::Keyring;
 use super::rotation::{self, RotationError, Rule, Turn};
 use super::secret::SecretHash;
 use super::signer::{KeyError, NewKey};
-use super::store::{Actor, ChangeError, Store, StoreError, StoredKey};
+use super::store::{Actor, ChangeError, RevokedToken, Store, StoreError, StoredKey, TooManyRevoked};
 use super::used::LastUsed;
 use super::{answer, introspect, metadata, mint, revoke, token};
 use crate::config::authority::{Authority, Endpoint, KeyEncryptionKey};
@@ -38,6 +38,10 @@ const TOKEN_BYTES_MAX: usize = 16 * 1024;
 
 /// How long an answer may wait until this gateway goes by what it says.
 const KNOWN_HERE: Duration = Duration::from_millis(500);
+
+/// Most tokens of a client that are revoked one by one and not expired: every gateway remembers them, and the audit log has a
+/// row for each for ever.
+const REVOKED_MAX: u64 = 1000;
 
 /// Most secrets of a client; so many are always compared.
 const SECRETS_MAX: usize = 2;
@@ -119,14 +123,17 @@ impl Service {
     /// published ones are others now.
     ///
     /// # Errors
-    /// The storage failed, or its keys cannot be used. Those in use stay in use.
+    /// The storage failed, or its keys cannot be used: with the key of another `key_encryption_file`, no start would be able to.
+    /// Those in use stay in use.
     pub async fn tick(&self, settings: &Authority, now: UnixSeconds) -> Result<bool, StartError> {
         let keys = turn_keys(&self.store, &authority(), settings, Turn::ByAge, now).await?;
-        if self.keyring().is_of(&keys) {
+        let before = self.keyring();
+        if before.is_of(&keys, settings.key_encryption.as_ref()) {
             return Ok(false);
         }
-        *lock(&self.keyring) = Arc::new(open(&keys, settings)?);
-        Ok(true)
+        let after = Arc::new(open(&keys, settings)?);
+        *lock(&self.keyring) = Arc::clone(&after);
+        Ok(after.jwks != before.jwks)
     }
 
     /// The published keys: a JWK set (RFC 7517 section 5).
@@ -243,11 +250,14 @@ impl Service {
     }
 
     pub(super) async fn revoke_token(&self, token: &OwnToken, now: UnixSeconds) -> Result<(), OAuthError> {
-        let who = Actor(format!("client:{}", token.client_id).into());
-        self.store
-            .revoke_token(&who, &token.jti, token.expires.plus(rotation::LEEWAY_SECONDS), now)
-            .await
-            .map_err(unavailable)?;
+        let OwnToken { client_id, jti, expires, .. } = token;
+        let who = Actor(format!("client:{client_id}").into());
+        let expires = expires.plus(rotation::LEEWAY_SECONDS);
+        let revoked = RevokedToken { client_id: client_id.clone(), jti: jti.clone(), expires };
+        self.store.revoke_token(&who, revoked, REVOKED_MAX, now).await.map_err(|error| match error {
+            ChangeError::Denied(TooManyRevoked { until }) => too_many_revoked(until.0.saturating_sub(now.0)),
+            ChangeError::Store(error) => unavailable(error),
+        })?;
         let number = self.store.number().await.map_err(unavailable)?;
         self.known_here(number).await;
         Ok(())
@@ -373,6 +383,12 @@ fn strings(claim: Option<&Json>) -> Vec<Box<str>> {
 fn unavailable(error: StoreError) -> OAuthError {
     tracing::error!(%error, "the authority cannot answer");
     OAuthError::unavailable()
+}
+
+fn too_many_revoked(seconds: i64) -> OAuthError {
+    let retry_after_seconds = u32::try_from(seconds.max(1)).unwrap_or(u32::MAX);
+    let description = "the client has revoked too many tokens that are not expired yet";
+    OAuthError::new(ErrorCode::RateLimited { retry_after_seconds }, description)
 }
 
 fn authority() -> Actor {

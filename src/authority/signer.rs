@@ -113,11 +113,21 @@ impl NewKey {
         Ok(Self { algorithm, key_id, private, public_jwk: jwk.to_string().into() })
     }
 
-    /// As it is stored, not sealed.
+    /// As it is stored, not sealed. It has signed nothing.
     #[must_use]
     pub fn stored(self, phase: KeyPhase, now: UnixSeconds) -> StoredKey {
         let Self { algorithm, key_id, private, public_jwk } = self;
-        StoredKey { key_id, algorithm, phase, created_at: now, phase_since: now, private, is_sealed: false, public_jwk }
+        StoredKey {
+            key_id,
+            algorithm,
+            phase,
+            created_at: now,
+            phase_since: now,
+            token_seconds: 0,
+            private,
+            is_sealed: false,
+            public_jwk,
+        }
     }
 }
 

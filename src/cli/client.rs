@@ -128,7 +128,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
 
 fn create(args: Create) -> anyhow::Result<()> {
     let output = args.output;
-    storage::with(&args.config.clone(), async |open: &Open| {
+    storage::with_new(&args.config.clone(), async |open: &Open| {
         let draft = args.draft(&open.manager.rules)?;
         let outcome = open.manager.create(&open.caller, draft, clock::now()).await?;
         tell(open, &outcome, output)

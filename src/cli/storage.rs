@@ -3,12 +3,14 @@
 use std::env;
 use std::sync::Arc;
 
-use anyhow::anyhow;
+use anyhow::{anyhow, bail};
 
 use super::ConfigFile;
-use crate::authority::manage::{Caller, Manager};
+use crate::authority::caller::Caller;
+use crate::authority::manage::Manager;
 use crate::authority::rules::Rules;
 use crate::authority::store::{Actor, Store};
+use crate::config::authority::Storage;
 use crate::config::{Authority, Config};
 
 /// Longest name of a user that goes into the audit log, in bytes.
@@ -24,9 +26,37 @@ pub(super) struct Open {
 
 /// Runs `command` with the storage of the authority that the configuration has.
 pub(super) fn with<T>(file: &ConfigFile, command: impl AsyncFnOnce(&Open) -> anyhow::Result<T>) -> anyhow::Result<T> {
+    let (config, authority) = load(file)?;
+    // To open it would make it: a wrong path would be a storage without clients, in which others are refused for nobody.
+    if let Storage::Sqlite(path) = &authority.storage
+        && !path.try_exists().unwrap_or(true)
+    {
+        bail!("there is no storage {}: no gateway was started here, and no client was made", path.display());
+    }
+    run(config, authority, command)
+}
+
+/// The same, with storage that is made if it is not there.
+pub(super) fn with_new<T>(
+    file: &ConfigFile,
+    command: impl AsyncFnOnce(&Open) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    let (config, authority) = load(file)?;
+    run(config, authority, command)
+}
+
+fn load(file: &ConfigFile) -> anyhow::Result<(Config, Arc<Authority>)> {
     let config = file.load()?;
     let authority = config.authority.clone();
     let authority = authority.ok_or_else(|| anyhow!("{} has no section `authority`", file.path().display()))?;
+    Ok((config, authority))
+}
+
+fn run<T>(
+    config: Config,
+    authority: Arc<Authority>,
+    command: impl AsyncFnOnce(&Open) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let store = Store::open(&authority.storage).await?;

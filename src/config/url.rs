@@ -33,6 +33,17 @@ pub(super) fn discoverable(text: &str) -> Result<Uri, Flaw> {
     }
 }
 
+/// The same for an issuer that answers at the root of its host: with a path its metadata would be looked for elsewhere.
+pub(super) fn root(text: &str) -> Result<Uri, Flaw> {
+    let uri = discoverable(text)?;
+    match text.match_indices('/').nth(2) {
+        Some((at, _)) if uri.path() != "/" => {
+            Err(Flaw::new("a URL with a path: the authority answers at the root of its host").at(at..text.len()))
+        }
+        _ => Ok(uri),
+    }
+}
+
 /// A URL that paths are put behind: one without a query.
 pub(super) fn base(text: &str) -> Result<Uri, Flaw> {
     match text.find('?') {
@@ -86,6 +97,8 @@ mod tests {
         }
         assert!(fetchable(&format!("https://a/{}", "x".repeat(BYTES_MAX))).is_err());
         assert!(discoverable("https://a/b").is_ok() && discoverable("https://a?b").is_err());
+        assert!(root("http://a:8080").is_ok() && root("https://a/").is_ok());
+        assert!(root("https://a/b").is_err() && root("https://a//").is_err() && root("https://a/?b").is_err());
     }
 
     #[test]

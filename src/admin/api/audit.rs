@@ -1,7 +1,8 @@
 //! The audit log: who has changed what, and when.
 
 use super::model::{AuditEntry, AuditPage};
-use super::problem::{Problem, ProblemDocument};
+use super::problem::Problem;
+use super::responses::Refused;
 use super::{Answer, Request, Told, query};
 
 /// Lists the audit log, oldest first. Only whoever is held to no tenants may read it.
@@ -15,7 +16,7 @@ use super::{Answer, Request, Told, query};
     ),
     responses(
         (status = 200, description = "Some changes.", body = AuditPage),
-        (status = "default", description = "Why not.", body = ProblemDocument, content_type = "application/problem+json"),
+        Refused,
     ),
     security(("token" = ["sidegate.clients:read"])),
 )]

@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::model::{ClientDocument, ClientPage, ClientPatch, NewClient, Nothing, Renewal, Rotation};
 use super::precondition::{self, Tags};
 use super::problem::{Problem, ProblemDocument};
+use super::responses::{Now, OnlyIf, Refused};
 use super::{Answer, Request, Told, body, query};
 use crate::authority::manage::{Draft, Edit, Outcome};
 use crate::authority::rules;
@@ -24,7 +25,7 @@ const KEEP_OLD_SECONDS: u32 = 24 * 3600;
     ),
     responses(
         (status = 200, description = "Some clients.", body = ClientPage),
-        (status = "default", description = "Why not.", body = ProblemDocument, content_type = "application/problem+json"),
+        Refused,
     ),
     security(("token" = ["sidegate.clients:read"])),
 )]
@@ -51,7 +52,7 @@ pub(super) async fn list(request: &Request<'_>) -> Answer {
         (status = 201, description = "The client, at `Location`.", body = ClientDocument,
             headers(("ETag" = String, description = "Its version."), ("Location" = String, description = "Where it is."))),
         (status = 409, description = "There is a client with this id.", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = "default", description = "Why not.", body = ProblemDocument, content_type = "application/problem+json"),
+        Refused,
     ),
     security(("token" = ["sidegate.clients:write"])),
 )]
@@ -74,7 +75,7 @@ pub(super) async fn create(request: &Request<'_>, content: &[u8]) -> Answer {
     responses(
         (status = 200, description = "The client.", body = ClientDocument, headers(("ETag" = String, description = "Its version."))),
         (status = 304, description = "It has not changed."),
-        (status = "default", description = "Why not.", body = ProblemDocument, content_type = "application/problem+json"),
+        Refused,
     ),
     security(("token" = ["sidegate.clients:read"])),
 )]
@@ -101,12 +102,7 @@ pub(super) async fn show(request: &Request<'_>) -> Answer {
         (ClientPatch = "application/merge-patch+json"),
         (ClientPatch = "application/json"),
     )),
-    responses(
-        (status = 200, description = "The client as it is now.", body = ClientDocument, headers(("ETag" = String, description = "Its version."))),
-        (status = 412, description = "It has changed since.", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 428, description = "`If-Match` is missing.", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = "default", description = "Why not.", body = ProblemDocument, content_type = "application/problem+json"),
-    ),
+    responses(Now, OnlyIf, Refused),
     security(("token" = ["sidegate.clients:write"])),
 )]
 pub(super) async fn edit(request: &Request<'_>, content: &[u8]) -> Answer {
@@ -127,9 +123,8 @@ pub(super) async fn edit(request: &Request<'_>, content: &[u8]) -> Answer {
     ),
     responses(
         (status = 204, description = "There is no such client any more."),
-        (status = 412, description = "It has changed since.", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 428, description = "`If-Match` is missing.", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = "default", description = "Why not.", body = ProblemDocument, content_type = "application/problem+json"),
+        OnlyIf,
+        Refused,
     ),
     security(("token" = ["sidegate.clients:write"])),
 )]
@@ -150,10 +145,7 @@ pub(super) async fn delete(request: &Request<'_>) -> Answer {
         ("If-Match" = Option<String>, Header, description = "Its `ETag`."),
     ),
     request_body = Renewal,
-    responses(
-        (status = 200, description = "The client as it is now.", body = ClientDocument, headers(("ETag" = String, description = "Its version."))),
-        (status = "default", description = "Why not.", body = ProblemDocument, content_type = "application/problem+json"),
-    ),
+    responses(Now, Refused),
     security(("token" = ["sidegate.clients:write"])),
 )]
 pub(super) async fn renew(request: &Request<'_>, content: &[u8]) -> Answer {
@@ -176,7 +168,7 @@ pub(super) async fn renew(request: &Request<'_>, content: &[u8]) -> Answer {
     responses(
         (status = 200, description = "The client, with its new secret.", body = ClientDocument, headers(("ETag" = String, description = "Its version."))),
         (status = 409, description = "Two secrets are live already.", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = "default", description = "Why not.", body = ProblemDocument, content_type = "application/problem+json"),
+        Refused,
     ),
     security(("token" = ["sidegate.clients:write"])),
 )]
@@ -196,10 +188,7 @@ pub(super) async fn rotate_secret(request: &Request<'_>, content: &[u8]) -> Answ
         ("id" = String, Path, description = "The client's id."),
         ("If-Match" = Option<String>, Header, description = "Its `ETag`."),
     ),
-    responses(
-        (status = 200, description = "The client as it is now.", body = ClientDocument, headers(("ETag" = String, description = "Its version."))),
-        (status = "default", description = "Why not.", body = ProblemDocument, content_type = "application/problem+json"),
-    ),
+    responses(Now, Refused),
     security(("token" = ["sidegate.clients:write"])),
 )]
 pub(super) async fn revoke(request: &Request<'_>, content: &[u8]) -> Answer {
@@ -217,10 +206,7 @@ pub(super) async fn revoke(request: &Request<'_>, content: &[u8]) -> Answer {
         ("id" = String, Path, description = "The client's id."),
         ("If-Match" = Option<String>, Header, description = "Its `ETag`."),
     ),
-    responses(
-        (status = 200, description = "The client as it is now.", body = ClientDocument, headers(("ETag" = String, description = "Its version."))),
-        (status = "default", description = "Why not.", body = ProblemDocument, content_type = "application/problem+json"),
-    ),
+    responses(Now, Refused),
     security(("token" = ["sidegate.clients:write"])),
 )]
 pub(super) async fn restore(request: &Request<'_>, content: &[u8]) -> Answer {
@@ -265,7 +251,7 @@ fn draft(new: NewClient) -> Result<Draft, Problem> {
 
 /// A merge patch as an edit: what is null is taken away.
 fn merge(patch: ClientPatch) -> Result<Edit, Problem> {
-    let ClientPatch { name, description, notes, scopes, roles, tenants, jwks } = patch;
+    let ClientPatch { name, description, notes, scopes, roles, tenants, jwks, secrets } = patch;
     if name == Some(None) {
         return Err(Problem::invalid("a client has a name").about("name"));
     }
@@ -279,6 +265,7 @@ fn merge(patch: ClientPatch) -> Result<Edit, Problem> {
         roles: list(roles),
         tenants: list(tenants),
         jwks: jwks.map(|jwks| jwks.map(text)),
+        without_secret: secrets.is_some(),
     })
 }
 

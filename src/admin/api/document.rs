@@ -3,7 +3,7 @@
 use utoipa::OpenApi;
 use utoipa::openapi::security::{ClientCredentials, Flow, OAuth2, Scopes, SecurityScheme};
 
-use super::problem::ProblemDocument;
+use super::responses::Refused;
 use super::{Answer, Told};
 use super::{audit, clients, foreign};
 use crate::config::Authority;
@@ -41,7 +41,7 @@ struct Document;
     operation_id = "describe",
     responses(
         (status = 200, description = "This document.", content_type = "application/json"),
-        (status = "default", description = "Why not.", body = ProblemDocument, content_type = "application/problem+json"),
+        Refused,
     ),
     security((), ("token" = ["sidegate.clients:read"])),
 )]

@@ -1,7 +1,8 @@
 //! Clients of other issuers. They are registered elsewhere; what is kept here is that they are refused.
 
 use super::model::{ForeignDocument, Nothing};
-use super::problem::{Problem, ProblemDocument};
+use super::problem::Problem;
+use super::responses::Refused;
 use super::{Answer, Request, Told, body};
 use crate::config::words;
 
@@ -16,7 +17,7 @@ use crate::config::words;
     ),
     responses(
         (status = 200, description = "It is refused.", body = ForeignDocument),
-        (status = "default", description = "Why not.", body = ProblemDocument, content_type = "application/problem+json"),
+        Refused,
     ),
     security(("token" = ["sidegate.clients:write"])),
 )]
@@ -36,7 +37,7 @@ pub(super) async fn revoke(request: &Request<'_>, content: &[u8]) -> Answer {
     ),
     responses(
         (status = 200, description = "It is refused no more.", body = ForeignDocument),
-        (status = "default", description = "Why not.", body = ProblemDocument, content_type = "application/problem+json"),
+        Refused,
     ),
     security(("token" = ["sidegate.clients:write"])),
 )]

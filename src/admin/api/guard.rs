@@ -3,7 +3,7 @@
 use super::super::Call;
 use super::problem::Problem;
 use super::route::Access;
-use crate::authority::manage::Caller;
+use crate::authority::caller::Caller;
 use crate::authority::store::Actor;
 use crate::clock;
 use crate::config::Authority;

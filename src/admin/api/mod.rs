@@ -14,6 +14,7 @@ mod model;
 mod precondition;
 mod problem;
 mod query;
+mod responses;
 mod route;
 #[cfg(test)]
 mod tests;
@@ -30,7 +31,8 @@ use tokio::time::timeout;
 use self::problem::Problem;
 use self::route::{Access, Match, Operation};
 use super::{AdminState, Call};
-use crate::authority::manage::{Caller, Manager};
+use crate::authority::caller::Caller;
+use crate::authority::manage::Manager;
 use crate::authority::rules::Rules;
 use crate::clock;
 use crate::config::Authority;

@@ -142,6 +142,10 @@ pub(super) struct ClientPatch {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<Object>)]
     pub(super) jwks: Option<Option<Value>>,
+    /// Null ends its secrets at once: it has keys, and goes on by them alone. A new one is made by `rotate-secret`.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<Object>)]
+    pub(super) secrets: Option<()>,
 }
 
 /// A new expiry.

@@ -1,14 +1,79 @@
-//! What the audit log tells of a change: no secret, no hash of one, no private key.
+//! The audit log: who has done what, and when, and what it tells of a change: no secret, no hash of one, no private key.
 
 use serde_json::{Map, Value, json};
 
 use super::StoredKey;
 use crate::authority::client::{Client, StoredSecret};
+use crate::core::time::UnixSeconds;
 
 /// Members of a JWK that are public (RFC 7517 section 4, RFC 7518 section 6, RFC 8037 section 2). A list of what may be told
 /// instead of one of what may not: somebody may hand in a private key by mistake, with members that nobody here knows.
 const PUBLIC_MEMBERS: &[&str] =
     &["kty", "use", "key_ops", "alg", "kid", "x5c", "x5t", "x5t#S256", "crv", "x", "y", "n", "e"];
+
+/// Who makes a change, for the audit log: `cli:NAME` for a user of this machine, `client:ID`, or `authority` itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Actor(pub Box<str>);
+
+/// What was done, for the audit log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// A client came into being.
+    Create,
+    /// Some of what may be edited was.
+    Edit,
+    /// A client got a new expiry date.
+    Renew,
+    /// A client got a new secret.
+    RotateSecret,
+    /// A client, or a client of another issuer, was revoked.
+    Revoke,
+    /// The opposite.
+    Restore,
+    /// A client was deleted.
+    Delete,
+    /// One token was revoked (RFC 7009).
+    RevokeToken,
+    /// A signing key was made, put to use, retired or dropped.
+    RotateKeys,
+}
+
+/// A row of the audit log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditRow {
+    /// Number of the change.
+    pub number: u64,
+    /// When it was made.
+    pub at: UnixSeconds,
+    /// Who made it.
+    pub who: Actor,
+    /// What was done.
+    pub action: Box<str>,
+    /// To what: a client id, `ISSUER CLIENT_ID`, a `jti` or a `kid`.
+    pub subject: Box<str>,
+    /// What it was before, as JSON without secrets.
+    pub before: Option<Box<str>>,
+    /// What it is now, likewise.
+    pub after: Option<Box<str>>,
+}
+
+impl Action {
+    /// Its name in the audit log.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Edit => "edit",
+            Self::Renew => "renew",
+            Self::RotateSecret => "rotate_secret",
+            Self::Revoke => "revoke",
+            Self::Restore => "restore",
+            Self::Delete => "delete",
+            Self::RevokeToken => "revoke_token",
+            Self::RotateKeys => "rotate_keys",
+        }
+    }
+}
 
 /// A client.
 pub(super) fn client(client: &Client) -> Box<str> {
@@ -44,20 +109,23 @@ pub(super) fn changed_keys(before: &[StoredKey], after: &[StoredKey]) -> Box<str
     let gone = before.iter().filter(|key| after.iter().all(|other| other.key_id != key.key_id));
     let new = after.iter().filter(|key| {
         let old = before.iter().find(|other| other.key_id == key.key_id);
-        old.is_none_or(|old| old.phase != key.phase || old.is_sealed != key.is_sealed)
+        let what = |key: &StoredKey| (key.phase, key.is_sealed, key.token_seconds);
+        old.is_none_or(|old| what(old) != what(key))
     });
     let ids: Vec<&str> = gone.chain(new).map(|key| &*key.key_id).collect();
     ids.join(" ").into()
 }
 
 fn key(key: &StoredKey) -> Value {
-    let StoredKey { key_id, algorithm, phase, created_at, phase_since, private: _, is_sealed, public_jwk: _ } = key;
+    let StoredKey { key_id, algorithm, phase, created_at, phase_since, .. } = key;
+    let StoredKey { token_seconds, private: _, is_sealed, public_jwk: _, .. } = key;
     json!({
         "kid": key_id,
         "algorithm": algorithm.name(),
         "phase": phase.name(),
         "created_at": created_at.0,
         "phase_since": phase_since.0,
+        "token_seconds": token_seconds,
         "is_sealed": is_sealed,
     })
 }

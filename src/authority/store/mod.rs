@@ -4,25 +4,30 @@
 //! Change numbers grow and are never used twice; whoever follows them misses nothing.
 
 mod audit;
+mod key;
 mod link;
 mod postgres;
 mod read;
+mod revoked;
 mod rows;
 mod sqlite;
+mod waiter;
 mod write;
 
 use std::fmt;
 
 use tokio::sync::oneshot;
-use zeroize::Zeroizing;
 
+pub use self::audit::{Action, Actor, AuditRow};
+pub use self::key::{KeyPhase, StoredKey};
 use self::link::{Access, Ended, Job, Link};
 use self::postgres::Postgres;
+pub use self::revoked::{RevokedToken, TooManyRevoked};
 use self::sqlite::Sqlite;
+use self::waiter::Waiter;
 use self::write::Entry;
 use super::client::Client;
 use crate::config::authority::Storage;
-use crate::core::algorithm::Algorithm;
 use crate::core::registry::Change;
 use crate::core::time::UnixSeconds;
 
@@ -58,52 +63,6 @@ pub enum ChangeError<D> {
     Store(#[from] StoreError),
 }
 
-/// Who makes a change, for the audit log: `cli:NAME` for a user of this machine, `client:ID`, or `authority` itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Actor(pub Box<str>);
-
-/// What was done, for the audit log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Action {
-    /// A client came into being.
-    Create,
-    /// Some of what may be edited was.
-    Edit,
-    /// A client got a new expiry date.
-    Renew,
-    /// A client got a new secret.
-    RotateSecret,
-    /// A client, or a client of another issuer, was revoked.
-    Revoke,
-    /// The opposite.
-    Restore,
-    /// A client was deleted.
-    Delete,
-    /// One token was revoked (RFC 7009).
-    RevokeToken,
-    /// A signing key was made, put to use, retired or dropped.
-    RotateKeys,
-}
-
-/// A row of the audit log.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AuditRow {
-    /// Number of the change.
-    pub number: u64,
-    /// When it was made.
-    pub at: UnixSeconds,
-    /// Who made it.
-    pub who: Actor,
-    /// What was done.
-    pub action: Box<str>,
-    /// To what: a client id, `ISSUER CLIENT_ID`, a `jti` or a `kid`.
-    pub subject: Box<str>,
-    /// What it was before, as JSON without secrets.
-    pub before: Option<Box<str>>,
-    /// What it is now, likewise.
-    pub after: Option<Box<str>>,
-}
-
 /// What has changed.
 #[derive(Debug, Default)]
 pub struct Changes {
@@ -124,74 +83,6 @@ pub struct Page {
     pub limit: usize,
     /// Only those that have tenants, all of them among these.
     pub within_tenants: Option<Box<[Box<str>]>>,
-}
-
-/// A signing key as it is stored.
-#[derive(Clone)]
-pub struct StoredKey {
-    /// `kid`.
-    pub key_id: Box<str>,
-    /// What it signs with.
-    pub algorithm: Algorithm,
-    /// Where it is in its life.
-    pub phase: KeyPhase,
-    /// When it was made.
-    pub created_at: UnixSeconds,
-    /// When it came into its phase.
-    pub phase_since: UnixSeconds,
-    /// The private key (PKCS #8), sealed if `is_sealed`.
-    pub private: Zeroizing<Vec<u8>>,
-    /// Whether it is encrypted under `key_encryption_file`.
-    pub is_sealed: bool,
-    /// The public key as a JWK (RFC 7517).
-    pub public_jwk: Box<str>,
-}
-
-/// Where a signing key is in its life. Each is published in all of them, so that no verifier meets an unknown key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum KeyPhase {
-    /// Published ahead of its use.
-    Next,
-    /// Signs.
-    Current,
-    /// Signs no more; what it signed may still be valid.
-    Retired,
-}
-
-impl Action {
-    /// Its name in the audit log.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Create => "create",
-            Self::Edit => "edit",
-            Self::Renew => "renew",
-            Self::RotateSecret => "rotate_secret",
-            Self::Revoke => "revoke",
-            Self::Restore => "restore",
-            Self::Delete => "delete",
-            Self::RevokeToken => "revoke_token",
-            Self::RotateKeys => "rotate_keys",
-        }
-    }
-}
-
-impl KeyPhase {
-    /// Its name.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Next => "next",
-            Self::Current => "current",
-            Self::Retired => "retired",
-        }
-    }
-
-    /// The phase of this name.
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Next, Self::Current, Self::Retired].into_iter().find(|phase| phase.name() == name)
-    }
 }
 
 impl Store {
@@ -263,7 +154,8 @@ impl Store {
         let (who, id) = (who.clone(), Box::<str>::from(id));
         let work = async move |link: Link<'_>| {
             let number = write::next_number(link).await?;
-            let before = read::client(link, &id).await?;
+            // Nobody has an id that cannot be stored. To ask for it would be an error of the storage.
+            let before = if is_storable(&id) { read::client(link, &id).await? } else { None };
             match change(before.clone(), number) {
                 Err(denied) => Ok(Ended::RollBack(Err(denied))),
                 Ok((after, done)) => {
@@ -305,24 +197,24 @@ impl Store {
     }
 
     /// Revokes one token; nothing is written if it is revoked already. Rows of tokens that are expired anyway are forgotten
-    /// on the way, so `expires` has to be no earlier than the last moment at which a gateway would take it.
+    /// on the way.
     ///
     /// # Errors
-    /// Of the storage.
+    /// Its client has revoked `live_max` others, all of which are remembered by every gateway; and those of the storage.
     pub async fn revoke_token(
         &self,
         who: &Actor,
-        jti: &str,
-        expires: UnixSeconds,
+        token: RevokedToken,
+        live_max: u64,
         now: UnixSeconds,
-    ) -> Result<(), StoreError> {
-        let (who, jti) = (who.clone(), Box::<str>::from(jti));
+    ) -> Result<(), ChangeError<TooManyRevoked>> {
+        let who = who.clone();
         let work = async move |link: Link<'_>| {
             let number = write::next_number(link).await?;
             let entry = Entry { number, who, action: Action::RevokeToken, at: now };
-            write::revoke_token(link, &entry, &jti, expires).await
+            write::revoke_token(link, &entry, &token, live_max).await
         };
-        self.run(Access::Write, work).await
+        self.run(Access::Write, work).await?.map_err(ChangeError::Denied)
     }
 
     /// Whether this token was revoked.
@@ -446,31 +338,6 @@ impl Store {
     }
 }
 
-/// Somebody who waits for a change after a number.
-struct Waiter {
-    after: u64,
-    reply: oneshot::Sender<Result<(), StoreError>>,
-}
-
-impl Waiter {
-    /// Answers all for whom something has happened, and keeps the others but those that have gone. A number that went back
-    /// is something as well: the storage was put back to what it was.
-    fn answer_all(waiters: &mut Vec<Self>, number: &Result<u64, StoreError>) {
-        for waiter in std::mem::take(waiters) {
-            let answer = match number {
-                Ok(number) if *number == waiter.after => {
-                    waiters.push(waiter);
-                    continue;
-                }
-                Ok(_) => Ok(()),
-                Err(error) => Err(error.clone()),
-            };
-            let _ = waiter.reply.send(answer);
-        }
-        waiters.retain(|waiter| !waiter.reply.is_closed());
-    }
-}
-
 /// The migrations that tables of this version still need.
 fn missing(migrations: &'static [&'static str], version: i64) -> Result<&'static [&'static str], StoreError> {
     let steps = usize::try_from(version).ok().and_then(|version| migrations.get(version..));
@@ -494,11 +361,5 @@ fn is_storable(text: &str) -> bool {
 impl fmt::Debug for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Store").finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for StoredKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StoredKey").field("key_id", &self.key_id).field("phase", &self.phase).finish_non_exhaustive()
     }
 }

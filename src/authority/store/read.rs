@@ -76,6 +76,14 @@ pub(super) async fn is_token_revoked(link: Link<'_>, jti: &str) -> Result<bool, 
     link.rows(sql, &[jti.into()]).await.map(|rows| !rows.is_empty())
 }
 
+/// How many tokens of a client are revoked, and when the first of them expires.
+pub(super) async fn revocations_of(link: Link<'_>, client_id: &str) -> Result<(u64, Option<UnixSeconds>), StoreError> {
+    let sql = "SELECT count(*), min(expires_at) FROM sidegate_revoked_tokens WHERE client_id = $1";
+    let rows = link.rows(sql, &[client_id.into()]).await?;
+    let Some(row) = rows.first() else { return Ok((0, None)) };
+    Ok((row.number(0)?, row.optional_int(1)?.map(UnixSeconds)))
+}
+
 pub(super) async fn keys(link: Link<'_>) -> Result<Vec<StoredKey>, StoreError> {
     let sql = concat!("SELECT ", key_columns!(), " FROM sidegate_keys ORDER BY created_at, key_id");
     link.rows(sql, &[]).await?.iter().map(rows::key).collect()

@@ -23,7 +23,7 @@ pub(super) use client_columns;
 /// The columns of a key, in the order of [`key`] and [`key_values`].
 macro_rules! key_columns {
     () => {
-        "key_id, algorithm, phase, created_at, phase_since, private, is_sealed, public_jwk"
+        "key_id, algorithm, phase, created_at, phase_since, token_seconds, private, is_sealed, public_jwk"
     };
 }
 pub(super) use key_columns;
@@ -91,22 +91,25 @@ pub(super) fn key(row: &Row) -> Result<StoredKey, StoreError> {
         phase: KeyPhase::from_name(&row.text(2)?).ok_or_else(|| wrong("phase"))?,
         created_at: UnixSeconds(row.int(3)?),
         phase_since: UnixSeconds(row.int(4)?),
-        private: row.bytes(5)?,
-        is_sealed: row.flag(6)?,
-        public_jwk: row.text(7)?,
+        token_seconds: row.int(5)?,
+        private: row.bytes(6)?,
+        is_sealed: row.flag(7)?,
+        public_jwk: row.text(8)?,
         key_id,
     })
 }
 
 /// The row of a key.
-pub(super) fn key_values(key: &StoredKey) -> [Value; 8] {
-    let StoredKey { key_id, algorithm, phase, created_at, phase_since, private, is_sealed, public_jwk } = key;
+pub(super) fn key_values(key: &StoredKey) -> [Value; 9] {
+    let StoredKey { key_id, algorithm, phase, created_at, phase_since, .. } = key;
+    let StoredKey { token_seconds, private, is_sealed, public_jwk, .. } = key;
     [
         (&**key_id).into(),
         algorithm.name().into(),
         phase.name().into(),
         created_at.0.into(),
         phase_since.0.into(),
+        (*token_seconds).into(),
         Value::Bytes(private.clone()),
         (*is_sealed).into(),
         (&**public_jwk).into(),

@@ -2,7 +2,7 @@
 
 use super::link::{Ended, Link, Value};
 use super::rows::{self, client_columns, key_columns};
-use super::{Action, Actor, StoreError, StoredKey, audit, read};
+use super::{Action, Actor, RevokedToken, StoreError, StoredKey, TooManyRevoked, audit, read};
 use crate::authority::client::Client;
 use crate::core::time::UnixSeconds;
 
@@ -101,22 +101,28 @@ pub(super) async fn refuse_foreign(
     Ok(Ended::Commit(true))
 }
 
-/// Revokes a token. One that is revoked already is left alone, so that nobody can make the audit log grow by asking again.
+/// Revokes a token, unless its client has revoked `live_max` others. One that is revoked already is left alone, so that
+/// nobody can make the audit log grow by asking again.
 pub(super) async fn revoke_token(
     link: Link<'_>,
     entry: &Entry,
-    jti: &str,
-    expires: UnixSeconds,
-) -> Result<Ended<()>, StoreError> {
+    token: &RevokedToken,
+    live_max: u64,
+) -> Result<Ended<Result<(), TooManyRevoked>>, StoreError> {
+    let RevokedToken { client_id, jti, expires } = token;
     if read::is_token_revoked(link, jti).await? {
-        return Ok(Ended::RollBack(()));
+        return Ok(Ended::RollBack(Ok(())));
     }
     link.rows("DELETE FROM sidegate_revoked_tokens WHERE expires_at <= $1", &[entry.at.0.into()]).await?;
-    let sql = "INSERT INTO sidegate_revoked_tokens (jti, expires_at, number) VALUES ($1, $2, $3)";
-    link.rows(sql, &[jti.into(), expires.0.into(), entry.number.into()]).await?;
+    let (live, until) = read::revocations_of(link, client_id).await?;
+    if live >= live_max {
+        return Ok(Ended::RollBack(Err(TooManyRevoked { until: until.unwrap_or(entry.at) })));
+    }
+    let sql = "INSERT INTO sidegate_revoked_tokens (jti, client_id, expires_at, number) VALUES ($1, $2, $3, $4)";
+    link.rows(sql, &[(&**jti).into(), (&**client_id).into(), expires.0.into(), entry.number.into()]).await?;
     let after = format!(r#"{{"expires_at":{}}}"#, expires.0);
     audit_row(link, entry, jti, None, Some(after.into())).await?;
-    Ok(Ended::Commit(()))
+    Ok(Ended::Commit(Ok(())))
 }
 
 /// Replaces the signing keys.
@@ -127,7 +133,7 @@ pub(super) async fn keys(
     after: &[StoredKey],
 ) -> Result<(), StoreError> {
     link.rows("DELETE FROM sidegate_keys", &[]).await?;
-    let sql = concat!("INSERT INTO sidegate_keys (", key_columns!(), ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8)");
+    let sql = concat!("INSERT INTO sidegate_keys (", key_columns!(), ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)");
     for key in after {
         link.rows(sql, &rows::key_values(key)).await?;
     }

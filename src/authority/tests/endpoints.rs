@@ -7,6 +7,7 @@ use http::{HeaderValue, Method};
 use serde_json::{Value, json};
 
 use super::fixture::{Fixture, NOW, read};
+use crate::authority::Call;
 use crate::authority::client::StoredSecret;
 use crate::authority::secret::SecretHash;
 use crate::config::authority::Endpoint;
@@ -110,6 +111,30 @@ async fn tokens_of_a_client_that_was_revoked_are_not_active() {
     assert_eq!(active().await, false);
     authority.change("acme", |_, _| None).await;
     assert_eq!(active().await, false);
+}
+
+#[tokio::test]
+async fn a_client_that_revokes_one_token_after_the_other_has_to_wait() {
+    let authority = Fixture::start().await;
+    let secret = authority.client("acme", |_| {}).await;
+    let token = authority.token("acme", &secret).await;
+    let file = rusqlite::Connection::open(authority.directory.path().join("sidegate.db")).unwrap();
+    let sql = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 999) \
+               INSERT INTO sidegate_revoked_tokens (jti, client_id, expires_at, number) \
+               SELECT 'j' || i, 'acme', $1, 1000000 + i FROM n";
+    file.execute(sql, [NOW.0 + 100]).unwrap();
+    let revoke = async |token: &str, now| {
+        let body = format!("client_id=acme&client_secret={secret}&token={token}");
+        authority.service.answer(Call { now, ..authority.call(Endpoint::Revoke, &body) }).await
+    };
+    assert_eq!(revoke(&token, NOW).await.status(), 200);
+    let other = authority.token("acme", &secret).await;
+    let (number, answer) = (authority.store.number().await.unwrap(), revoke(&other, NOW).await);
+    assert_eq!((read(&answer).0, &answer.headers()[RETRY_AFTER]), (429, &HeaderValue::from_static("100")));
+    assert_eq!(read(&answer).1["error"], "rate_limited");
+    assert_eq!(authority.store.number().await.unwrap(), number, "the audit log has no row for it");
+    assert_eq!(revoke(&token, NOW).await.status(), 200, "it is revoked already");
+    assert_eq!(revoke(&other, NOW.plus(100)).await.status(), 200);
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! Signing keys in a storage that several processes share.
 
+use std::time::Duration;
+
 use zeroize::Zeroizing;
 
 use super::fixture::{Fixture, NOW};
@@ -36,6 +38,19 @@ async fn processes_that_share_a_storage_have_the_same_keys() {
 }
 
 #[tokio::test]
+async fn a_key_is_published_as_long_as_the_longest_lifetime_that_it_signed_under() {
+    let authority = Fixture::start().await;
+    let with = |seconds| Authority { token_lifetime: Duration::from_secs(seconds), ..(*authority.settings).clone() };
+    assert!(!authority.service.tick(&with(86_400), NOW).await.unwrap());
+    rotate_now(&authority.store, &Actor("cli:test".into()), &with(60), NOW).await.unwrap();
+    let published = async |seconds| {
+        authority.service.tick(&with(60), NOW.plus(seconds)).await.unwrap();
+        authority.store.keys().await.unwrap().len()
+    };
+    assert_eq!((published(86_400 + 299).await, published(86_400 + 300).await), (3, 2));
+}
+
+#[tokio::test]
 async fn stored_keys_are_sealed_at_the_next_start() {
     let authority = Fixture::start().await;
     let open = authority.store.keys().await.unwrap();
@@ -55,6 +70,15 @@ async fn stored_keys_are_sealed_at_the_next_start() {
     start(Some(1)).await.unwrap();
     let wrong = start(Some(2)).await.err().unwrap().to_string();
     assert!(wrong.contains("cannot be decrypted: authority.key_encryption_file"), "{wrong}");
+    for key in [Some(2), None] {
+        let error = service.tick(&with(key), NOW).await.unwrap_err().to_string();
+        assert!(
+            error.contains("authority.key_encryption_file"),
+            "who runs goes on, and says that no start will: {error}"
+        );
+    }
+    assert!(!service.tick(&with(Some(1)), NOW).await.unwrap());
+    assert!(!authority.service.tick(&with(Some(1)), NOW).await.unwrap(), "the published ones are the same");
     let none = start(None).await.err().unwrap().to_string();
     assert!(none.contains("authority.key_encryption_file is not configured"), "{none}");
 }

@@ -2,6 +2,7 @@
 
 mod assertions;
 mod endpoints;
+mod first_start;
 mod fixture;
 mod keys;
 mod requests;

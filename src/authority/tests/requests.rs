@@ -1,46 +1,23 @@
 //! Token requests: the table of malformed ones, and what is well formed though it does not look like it.
 
+#[path = "../../../tests/it/support/token_requests.rs"]
+mod token_requests;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, HeaderValue, Method, header};
-use serde::Deserialize;
 
+use self::token_requests::{Case, FORM};
 use crate::authority::credentials::ClientCredentials;
 use crate::authority::error::OAuthError;
 use crate::authority::form::Request;
 use crate::authority::grant::TokenRequest;
 
-const FORM: &str = "application/x-www-form-urlencoded";
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Case {
-    name: String,
-    method: Option<String>,
-    query: Option<String>,
-    content_types: Option<Vec<String>>,
-    authorization: Vec<String>,
-    body: Option<String>,
-    body_base64: Option<String>,
-    #[serde(default)]
-    pad: usize,
-    status: u16,
-    error: String,
-}
-
 impl Case {
     fn read(&self) -> Result<TokenRequest, OAuthError> {
-        let mut body = match (&self.body, &self.body_base64) {
-            (Some(text), None) => text.clone().into_bytes(),
-            (None, Some(encoded)) => STANDARD.decode(encoded).unwrap(),
-            _ => panic!("{}: one body", self.name),
-        };
-        body.extend(std::iter::repeat_n(b'x', self.pad));
-        let types = self.content_types.clone().unwrap_or_else(|| vec![FORM.to_owned()]);
-        let types: Vec<&str> = types.iter().map(String::as_str).collect();
         let authorization: Vec<&str> = self.authorization.iter().map(String::as_str).collect();
-        let method = self.method.as_deref().unwrap_or("POST").parse().unwrap();
-        read(&method, self.query.as_deref(), &types, &authorization, &body)
+        let method = self.method().parse().unwrap();
+        read(&method, self.query.as_deref(), &self.content_types(), &authorization, &self.body())
     }
 }
 
@@ -63,8 +40,7 @@ fn read(
 
 #[test]
 fn malformed_requests_get_the_answers_of_the_specifications() {
-    let cases: Vec<Case> =
-        serde_yaml::from_str(include_str!("../../../tests/cases/token_requests/malformed.yaml")).unwrap();
+    let cases = Case::all();
     assert!(cases.len() >= 200, "{}", cases.len());
     let mut wrong = Vec::new();
     for case in &cases {

@@ -80,6 +80,9 @@ pub(super) struct Edit {
     /// Its public keys (a JSON Web Key Set)
     #[arg(long, value_name = "FILE")]
     jwks_file: Option<PathBuf>,
+    /// End its secrets at once: it has keys, and goes on by them alone
+    #[arg(long)]
+    without_secret: bool,
 }
 
 /// Lists. One that is empty is said by a single empty text.
@@ -139,6 +142,7 @@ impl Edit {
             roles: names(&self.grants.roles),
             tenants: names(&self.grants.tenants),
             jwks: self.jwks_file.as_deref().map(read_jwks).transpose()?.map(Some),
+            without_secret: self.without_secret,
         })
     }
 }

@@ -68,7 +68,7 @@ pub(in crate::config) fn decode(
 fn issuer(fields: &Fields<'_>, report: &mut Report<'_>) -> Option<Box<str>> {
     report.required(fields, "issuer", |report, node| {
         let (text, uri) = report.parsed(node, "a URL such as https://auth.example.com", |text| {
-            let uri = url::discoverable(text)?;
+            let uri = url::root(text)?;
             Ok((text, uri))
         })?;
         if url::is_open(&uri) {

@@ -266,8 +266,13 @@ fn a_client_may_sign_its_requests() {
     assert_eq!(refusal(&patch(&created, json!({ "jwks": null }))), (422, json!("jwks")));
     assert_eq!(refusal(&patch(&created, json!({ "jwks": { "keys": [] } }))), (422, json!("jwks")));
     let rotated = place.ask(&place.admin, "POST", "/api/v1/clients/signer/rotate-secret", None);
+    assert_eq!(refusal(&patch(&rotated, json!({ "secrets": [] }))).0, 422);
+    let without_secret = patch(&rotated, json!({ "secrets": null }));
+    assert_eq!((without_secret.status, &document(&without_secret)["secrets"]), (200, &json!([])));
+    let rotated = place.ask(&place.admin, "POST", "/api/v1/clients/signer/rotate-secret", None);
     let without = patch(&rotated, json!({ "jwks": null }));
     assert_eq!((without.status, &document(&without)["jwks"]), (200, &Value::Null));
+    assert_eq!(refusal(&patch(&without, json!({ "secrets": null }))), (422, json!("jwks")));
 }
 
 #[test]
@@ -592,6 +597,11 @@ fn what_is_wrong_is_said() {
     assert_eq!(refusal(&ourselves), (404, json!("name")));
     let odd = place.ask(&place.admin, "POST", "/api/v1/issuers/demo/clients/%00/revoke", None);
     assert_eq!(refusal(&odd), (422, json!("client_id")));
+    for (method, path) in [("GET", "a%00"), ("DELETE", "a%00"), ("POST", "a%00/revoke"), ("POST", "a%00/rotate-secret")]
+    {
+        let path = format!("/api/v1/clients/{path}");
+        assert_eq!(place.ask_with(&place.admin, method, &path, "If-Match: *\r\n", None).status, 404, "{method} {path}");
+    }
 
     // Pages of other sites get in neither with the token of whoever looks at them nor by a name of their own.
     let cross =

@@ -11,7 +11,10 @@ use std::time::Instant;
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
+use sidegate::authority::store::Store;
+use sidegate::config::authority::Storage;
 use tempfile::TempDir;
+use tokio::runtime::Builder;
 
 use crate::harness::PATIENCE;
 use crate::harness::process::Process;
@@ -36,7 +39,7 @@ routes: [{ match: /, authenticated: true, upstream: echo }]
 const PUBLIC_JWK: &str =
     r#"{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
 
-/// A directory with a configuration; its storage comes with the first command.
+/// A directory with a configuration; its storage comes with the first client.
 struct Place(TempDir);
 
 impl Place {
@@ -44,6 +47,14 @@ impl Place {
         let directory = tempfile::tempdir().unwrap();
         fs::write(directory.path().join("config.yaml"), CONFIG).unwrap();
         Self(directory)
+    }
+
+    /// One whose storage is there, and empty.
+    fn with_storage() -> Self {
+        let place = Self::new();
+        let storage = Storage::Sqlite(place.path().join("sidegate.db"));
+        Builder::new_current_thread().build().unwrap().block_on(Store::open(&storage)).unwrap();
+        place
     }
 
     fn path(&self) -> &Path {
@@ -196,6 +207,17 @@ fn keys_stand_in_for_a_secret() {
     assert_eq!((&without["client_secret"], &without["scopes"]), (&Value::Null, &json!(["users:read", "users:write"])));
     let with = place.create(&["--all-scopes", "--jwks-file", "jwks.json", "--with-secret"]);
     assert!(with["client_secret"].is_string());
+    let id = with["client_id"].as_str().unwrap();
+    let credentials = || {
+        let shown = place.good(&["client", "show", id]);
+        shown.lines().find(|line| line.starts_with("credentials")).unwrap().to_owned()
+    };
+    assert!(credentials().contains("a secret of "));
+    place.json(&["client", "edit", id, "--without-secret"]);
+    assert_eq!(credentials(), "credentials  keys of its own");
+    let secret = place.create(&["--all-scopes"]);
+    let error = place.refused(&["client", "edit", secret["client_id"].as_str().unwrap(), "--without-secret"]);
+    assert!(error.contains("a client without a secret needs keys"), "{error}");
     fs::write(place.path().join("jwks.json"), PUBLIC_JWK.replace("\"x\"", "\"d\":\"c2VjcmV0\",\"x\"")).unwrap();
     let error = place.refused(&["client", "create", "--name", "x", "--all-scopes", "--jwks-file", "jwks.json"]);
     assert!(error.contains("it holds a private key") && !error.contains("c2Vj"), "{error}");
@@ -213,7 +235,7 @@ fn scopes_of_both_kinds_are_worth_a_warning() {
 
 #[test]
 fn a_client_of_another_issuer_is_refused_and_not_any_more() {
-    let place = Place::new();
+    let place = Place::with_storage();
     let standing = |command| place.good(&["client", command, "--issuer", "partner", "globex"]);
     assert!(standing("revoke").contains("is now refused"));
     assert!(standing("revoke").contains("is already refused"));
@@ -288,6 +310,27 @@ fn a_token_is_asked_for_with_the_secret_in_its_header() {
     let (url, server) = serve("401 Unauthorized", r#"{"error":"invalid_client","error_description":"no"}"#);
     assert_eq!(place.refused(&args(&format!("{url}/connect/token"))), "error: no token: invalid_client: no\n");
     assert!(server.join().unwrap().starts_with("POST /connect/token "));
+}
+
+#[test]
+fn only_a_new_client_makes_a_storage() {
+    let place = Place::new();
+    let storage = place.path().join("sidegate.db");
+    for args in [
+        &["client", "list"][..],
+        &["client", "show", "a"],
+        &["client", "edit", "a", "--name", "b"],
+        &["client", "revoke", "a"],
+        &["client", "revoke", "--issuer", "partner", "a"],
+        &["client", "delete", "a", "--yes"],
+        &["keys", "list"],
+    ] {
+        let error = place.refused(args);
+        assert!(error.starts_with("error: there is no storage ") && error.contains("sidegate.db: "), "{error}");
+        assert!(!storage.exists(), "{args:?}");
+    }
+    place.create(&["--scope", "users:read"]);
+    assert!(storage.exists());
 }
 
 #[test]

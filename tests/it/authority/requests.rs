@@ -2,9 +2,6 @@
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use serde::Deserialize;
 use serde_json::json;
 use socket2::{Domain, Socket, Type};
 
@@ -12,41 +9,15 @@ use super::fixture::{App, Authority, ME, form_request, json};
 use crate::harness::PATIENCE;
 use crate::harness::client::Client;
 use crate::harness::response::Response;
+use crate::support::token_requests::Case;
 
-const TABLE: &str = include_str!("../../cases/token_requests/malformed.yaml");
-const FORM: &str = "application/x-www-form-urlencoded";
 const READS: [&str; 2] = ["--scope", "users:read"];
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Case {
-    name: String,
-    method: Option<String>,
-    query: Option<String>,
-    content_types: Option<Vec<String>>,
-    authorization: Vec<String>,
-    body: Option<String>,
-    body_base64: Option<String>,
-    #[serde(default)]
-    pad: usize,
-    status: u16,
-    error: String,
-}
-
 impl Case {
-    fn method(&self) -> &str {
-        self.method.as_deref().unwrap_or("POST")
-    }
-
     fn request(&self) -> Vec<u8> {
-        let mut body = match (&self.body, &self.body_base64) {
-            (Some(text), None) => text.clone().into_bytes(),
-            (None, Some(encoded)) => STANDARD.decode(encoded).unwrap(),
-            _ => panic!("{}: one body", self.name),
-        };
-        body.extend(std::iter::repeat_n(b'x', self.pad));
+        let body = self.body();
         let query = self.query.as_ref().map(|query| format!("?{query}")).unwrap_or_default();
-        let types = self.content_types.clone().unwrap_or_else(|| vec![FORM.to_owned()]);
+        let types = self.content_types();
         let types = types.iter().map(|value| format!("Content-Type: {value}\r\n"));
         let fields = types.chain(self.authorization.iter().map(|value| format!("Authorization: {value}\r\n")));
         let (method, length, fields) = (self.method(), body.len(), fields.collect::<String>());
@@ -75,7 +46,7 @@ impl Case {
 
 #[test]
 fn malformed_requests_get_the_answers_of_the_specifications() {
-    let cases: Vec<Case> = serde_yaml::from_str(TABLE).unwrap();
+    let cases = Case::all();
     let authority = Authority::start("", "");
     let wrong: Vec<String> = cases.iter().filter_map(|case| case.fault(&authority)).collect();
     assert!(wrong.is_empty(), "{wrong:#?}");

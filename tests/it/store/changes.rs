@@ -1,12 +1,14 @@
 //! What a change does, and what it tells the audit log.
 
 use sidegate::authority::client::Client;
-use sidegate::authority::store::{Action, Actor, AuditRow, ChangeError, KeyPhase, StoredKey};
+use sidegate::authority::store::{
+    Action, Actor, AuditRow, ChangeError, KeyPhase, RevokedToken, StoredKey, TooManyRevoked,
+};
 use sidegate::core::algorithm::Algorithm;
 use sidegate::core::time::UnixSeconds;
 use zeroize::Zeroizing;
 
-use super::{NOW, Place, client, create, delete, edit, on_both, who};
+use super::{NOW, Place, client, create, delete, edit, on_both, revoke, who};
 
 on_both! {
     a_client_comes_back_as_it_was_stored;
@@ -17,6 +19,7 @@ on_both! {
     the_audit_log_tells_of_each_change_without_secrets;
     signing_keys_are_replaced_as_a_whole;
     a_token_is_revoked_once;
+    a_client_revokes_only_so_many_tokens_at_a_time;
     a_refusal_is_written_once;
     when_a_client_was_used_is_no_change;
     texts_with_nul_are_refused_or_unknown;
@@ -83,7 +86,7 @@ async fn the_audit_log_tells_of_each_change_without_secrets(place: &Place) {
     delete(&store, "a").await;
     store.refuse_foreign(who(), "https://idp", "b", true, NOW).await.unwrap();
     store.refuse_foreign(who(), "https://idp", "b", false, NOW).await.unwrap();
-    store.revoke_token(&Actor("client:a".into()), "jti-1", NOW.plus(60), NOW).await.unwrap();
+    revoke(&store, &Actor("client:a".into()), "jti-1", 60, NOW).await.unwrap();
     store.change_keys(who(), NOW, |_| Ok::<_, String>(Some(vec![key("k1", KeyPhase::Current)]))).await.unwrap();
 
     let rows = store.audit(0, 100).await.unwrap();
@@ -124,15 +127,17 @@ fn key(id: &str, phase: KeyPhase) -> StoredKey {
         phase,
         created_at: NOW,
         phase_since: NOW.plus(1),
+        token_seconds: 3600,
         private: Zeroizing::new(b"private key \0\xFF".to_vec()),
         is_sealed: true,
         public_jwk: r#"{"kty":"EC"}"#.into(),
     }
 }
 
-fn parts(key: &StoredKey) -> (&str, Algorithm, KeyPhase, UnixSeconds, UnixSeconds, &[u8], bool, &str) {
-    let StoredKey { key_id, algorithm, phase, created_at, phase_since, private, is_sealed, public_jwk } = key;
-    (key_id, *algorithm, *phase, *created_at, *phase_since, private, *is_sealed, public_jwk)
+fn parts(key: &StoredKey) -> (&str, Algorithm, KeyPhase, UnixSeconds, UnixSeconds, i64, &[u8], bool, &str) {
+    let StoredKey { key_id, algorithm, phase, created_at, phase_since, .. } = key;
+    let StoredKey { token_seconds, private, is_sealed, public_jwk, .. } = key;
+    (key_id, *algorithm, *phase, *created_at, *phase_since, *token_seconds, private, *is_sealed, public_jwk)
 }
 
 async fn signing_keys_are_replaced_as_a_whole(place: &Place) {
@@ -167,15 +172,33 @@ async fn signing_keys_are_replaced_as_a_whole(place: &Place) {
 async fn a_token_is_revoked_once(place: &Place) {
     let store = place.open().await;
     for _ in 0..2 {
-        store.revoke_token(who(), "old", NOW.plus(10), NOW).await.unwrap();
+        revoke(&store, who(), "old", 10, NOW).await.unwrap();
     }
     assert_eq!((store.number().await.unwrap(), store.audit(0, 10).await.unwrap().len()), (1, 1));
     assert!(store.is_token_revoked("old").await.unwrap() && !store.is_token_revoked("other").await.unwrap());
-    store.revoke_token(who(), "new", NOW.plus(100), NOW.plus(9)).await.unwrap();
+    revoke(&store, who(), "new", 100, NOW.plus(9)).await.unwrap();
     assert!(store.is_token_revoked("old").await.unwrap());
-    store.revoke_token(who(), "newer", NOW.plus(100), NOW.plus(10)).await.unwrap();
+    revoke(&store, who(), "newer", 100, NOW.plus(10)).await.unwrap();
     assert!(!store.is_token_revoked("old").await.unwrap());
     assert_eq!(store.changes(0).await.unwrap().items.len(), 2);
+}
+
+async fn a_client_revokes_only_so_many_tokens_at_a_time(place: &Place) {
+    let store = place.open().await;
+    let revoke = async |client_id: &str, jti: &str, expires: i64, now: i64| {
+        let token = RevokedToken { client_id: client_id.into(), jti: jti.into(), expires: NOW.plus(expires) };
+        match store.revoke_token(who(), token, 2, NOW.plus(now)).await {
+            Ok(()) => None,
+            Err(ChangeError::Denied(TooManyRevoked { until })) => Some(until.0 - NOW.0),
+            Err(error) => panic!("{error}"),
+        }
+    };
+    assert_eq!((revoke("a", "1", 20, 0).await, revoke("a", "2", 10, 0).await), (None, None));
+    let is_full = (revoke("a", "3", 30, 9).await, revoke("a", "2", 10, 9).await, revoke("b", "4", 30, 9).await);
+    assert_eq!(is_full, (Some(10), None, None), "it is revoked already, or another client's");
+    assert!(!store.is_token_revoked("3").await.unwrap());
+    assert_eq!((store.number().await.unwrap(), store.audit(0, 10).await.unwrap().len()), (3, 3));
+    assert_eq!((revoke("a", "3", 30, 10).await, revoke("a", "5", 30, 10).await), (None, Some(20)));
 }
 
 async fn a_refusal_is_written_once(place: &Place) {
@@ -224,6 +247,11 @@ async fn texts_with_nul_are_refused_or_unknown(place: &Place) {
         let change = store.change(who(), Action::Edit, "a", NOW, |_, _| Ok::<_, String>((Some(changed), ())));
         assert!(change.await.is_err(), "{field}");
     }
-    assert!(store.revoke_token(who(), "\0", NOW.plus(1), NOW).await.is_err());
+    let unknown = store.change(who(), Action::Edit, "a\0", NOW, |found, _| {
+        assert_eq!(found, None);
+        Err::<(Option<Client>, ()), _>("unknown")
+    });
+    assert!(matches!(unknown.await, Err(ChangeError::Denied("unknown"))));
+    assert!(revoke(&store, who(), "\0", 1, NOW).await.is_err());
     assert_eq!(store.number().await.unwrap(), 1);
 }

@@ -7,7 +7,7 @@ use sidegate::authority::store::Store;
 use sidegate::core::registry::Change;
 use tokio::time::timeout;
 
-use super::{NOW, Place, create, delete, edit, on_both, who};
+use super::{NOW, Place, create, delete, edit, on_both, revoke, who};
 use crate::harness::PATIENCE;
 
 on_both! {
@@ -42,7 +42,7 @@ async fn each_thing_is_told_once_with_its_latest_number(place: &Place) {
     create(&store, "a").await;
     create(&store, "b").await;
     store.refuse_foreign(who(), "idp", "x", true, NOW).await.unwrap();
-    store.revoke_token(who(), "jti", NOW.plus(60), NOW).await.unwrap();
+    revoke(&store, who(), "jti", 60, NOW).await.unwrap();
     edit(&store, "a", "1").await;
     delete(&store, "b").await;
     let all = named(&[(3, "foreign idp x true"), (4, "token jti 60"), (5, "client a"), (6, "deleted b")]);

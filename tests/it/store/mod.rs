@@ -13,7 +13,7 @@ use std::sync::LazyLock;
 
 use sidegate::authority::client::{Client, StoredSecret};
 use sidegate::authority::secret::SecretHash;
-use sidegate::authority::store::{Action, Actor, ChangeError, Store, StoreError};
+use sidegate::authority::store::{Action, Actor, ChangeError, RevokedToken, Store, StoreError, TooManyRevoked};
 use sidegate::config::authority::Storage;
 use sidegate::core::time::UnixSeconds;
 use tempfile::TempDir;
@@ -119,6 +119,18 @@ async fn edit(store: &Store, id: &str, notes: &str) -> u64 {
 async fn delete(store: &Store, id: &str) -> u64 {
     let deleted = store.change(who(), Action::Delete, id, NOW, |_, number| Ok::<_, String>((None, number)));
     deleted.await.unwrap()
+}
+
+/// Revokes a token of client `a` that expires so many seconds from [`NOW`].
+async fn revoke(
+    store: &Store,
+    who: &Actor,
+    jti: &str,
+    expires: i64,
+    now: UnixSeconds,
+) -> Result<(), ChangeError<TooManyRevoked>> {
+    let token = RevokedToken { client_id: "a".into(), jti: jti.into(), expires: NOW.plus(expires) };
+    store.revoke_token(who, token, u64::MAX, now).await
 }
 
 fn stored<D: std::fmt::Display>(error: ChangeError<D>) -> StoreError {

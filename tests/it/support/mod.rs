@@ -12,3 +12,4 @@ pub(crate) mod readings;
 pub(crate) mod registry;
 pub(crate) mod routes;
 pub(crate) mod shapes;
+pub(crate) mod token_requests;

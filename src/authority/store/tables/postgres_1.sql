@@ -40,10 +40,13 @@ CREATE TABLE sidegate_foreign_clients (
 
 CREATE TABLE sidegate_revoked_tokens (
     jti TEXT COLLATE "C" NOT NULL PRIMARY KEY,
+    client_id TEXT COLLATE "C" NOT NULL,
     expires_at BIGINT NOT NULL,
     number BIGINT NOT NULL UNIQUE
 );
 CREATE INDEX sidegate_revoked_tokens_expires_at ON sidegate_revoked_tokens (expires_at);
+-- Each client has a bound of its own.
+CREATE INDEX sidegate_revoked_tokens_client_id ON sidegate_revoked_tokens (client_id, expires_at);
 
 CREATE TABLE sidegate_keys (
     key_id TEXT COLLATE "C" NOT NULL PRIMARY KEY,
@@ -51,6 +54,7 @@ CREATE TABLE sidegate_keys (
     phase TEXT NOT NULL,
     created_at BIGINT NOT NULL,
     phase_since BIGINT NOT NULL,
+    token_seconds BIGINT NOT NULL,
     private BYTEA NOT NULL,
     is_sealed BOOLEAN NOT NULL,
     public_jwk TEXT NOT NULL

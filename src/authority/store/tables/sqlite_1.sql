@@ -39,10 +39,13 @@ CREATE TABLE sidegate_foreign_clients (
 
 CREATE TABLE sidegate_revoked_tokens (
     jti TEXT NOT NULL PRIMARY KEY,
+    client_id TEXT NOT NULL,
     expires_at INTEGER NOT NULL,
     number INTEGER NOT NULL UNIQUE
 ) STRICT;
 CREATE INDEX sidegate_revoked_tokens_expires_at ON sidegate_revoked_tokens (expires_at);
+-- Each client has a bound of its own.
+CREATE INDEX sidegate_revoked_tokens_client_id ON sidegate_revoked_tokens (client_id, expires_at);
 
 CREATE TABLE sidegate_keys (
     key_id TEXT NOT NULL PRIMARY KEY,
@@ -50,6 +53,7 @@ CREATE TABLE sidegate_keys (
     phase TEXT NOT NULL,
     created_at INTEGER NOT NULL,
     phase_since INTEGER NOT NULL,
+    token_seconds INTEGER NOT NULL,
     private BLOB NOT NULL,
     is_sealed INTEGER NOT NULL,
     public_jwk TEXT NOT NULL

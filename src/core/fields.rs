@@ -34,6 +34,8 @@ pub enum Occurs<'a> {
 pub struct Lines {
     bytes: Bytes,
     lines: Vec<Line>,
+    /// A bit for each [`trait_of`] a name: most names that are looked for are not there, and are not looked for any further.
+    traits: u64,
     /// Those that were added since.
     more: Vec<(HeaderName, HeaderValue)>,
 }
@@ -64,7 +66,10 @@ impl<'a> Fields<'a> {
             Kind::Map(map) => Values::Map(map.get_all(name).iter()),
             Kind::Lines(lines) => {
                 debug_assert!(lines.more.is_empty(), "nothing is looked up once something was added");
-                Values::Lines { bytes: &lines.bytes, rest: lines.lines.iter(), name: name.as_str() }
+                let name = name.as_str();
+                let may_be_there = lines.traits & trait_of(name.as_bytes()) != 0;
+                let rest = if may_be_there { lines.lines.iter() } else { [].iter() };
+                Values::Lines { bytes: &lines.bytes, rest, name }
             }
         }
     }
@@ -145,9 +150,12 @@ impl Lines {
             // An empty value may point anywhere; what is no part of the head is read as empty.
             (start as u32, (start as u32).wrapping_add(part.len() as u32))
         };
-        let mut lines = Vec::with_capacity(fields.len());
-        lines.extend(fields.map(|(name, value)| Line { name: place(name), value: place(value) }));
-        Self { bytes: bytes.clone(), lines, more: Vec::new() }
+        let (mut lines, mut traits) = (Vec::with_capacity(fields.len()), 0);
+        for (name, value) in fields {
+            traits |= trait_of(name);
+            lines.push(Line { name: place(name), value: place(value) });
+        }
+        Self { bytes: bytes.clone(), lines, traits, more: Vec::new() }
     }
 
     /// Names and values.
@@ -188,6 +196,12 @@ impl Lines {
         }
         map.extend(self.more.iter().cloned());
     }
+}
+
+/// One of 64 bits, by length and first letter of a name.
+fn trait_of(name: &[u8]) -> u64 {
+    let first = name.first().copied().unwrap_or_default();
+    1 << ((name.len() as u32).wrapping_mul(5).wrapping_add(u32::from(first)) & 63)
 }
 
 fn slice(bytes: &[u8], (start, end): (u32, u32)) -> &[u8] {

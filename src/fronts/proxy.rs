@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderValue, Response, Version, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, Version, header};
 use http_body::Body;
 use rustls::ServerConfig;
 
@@ -308,10 +308,16 @@ impl ProxyConnection {
         let (policy, caller) = (&serving.policy, Caller::from(permit));
         let fields = if serving.upstreams.takes_lines(permit.upstream()) && !asks_upgrade {
             let mut lines = OutgoingLines::begin(&head.method, &path, head.bytes() + OURS_BYTES);
-            policy.write_to_upstream(head.fields(), &caller, &client, |name, value| lines.put(name, value))?;
+            policy.write_to_upstream(head.fields(), &caller, &client, |name, value| {
+                // We have met the expectation ourselves by reading the body only now.
+                if name != header::EXPECT.as_str().as_bytes() {
+                    lines.put(name, value);
+                }
+            })?;
             OutgoingFields::Lines(lines)
         } else {
             let mut headers = policy.map_to_upstream(head.fields(), &caller, &client)?;
+            headers.remove(header::EXPECT);
             if head.version == Version::HTTP_2 {
                 // Of the handshake of HTTP/1.1, which the client has not made (RFC 8441 section 5).
                 headers.remove(header::SEC_WEBSOCKET_KEY);
@@ -374,19 +380,14 @@ fn refused_or_switched<B>(response: Response<B>) -> Result<Response<B>, Rejectio
 
 /// The fields of a request that answers depend on: the others have gone to the backend by then.
 pub(super) fn shown_in_answers(fields: Fields<'_>) -> HeaderMap {
-    let mut shown = HeaderMap::new();
-    for name in [
+    const SHOWN: [HeaderName; 4] = [
         header::CONTENT_TYPE,
         header::ORIGIN,
         header::ACCESS_CONTROL_REQUEST_METHOD,
         header::ACCESS_CONTROL_REQUEST_HEADERS,
-    ] {
-        let value = fields.all(&name).next().and_then(|value| HeaderValue::from_bytes(value).ok());
-        if let Some(value) = value {
-            shown.insert(name, value);
-        }
-    }
-    shown
+    ];
+    let first = |name: &HeaderName| HeaderValue::from_bytes(fields.all(name).next()?).ok();
+    SHOWN.into_iter().filter_map(|name| first(&name).map(|value| (name, value))).collect()
 }
 
 fn explain(error: UpstreamError) -> Rejection {

@@ -178,7 +178,7 @@ where
 }
 
 impl<B> Drop for RequestBody<B> {
-    /// hyper drops a body that the connection takes no more of: nothing will come any more, so the clock starts.
+    /// A body is dropped when the connection takes no more of it: nothing will come any more, so the clock starts.
     fn drop(&mut self) {
         if let Some(upload) = &self.upload {
             upload.end();

@@ -13,10 +13,13 @@ use tokio::time::timeout;
 
 use super::connection::Connection;
 use super::encode::{self, Exchange, Framing};
+use crate::core::fields::Lines;
 use crate::net::service::Answer;
 
 /// Pieces of an answer's body up to this size are copied behind one another, so that they leave in one write.
 const COPY_BYTES_MAX: usize = 8 * 1024;
+/// Room for what is added to a backend's fields, in bytes, or for an answer of the gateway's own.
+const OURS_BYTES: usize = 256;
 /// What is gathered before it is written even though more is at hand.
 pub(super) const GATHER_BYTES_MAX: usize = 64 * 1024;
 
@@ -34,6 +37,12 @@ impl Connection {
         let lines = body.take_lines();
         let length = if body.is_end_stream() { Some(0) } else { body.size_hint().exact() };
         let framing = encode::framing(exchange, parts.status, length);
+        // One allocation, for the head and for a body that is copied behind it.
+        let body_bytes = match framing {
+            Framing::Length(bytes) if bytes <= COPY_BYTES_MAX as u64 => usize::try_from(bytes).unwrap_or(0),
+            _ => 0,
+        };
+        self.out.reserve(OURS_BYTES + lines.as_ref().map_or(0, Lines::bytes) + body_bytes);
         encode::head(&mut self.out, exchange, parts.status, &parts.headers, lines.as_ref(), framing);
         match self.send_body(framing, &mut body).await {
             Ok(()) => self.flush().await,
@@ -88,7 +97,12 @@ impl Connection {
         })
         .await
         {
-            return frame.transpose().map_err(|_| broken("broken off"));
+            let frame = frame.transpose();
+            if frame.is_err() {
+                // What came before goes out: the client sees how far it got, and that it got no further.
+                self.flush().await?;
+            }
+            return frame.map_err(|_| broken("broken off"));
         }
         self.flush().await?;
         let pipelined_bytes_max = self.limits.header_bytes;

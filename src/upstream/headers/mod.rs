@@ -206,8 +206,7 @@ impl HeaderPolicy {
             Some(Class::Proxy) => !client.trusted || !names::is_plain(name),
         };
         let is_taken_out = match name {
-            // We have met the expectation ourselves by reading the body only now.
-            b"connection" | b"te" | b"expect" => true,
+            b"connection" | b"te" => true,
             b"authorization" => self.authorization == Authorization::Remove,
             _ => false,
         };
@@ -363,8 +362,12 @@ fn continued<'a>(list: &[&[u8]], peer: &'a [u8]) -> Cow<'a, [u8]> {
 
 #[cfg(test)]
 mod tests {
+    use bytes::BytesMut;
+    use proptest::prelude::*;
+
     use super::*;
     use crate::core::snapshot::IdentitySource;
+    use crate::net::http1::head;
 
     fn policy(authorization: Authorization) -> HeaderPolicy {
         let headers = [(HeaderName::from_static("x-client-id"), IdentitySource::ClientId)].into();
@@ -394,6 +397,33 @@ mod tests {
                 .chain(&["x-client-id", "x_client_id"])
                 .all(|name| nothing_shown.iter().any(|it| it == name))
         );
+    }
+
+    proptest! {
+        #[test]
+        fn what_a_backend_sees_does_not_depend_on_where_the_fields_stand(
+            lines in prop::collection::vec(
+                ("(host|connection|te|x[-_.]client[-_]id|x-forwarded-(for|host|proto)|X_Forwarded_For|x-request-id|x-a|Trailer\
+                  |expect|authorization|content.length|keep-alive|upgrade)", "(close|x-a, TE|trailers|1|a b|)"),
+                0..12,
+            ),
+            trusted: bool,
+        ) {
+            let text: String = lines.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+            let head = head::parse(BytesMut::from(&*format!("GET / HTTP/1.1\r\n{text}\r\n")));
+            prop_assume!(head.is_ok());
+            let head = head.ok().unwrap();
+            let (peer, request_id) = (HeaderValue::from_static("192.0.2.1"), HeaderValue::from_static("id"));
+            let client =
+                ClientFacts { peer: &peer, trusted, scheme: Scheme::Http, authority: None, request_id: &request_id };
+            let policy = policy(Authorization::Forward);
+            let of = |fields| policy.map_to_upstream(fields, &Caller::default(), &client).unwrap();
+            let seen = of(head.fields());
+            prop_assert_eq!(&seen, &of(head.headers().into()));
+            let ours = ["x-client-id", "x_client_id", "x.client.id", "connection"];
+            let left = seen.iter().filter(|(name, value)| ours.contains(&name.as_str()) && *value != "TE").count();
+            prop_assert_eq!(left, 0, "{:?}", seen);
+        }
     }
 
     #[test]

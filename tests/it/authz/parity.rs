@@ -63,8 +63,11 @@ fn every_way_in_says_the_same() {
         issuers(&directory),
         CONFIG.replace("BACKEND", &backend.address.to_string())
     ));
-    let behind =
-        |sidegate: Option<SocketAddr>| proxies::Behind { sidegate: sidegate.unwrap(), backend: backend.address };
+    let behind = |sidegate: Option<SocketAddr>| proxies::Behind {
+        sidegate: sidegate.unwrap(),
+        backend: backend.address,
+        seconds: 10,
+    };
     let (envoy, nginx, caddy) = (
         proxies::envoy(behind(gateway.authz_grpc)),
         proxies::nginx(behind(gateway.authz_http)),

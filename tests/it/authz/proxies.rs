@@ -1,4 +1,4 @@
-//! Real proxies with the files in `deploy`, in which only the addresses are changed.
+//! Real proxies with the files in `deploy`, in which only the addresses are changed, and how long Sidegate has to answer.
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
@@ -27,11 +27,22 @@ pub(super) struct Asking {
 pub(super) struct Behind {
     pub(super) sidegate: SocketAddr,
     pub(super) backend: SocketAddr,
+    /// How many seconds Sidegate has to answer: 10 in the files.
+    pub(super) seconds: u8,
+}
+
+impl Behind {
+    /// The file with `time` in it, which says how long Sidegate has.
+    fn with_patience(self, file: &str, time: &str) -> String {
+        assert_eq!(file.matches(time).count(), 1, "{time}");
+        file.replace(time, &time.replace("10s", &format!("{}s", self.seconds)))
+    }
 }
 
 pub(super) fn envoy(behind: Behind) -> Asking {
     let address = free_address();
-    let text = ENVOY
+    let text = behind
+        .with_patience(ENVOY, "  timeout: 10s")
         .replace("port_value: 10000", &format!("port_value: {}", address.port()))
         .replace("port_value: 9191", &format!("port_value: {}", behind.sidegate.port()))
         .replace("port_value: 3000", &format!("port_value: {}", behind.backend.port()));
@@ -45,7 +56,8 @@ pub(super) fn envoy(behind: Behind) -> Asking {
 
 pub(super) fn caddy(behind: Behind) -> Asking {
     let address = free_address();
-    let text = CADDY
+    let text = behind
+        .with_patience(CADDY, "response_header_timeout 10s")
         .replace("http://:8000", &format!("http://:{}", address.port()))
         .replace("127.0.0.1:9192", &behind.sidegate.to_string())
         .replace("127.0.0.1:3000", &behind.backend.to_string());
@@ -59,7 +71,8 @@ pub(super) fn caddy(behind: Behind) -> Asking {
 }
 
 pub(super) fn nginx(behind: Behind) -> Nginx {
-    let text = NGINX
+    let text = behind
+        .with_patience(NGINX, "proxy_read_timeout 10s")
         .replace("127.0.0.1:9192", &behind.sidegate.to_string())
         .replace("127.0.0.1:3000", &behind.backend.to_string());
     Nginx::start(&text)

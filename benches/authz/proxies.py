@@ -85,10 +85,11 @@ def envoy_binary():
     return str(found[0])
 
 
-def envoy(directory, text, backend):
+def envoy(directory, text, backend, core=CORE):
     port, file = free_port(), directory / "envoy.yaml"
     file.write_text(text.replace("port_value: 10000", f"port_value: {port}").replace("port_value: 3000", f"port_value: {backend}"))
-    return Proxy(port, [envoy_binary(), "--concurrency", "1", "--disable-hot-restart", "--log-level", "error", "-c", str(file)])
+    return Proxy(port, [envoy_binary(), "--concurrency", "1", "--disable-hot-restart", "--log-level", "error", "-c", str(file)],
+                 core)
 
 
 def asking(address):

@@ -48,7 +48,7 @@ impl Asked {
     fn forwarded(self) -> Vec<String> {
         drop(self._running);
         let seen = self.backend.finish().into_iter();
-        seen.map(|seen| seen.request().trim_start_matches("GET ").to_owned()).collect()
+        seen.map(|seen| seen.head.start_line.split(' ').nth(1).unwrap().to_owned()).collect()
     }
 }
 

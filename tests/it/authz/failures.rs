@@ -15,12 +15,12 @@ use crate::harness::nginx::Nginx;
 use crate::harness::tokens::mint;
 use crate::real::peers::outcome;
 
-/// Envoy, nginx and Caddy, which ask one Sidegate and forward to one backend.
+/// Envoy, nginx, Caddy and Traefik, which ask one Sidegate and forward to one backend.
 struct Asked {
-    ways: [SocketAddr; 3],
+    ways: [SocketAddr; 4],
     backend: RawBackend,
     token: String,
-    _running: (Asking, Nginx, Asking),
+    _running: (Asking, Nginx, Asking, Asking),
 }
 
 impl Asked {
@@ -33,15 +33,16 @@ impl Asked {
         };
         let envoy = proxies::envoy(behind(gateway.authz_grpc));
         let (nginx, caddy) = (proxies::nginx(behind(gateway.authz_http)), proxies::caddy(behind(gateway.authz_http)));
-        let ways = [envoy.address, nginx.address, caddy.address];
-        Self { ways, backend, token: format!("Bearer {}", mint(&[])), _running: (envoy, nginx, caddy) }
+        let traefik = proxies::traefik(behind(gateway.authz_http));
+        let ways = [envoy.address, nginx.address, caddy.address, traefik.address];
+        Self { ways, backend, token: format!("Bearer {}", mint(&[])), _running: (envoy, nginx, caddy, traefik) }
     }
 
-    /// The status of this request by each of them.
-    fn statuses(&self, path: &str) -> [u16; 3] {
+    /// The status of this request by the first so many of them.
+    fn statuses<const COUNT: usize>(&self, path: &str) -> [u16; COUNT] {
         let line = format!("GET {path}");
         let fields = fields(&[("Authorization", &self.token)]);
-        self.ways.map(|address| exchange(address, &line, &fields).status)
+        std::array::from_fn(|at| exchange(self.ways[at], &line, &fields).status)
     }
 
     /// The paths that the backend was asked for, in order.
@@ -56,19 +57,19 @@ impl Asked {
 fn nothing_is_forwarded_while_sidegate_is_down() {
     let gateway = Gateway::start(&config());
     let asked = Asked::start(&gateway, 10);
-    assert_eq!(asked.statuses("/v1/users/before"), [200; 3]);
+    assert_eq!(asked.statuses("/v1/users/before"), [200; 4]);
     let (grpc, http) = (gateway.authz_grpc.unwrap(), gateway.authz_http.unwrap());
     let directory = gateway.kill();
-    assert_eq!(asked.statuses("/v1/users/down"), [503, 503, 502]);
-    assert_eq!(asked.statuses("/healthz"), [503, 503, 502], "public is what Sidegate says is public");
+    assert_eq!(asked.statuses("/v1/users/down"), [503, 503, 502, 500]);
+    assert_eq!(asked.statuses("/healthz"), [503, 503, 502, 500], "public is what Sidegate says is public");
 
     let file = directory.path().join("config.yaml");
     let config = fs::read_to_string(&file).unwrap();
     let config = config.replace("grpc: 127.0.0.1:0", &format!("grpc: {grpc}"));
     fs::write(&file, config.replace("http: 127.0.0.1:0", &format!("http: {http}"))).unwrap();
     let gateway = Gateway::start_in(directory);
-    assert_eq!(asked.statuses("/v1/users/after"), [200; 3], "at once when it is there again");
-    assert_eq!(asked.forwarded(), [["/v1/users/before"; 3], ["/v1/users/after"; 3]].concat());
+    assert_eq!(asked.statuses("/v1/users/after"), [200; 4], "at once when it is there again");
+    assert_eq!(asked.forwarded(), [["/v1/users/before"; 4], ["/v1/users/after"; 4]].concat());
     drop(gateway);
 }
 
@@ -76,13 +77,14 @@ fn nothing_is_forwarded_while_sidegate_is_down() {
 fn nothing_is_forwarded_while_sidegate_hangs() {
     let gateway = Gateway::start(&config());
     let asked = Asked::start(&gateway, 1);
-    assert_eq!(asked.statuses("/v1/users/before"), [200; 3]);
+    assert_eq!(asked.statuses("/v1/users/before"), [200; 4]);
     gateway.pause();
+    // Traefik waits for 30 s, whatever it is told.
     assert_eq!(asked.statuses("/v1/users/meanwhile"), [503, 503, 504]);
     gateway.resume();
-    assert_eq!(asked.statuses("/v1/users/after"), [200; 3]);
+    assert_eq!(asked.statuses("/v1/users/after"), [200; 4]);
     // What was asked meanwhile is answered late, and to nobody.
-    assert_eq!(asked.forwarded(), [["/v1/users/before"; 3], ["/v1/users/after"; 3]].concat());
+    assert_eq!(asked.forwarded(), [["/v1/users/before"; 4], ["/v1/users/after"; 4]].concat());
 }
 
 /// Two connections at a time, each of which has been served.

@@ -82,7 +82,7 @@ pub struct Accepted {
     pub is_unix: bool,
 }
 
-/// Counts the connections of the process, up to a limit.
+/// Counts the connections of all workers, up to a limit.
 #[derive(Debug)]
 pub struct ConnectionCount {
     open: AtomicUsize,

@@ -16,10 +16,11 @@ pub(super) fn take_all() {
     }
 }
 
-/// Warns if there are not enough of them for `connections` clients and as many backends.
-pub(super) fn check(connections: usize) {
+/// Warns if there are not enough of them for `connections` clients, as many backends, and as many proxies that ask if any
+/// may (`has_authz`).
+pub(super) fn check(connections: usize, has_authz: bool) {
     let Some(granted) = getrlimit(Resource::Nofile).current else { return };
-    if let Some(fits) = too_few(granted, connections) {
+    if let Some(fits) = too_few(granted, connections, has_authz) {
         tracing::warn!(
             granted,
             fits,
@@ -29,8 +30,9 @@ pub(super) fn check(connections: usize) {
 }
 
 /// How many connections `granted` descriptors are enough for, if that is less than `connections`.
-fn too_few(granted: u64, connections: usize) -> Option<u64> {
-    let fits = granted.saturating_sub(OTHERS) / 2;
+fn too_few(granted: u64, connections: usize, has_authz: bool) -> Option<u64> {
+    let each = if has_authz { 3 } else { 2 };
+    let fits = granted.saturating_sub(OTHERS) / each;
     (fits < connections as u64).then_some(fits)
 }
 
@@ -40,8 +42,9 @@ mod tests {
 
     #[test]
     fn each_connection_takes_two() {
-        assert_eq!(too_few(1024, 480), None);
-        assert_eq!(too_few(1024, 481), Some(480));
-        assert_eq!(too_few(10, 1), Some(0));
+        assert_eq!(too_few(1024, 480, false), None);
+        assert_eq!(too_few(1024, 481, false), Some(480));
+        assert_eq!(too_few(10, 1, false), Some(0));
+        assert_eq!(too_few(1024, 321, true), Some(320), "and one for a proxy that asks");
     }
 }

@@ -60,7 +60,7 @@ const LOG_CLOSE: Duration = Duration::from_secs(2);
 pub fn run(path: PathBuf, config: Config) -> anyhow::Result<ExitCode> {
     let workers = config.workers.unwrap_or_else(default_workers);
     descriptors::take_all();
-    descriptors::check(config.limits.connections);
+    descriptors::check(config.limits.connections, config.authz.is_some());
     let sockets = Sockets::bind(&config, workers)?;
     let metrics = Metrics::new().context("cannot set up the metrics")?;
     let telemetry = &config.telemetry;
@@ -72,7 +72,8 @@ pub fn run(path: PathBuf, config: Config) -> anyhow::Result<ExitCode> {
         desk,
         registries: RegistryStates::default(),
         store: OpenStore::default(),
-        count: Arc::new(ConnectionCount::new(config.limits.connections)),
+        clients: Arc::new(ConnectionCount::new(config.limits.connections)),
+        asking: Arc::new(ConnectionCount::new(config.limits.connections)),
         live: Arc::new(Live::new(Generation::first(config))),
         keys: KeyRefresh::default(),
         metrics,
@@ -154,7 +155,11 @@ fn serve_admin(listener: TcpListener, admin: Admin) {
 /// What the parts of the process share.
 struct Gateway {
     workers: NonZeroUsize,
-    count: Arc<ConnectionCount>,
+    /// Connections of clients.
+    clients: Arc<ConnectionCount>,
+    /// Connections of proxies that ask. They have places of their own: however many clients there are, a proxy that asks for
+    /// its own clients finds room, and the other way round.
+    asking: Arc<ConnectionCount>,
     live: Arc<Live>,
     /// Where workers ask for keys.
     keys: KeyRefresh,
@@ -195,15 +200,16 @@ impl Gateway {
         let memo_bytes_max = TOKEN_MEMORY_BYTES / self.workers.get() as u64;
         for (number, (listeners, authz)) in sockets.into_iter().zip(authz).enumerate() {
             let (live, metrics, log) = (Arc::clone(&self.live), Arc::clone(&self.metrics), self.access_log.worker());
-            let (count, phase, alive) = (Arc::clone(&self.count), phase.subscribe(), alive.clone());
+            let (clients, asking) = (Arc::clone(&self.clients), Arc::clone(&self.asking));
+            let (phase, alive) = (phase.subscribe(), alive.clone());
             let (keys, protocols) = (self.keys.clone(), protocols.clone().into());
             let authority = self.to_authority(&phase);
             let work = move || {
                 worker::runtime()?.block_on(async {
                     let worker = Rc::new(Worker::new(live, keys, authority, metrics, log, memo_bytes_max));
                     let authorizer = Authz::new(Rc::clone(&worker), protocols);
-                    let authz = worker::serve(authz, authorizer, Arc::clone(&count), phase.clone());
-                    let proxy = worker::serve(listeners, Proxy::new(worker), count, phase);
+                    let authz = worker::serve(authz, authorizer, asking, phase.clone());
+                    let proxy = worker::serve(listeners, Proxy::new(worker), clients, phase);
                     tokio::try_join!(proxy, authz).map(drop).context("cannot serve")
                 })
             };
@@ -251,13 +257,14 @@ impl Gateway {
         let (touched, touches) = mpsc::channel(1);
         let watcher = Watcher::start(files, touched)?;
         let (changed, change) = watch::channel(());
-        let (state, count) = (Arc::clone(state), Arc::clone(&self.count));
+        let (state, counts) = (Arc::clone(state), [Arc::clone(&self.clients), Arc::clone(&self.asking)]);
+        let has_authz = fixed.has_authz();
         let reloader = Reloader::new(path, fixed, Arc::clone(&self.live), watcher, move |outcome| {
             tell(&state, outcome);
             if outcome.is_ok() {
                 let connections = state.live.load().limits.connections;
-                descriptors::check(connections);
-                count.set_max(connections);
+                descriptors::check(connections, has_authz);
+                counts.iter().for_each(|count| count.set_max(connections));
                 changed.send_replace(());
             }
         });

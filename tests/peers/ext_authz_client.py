@@ -4,7 +4,8 @@
 
 QUESTIONS is a JSON list of objects with `method`, `path`, `host`, `headers` (a list of
 pairs) and, if they are to be encoded raw, `raw`. Prints one line of JSON whose `answers` are the messages that came back,
-or `{"code": …}` for calls that failed. With `give_up` so many calls are begun and cancelled.
+or `{"code": …}` for calls that failed. With `give_up` so many calls are begun and cancelled, with `at_once` so many are under way
+together.
 """
 
 import argparse
@@ -45,6 +46,9 @@ def ask(channel, question):
     call = channel.unary_unary(method, request_serializer=encode, response_deserializer=decode)
     if "give_up" in question:
         return {"given_up": give_up(call, message, question["give_up"])}
+    if "at_once" in question:
+        begun = [call.future(message, timeout=10) for _ in range(question["at_once"])]
+        return {"allowed": sum(call.result().HasField("ok_response") for call in begun)}
     try:
         answer = call(message, timeout=10)
     except grpc.RpcError as error:

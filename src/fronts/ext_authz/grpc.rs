@@ -9,8 +9,9 @@ use prost::Message;
 use crate::net::head::Head;
 use crate::net::service::RequestBody;
 
-/// Longest message in bytes. Heads are far shorter; bodies, which Envoy can be told to add, are not read.
-const MESSAGE_BYTES_MAX: usize = 1 << 20;
+/// What a message has beside a head: framing, addresses, certificates, metadata, and what somebody adds who need not, such
+/// as the beginning of the body.
+const BESIDE_HEAD_BYTES: usize = 64 << 10;
 /// A flag for compression, and the length.
 const PREFIX_BYTES: usize = 5;
 
@@ -21,7 +22,7 @@ const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
 /// Why there is no message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum NoMessage {
-    /// It is longer than [`MESSAGE_BYTES_MAX`].
+    /// It is longer than [`bytes_max`].
     TooLong,
     /// It is compressed, which nobody has agreed on.
     Compressed,
@@ -49,13 +50,18 @@ pub(super) fn check_head(head: &Head) -> Result<(), StatusCode> {
     }
 }
 
-/// The one message of a unary call. Nothing is kept of a longer one.
-pub(super) async fn message(mut body: RequestBody) -> Result<Bytes, NoMessage> {
-    let mut read = BytesMut::new();
+/// Longest message about a head of at most so many bytes. Envoy tells the path twice.
+fn bytes_max(header_bytes: usize) -> usize {
+    header_bytes.saturating_mul(2).saturating_add(BESIDE_HEAD_BYTES)
+}
+
+/// The one message of a unary call, about a head of at most `header_bytes`. Nothing is kept of a longer one.
+pub(super) async fn message(mut body: RequestBody, header_bytes: usize) -> Result<Bytes, NoMessage> {
+    let (mut read, max) = (BytesMut::new(), bytes_max(header_bytes));
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame.map_err(|_| NoMessage::Malformed)?.into_data() else { continue };
         read.extend_from_slice(&data);
-        check_prefix(&read)?;
+        check_prefix(&read, max)?;
     }
     let mut read = read.freeze();
     let length = declared(&read).ok_or(NoMessage::Malformed)?;
@@ -63,10 +69,10 @@ pub(super) async fn message(mut body: RequestBody) -> Result<Bytes, NoMessage> {
     if read.len() == length { Ok(read) } else { Err(NoMessage::Malformed) }
 }
 
-fn check_prefix(read: &[u8]) -> Result<(), NoMessage> {
+fn check_prefix(read: &[u8], max: usize) -> Result<(), NoMessage> {
     match (read.first(), declared(read)) {
         (Some(1..), _) => Err(NoMessage::Compressed),
-        (_, Some(length)) if length > MESSAGE_BYTES_MAX => Err(NoMessage::TooLong),
+        (_, Some(length)) if length > max => Err(NoMessage::TooLong),
         (_, Some(length)) if read.len() - PREFIX_BYTES > length => Err(NoMessage::Malformed),
         _ => Ok(()),
     }
@@ -108,13 +114,20 @@ mod tests {
 
     #[test]
     fn a_prefix_is_checked_as_soon_as_it_is_there() {
-        assert_eq!(check_prefix(&[]), Ok(()));
-        assert_eq!(check_prefix(&[0, 0, 0x10]), Ok(()));
-        assert_eq!(check_prefix(&[1]), Err(NoMessage::Compressed));
-        assert_eq!(check_prefix(&[0, 0, 0x10, 0, 0]), Ok(()));
-        assert_eq!(check_prefix(&[0, 0, 0x10, 0, 1]), Err(NoMessage::TooLong));
-        assert_eq!(check_prefix(&[0, 0xff, 0xff, 0xff, 0xff]), Err(NoMessage::TooLong));
-        assert_eq!(check_prefix(&[0, 0, 0, 0, 1, 9]), Ok(()));
-        assert_eq!(check_prefix(&[0, 0, 0, 0, 1, 9, 9]), Err(NoMessage::Malformed));
+        let check = |read: &[u8]| check_prefix(read, 1 << 20);
+        assert_eq!(check(&[]), Ok(()));
+        assert_eq!(check(&[0, 0, 0x10]), Ok(()));
+        assert_eq!(check(&[1]), Err(NoMessage::Compressed));
+        assert_eq!(check(&[0, 0, 0x10, 0, 0]), Ok(()));
+        assert_eq!(check(&[0, 0, 0x10, 0, 1]), Err(NoMessage::TooLong));
+        assert_eq!(check(&[0, 0xff, 0xff, 0xff, 0xff]), Err(NoMessage::TooLong));
+        assert_eq!(check(&[0, 0, 0, 0, 1, 9]), Ok(()));
+        assert_eq!(check(&[0, 0, 0, 0, 1, 9, 9]), Err(NoMessage::Malformed));
+    }
+
+    #[test]
+    fn the_longest_message_is_one_about_the_longest_head() {
+        assert_eq!(bytes_max(32 << 10), 128 << 10);
+        assert_eq!(bytes_max(1 << 20), (2 << 20) + (64 << 10));
     }
 }

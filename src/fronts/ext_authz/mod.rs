@@ -62,8 +62,11 @@ async fn check(connection: &AuthzConnection, body: RequestBody) -> Response<Auth
 }
 
 async fn original(connection: &AuthzConnection, body: RequestBody) -> Result<Original, Rejection> {
-    let message = grpc::message(body).await.map_err(|error| match error {
-        NoMessage::TooLong => Rejection::new(Reason::HeadTooLarge, "the check is longer than 1 MiB"),
+    let header_bytes = connection.worker.limits().header_bytes;
+    let message = grpc::message(body, header_bytes).await.map_err(|error| match error {
+        NoMessage::TooLong => {
+            Rejection::new(Reason::HeadTooLarge, "the check is longer than limits.header_bytes allows for")
+        }
         NoMessage::Compressed => Rejection::new(Reason::RequestMalformed, "the check is compressed"),
         NoMessage::Malformed => {
             Rejection::new(Reason::RequestMalformed, "the check broke off, or was not the only one")
@@ -71,7 +74,7 @@ async fn original(connection: &AuthzConnection, body: RequestBody) -> Result<Ori
     })?;
     let check = CheckRequest::decode(message)
         .map_err(|_| Rejection::new(Reason::RequestMalformed, "the check is no message of Envoy's protocol"))?;
-    Original::of(check, connection.worker.limits().header_bytes)
+    Original::of(check, header_bytes)
 }
 
 fn undecided(connection: &AuthzConnection, head: &Head, response: Response<Bytes>) -> Response<AuthzBody> {

@@ -49,6 +49,12 @@ impl Fixed {
         }
     }
 
+    /// Whether other proxies may ask.
+    #[must_use]
+    pub fn has_authz(&self) -> bool {
+        self.authz_grpc.is_some() || self.authz_http.is_some()
+    }
+
     /// The sections in which `other` differs.
     pub(super) fn changed(&self, other: &Self) -> Vec<&'static str> {
         // Taken apart, so that a new field cannot be forgotten here.

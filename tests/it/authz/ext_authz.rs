@@ -185,6 +185,17 @@ fn what_cannot_be_read_is_a_verdict_all_the_same() {
     assert!(answers[10]["ok_response"].is_object() && answers[11]["ok_response"].is_object(), "{:?}", &answers[10..]);
 }
 
+/// What arrives of a check is kept until it is whole: no more than the longest head that could be allowed takes.
+#[test]
+fn a_check_has_room_for_the_longest_head_and_not_for_more() {
+    let gateway = Gateway::start(&config());
+    let path = format!("/healthz?{}", "p".repeat(15_000));
+    let longest = json!([[":path", path], ["x", "y".repeat(2_000)]]);
+    let answers = ask(&gateway, &[question("GET", &path, longest), json!({ "bytes": "\u{3f}", "repeat": 150_000 })]);
+    assert!(answers[0]["ok_response"].is_object(), "{answers:?}");
+    assert_eq!(denied(&answers[1]), ("RequestHeaderFieldsTooLarge", "too_large"));
+}
+
 #[test]
 fn calls_that_are_none_have_a_status() {
     let gateway = Gateway::start(&config());

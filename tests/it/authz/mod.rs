@@ -1,6 +1,7 @@
 //! Sidegate as the authorizer of other proxies: by what they ask over the wire, and behind real ones.
 
 mod ext_authz;
+mod failures;
 mod forward_auth;
 mod parity;
 mod proxies;

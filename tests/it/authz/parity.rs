@@ -1,5 +1,5 @@
-//! One decision, whoever asks for it: the same requests through the gateway, through real Envoy, nginx and Caddy that ask
-//! it, and by `sidegate explain`.
+//! One decision, whoever asks for it: the same requests through the gateway, through real Envoy, nginx, Caddy and Traefik that
+//! ask it, and by `sidegate explain`.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
@@ -63,18 +63,23 @@ fn every_way_in_says_the_same() {
         issuers(&directory),
         CONFIG.replace("BACKEND", &backend.address.to_string())
     ));
-    let behind =
-        |sidegate: Option<SocketAddr>| proxies::Behind { sidegate: sidegate.unwrap(), backend: backend.address };
-    let (envoy, nginx, caddy) = (
+    let behind = |sidegate: Option<SocketAddr>| proxies::Behind {
+        sidegate: sidegate.unwrap(),
+        backend: backend.address,
+        seconds: 10,
+    };
+    let (envoy, nginx, caddy, traefik) = (
         proxies::envoy(behind(gateway.authz_grpc)),
         proxies::nginx(behind(gateway.authz_http)),
         proxies::caddy(behind(gateway.authz_http)),
+        proxies::traefik(behind(gateway.authz_http)),
     );
     let ways = [
         Way { name: "gateway", address: gateway.address(), speaks_grpc: true },
         Way { name: "envoy", address: envoy.address, speaks_grpc: true },
         Way { name: "nginx", address: nginx.address, speaks_grpc: false },
         Way { name: "caddy", address: caddy.address, speaks_grpc: false },
+        Way { name: "traefik", address: traefik.address, speaks_grpc: false },
     ];
 
     let requests = requests();
@@ -83,7 +88,7 @@ fn every_way_in_says_the_same() {
         .collect();
     let file = gateway.directory().join("config.yaml");
     let explained: Vec<Said> = requests.iter().map(|asked| asked.explained(&file)).collect();
-    drop((envoy, nginx, caddy));
+    drop((envoy, nginx, caddy, traefik));
     let log = Log::read(&gateway.stop().stdout);
     let seen = Backend::read(backend.finish());
 
@@ -122,7 +127,7 @@ fn every_way_in_says_the_same() {
         kinds.insert(expected);
     }
     println!(
-        "{} requests through the gateway, Envoy, nginx, Caddy and explain: {compared} comparisons, {} kinds of answers, \
+        "{} requests through the gateway, Envoy, nginx, Caddy, Traefik and explain: {compared} comparisons, {} kinds of answers, \
          {by_itself} refused by a proxy before it asked, {} differences",
         requests.len(),
         kinds.len(),

@@ -1,18 +1,23 @@
-//! Real proxies with the files in `deploy`, in which only the addresses are changed.
+//! Real proxies with the files in `deploy`, in which only the addresses are changed, and how long Sidegate has to answer.
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Instant;
 
 use tempfile::TempDir;
 
+use super::exchange;
+use crate::harness::PATIENCE;
 use crate::harness::nginx::Nginx;
 use crate::harness::process::Process;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const ENVOY: &str = include_str!("../../../deploy/envoy/envoy.yaml");
 const CADDY: &str = include_str!("../../../deploy/caddy/Caddyfile");
+const TRAEFIK: &str = include_str!("../../../deploy/traefik/traefik.yml");
+const TRAEFIK_ROUTES: &str = include_str!("../../../deploy/traefik/dynamic.yml");
 const NGINX: &str = include_str!("../../../deploy/nginx/sidegate.conf");
 
 /// A proxy that asks Sidegate, and forwards to a backend.
@@ -27,11 +32,22 @@ pub(super) struct Asking {
 pub(super) struct Behind {
     pub(super) sidegate: SocketAddr,
     pub(super) backend: SocketAddr,
+    /// How many seconds Sidegate has to answer: 10 in the files.
+    pub(super) seconds: u8,
+}
+
+impl Behind {
+    /// The file with `time` in it, which says how long Sidegate has.
+    fn with_patience(self, file: &str, time: &str) -> String {
+        assert_eq!(file.matches(time).count(), 1, "{time}");
+        file.replace(time, &time.replace("10s", &format!("{}s", self.seconds)))
+    }
 }
 
 pub(super) fn envoy(behind: Behind) -> Asking {
     let address = free_address();
-    let text = ENVOY
+    let text = behind
+        .with_patience(ENVOY, "  timeout: 10s")
         .replace("port_value: 10000", &format!("port_value: {}", address.port()))
         .replace("port_value: 9191", &format!("port_value: {}", behind.sidegate.port()))
         .replace("port_value: 3000", &format!("port_value: {}", behind.backend.port()));
@@ -45,7 +61,8 @@ pub(super) fn envoy(behind: Behind) -> Asking {
 
 pub(super) fn caddy(behind: Behind) -> Asking {
     let address = free_address();
-    let text = CADDY
+    let text = behind
+        .with_patience(CADDY, "response_header_timeout 10s")
         .replace("http://:8000", &format!("http://:{}", address.port()))
         .replace("127.0.0.1:9192", &behind.sidegate.to_string())
         .replace("127.0.0.1:3000", &behind.backend.to_string());
@@ -58,8 +75,30 @@ pub(super) fn caddy(behind: Behind) -> Asking {
     Asking { address, _process: process, _directory: directory }
 }
 
+pub(super) fn traefik(behind: Behind) -> Asking {
+    let address = free_address();
+    let routes = TRAEFIK_ROUTES
+        .replace("127.0.0.1:9192", &behind.sidegate.to_string())
+        .replace("127.0.0.1:3000", &behind.backend.to_string());
+    let (directory, file) = written("dynamic.yml", &routes);
+    let text = TRAEFIK.replace("127.0.0.1:8000", &address.to_string()).replace("dynamic.yml", file.to_str().unwrap());
+    let file = directory.path().join("traefik.yml");
+    fs::write(&file, text).unwrap();
+    let mut command = Command::new(Path::new(ROOT).join("target/tools/venv/bin/traefik"));
+    command.arg(format!("--configFile={}", file.display()));
+    let process = Process::spawn(&mut command);
+    process.stdout.wait_for("Traefik to start", |log| log.contains("*file.Provider").then_some(()));
+    // It listens before it has read its routes, and does not tell when it has.
+    let started = Instant::now();
+    while exchange(address, "GET /", &[]).body == "404 page not found\n" {
+        assert!(started.elapsed() < PATIENCE, "Traefik has no routes: {}", process.stdout.text());
+    }
+    Asking { address, _process: process, _directory: directory }
+}
+
 pub(super) fn nginx(behind: Behind) -> Nginx {
-    let text = NGINX
+    let text = behind
+        .with_patience(NGINX, "proxy_read_timeout 10s")
         .replace("127.0.0.1:9192", &behind.sidegate.to_string())
         .replace("127.0.0.1:3000", &behind.backend.to_string());
     Nginx::start(&text)
@@ -84,10 +123,10 @@ fn free_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
+/// A Traefik that does not know `aliasHeadersStrategy` has nothing else.
 #[test]
-fn what_no_test_runs_can_be_read_at_least() {
-    let text = include_str!("../../../deploy/traefik/dynamic.yml");
-    let file: serde_json::Value = serde_yaml::from_str(text).unwrap();
+fn the_spellings_of_what_traefik_is_told_are_taken_out() {
+    let file: serde_json::Value = serde_yaml::from_str(TRAEFIK_ROUTES).unwrap();
     let middlewares = &file["http"]["middlewares"];
     let told = middlewares["sidegate"]["forwardAuth"]["authResponseHeaders"].as_array().unwrap();
     let taken_out = middlewares["spellings"]["headers"]["customRequestHeaders"].as_object().unwrap();

@@ -153,6 +153,16 @@ impl Gateway {
         self.process.stdout.wait_for("an access log entry", |log| lines(log).find(|entry| wanted(entry)))
     }
 
+    /// Stops it where it is, as a machine does that hangs: its connections stay, and nothing comes on them.
+    pub(crate) fn pause(&self) {
+        self.process.signal(Signal::STOP);
+    }
+
+    /// Lets it go on after [`Self::pause`].
+    pub(crate) fn resume(&self) {
+        self.process.signal(Signal::CONT);
+    }
+
     /// Asks it to end, without waiting.
     pub(crate) fn terminate(&self) {
         self.process.signal(Signal::TERM);

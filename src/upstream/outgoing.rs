@@ -91,11 +91,17 @@ impl OutgoingLines {
     }
 
     fn set_host(&mut self, host: &[u8]) {
+        if self.bytes.len() == self.first_line {
+            field(&mut self.bytes, b"host", host);
+            self.host_line = self.bytes.len();
+            return;
+        }
+        // In the place of another, or where the client has named none: by far the rarer case.
         let behind = self.bytes.split_off(self.host_line);
         self.bytes.truncate(self.first_line);
         field(&mut self.bytes, b"host", host);
         self.host_line = self.bytes.len();
-        self.bytes.unsplit(behind);
+        self.bytes.extend_from_slice(&behind);
     }
 }
 

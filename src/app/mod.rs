@@ -268,7 +268,14 @@ impl Gateway {
                 changed.send_replace(());
             }
         });
-        tokio::task::spawn_local(reloader.run(asked));
+        let writing = tokio::task::spawn_local(reloader.run(asked));
+        tokio::task::spawn_local(async move {
+            if let Err(error) = writing.await {
+                // Nothing would be put in force any more, no revocation either, and nobody would be told.
+                tracing::error!(%error, "nothing can be put in force any more");
+                std::process::exit(1);
+            }
+        });
         tokio::task::spawn_local(check_upstreams(Arc::clone(&self.live), change.clone()));
         let feeds = registry::Keeper::new(Arc::clone(&self.live), ask.clone(), self.registries.clone());
         tokio::task::spawn_local(feeds.run(change.clone()));

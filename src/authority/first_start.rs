@@ -39,8 +39,8 @@ pub enum FirstStartError {
 
 /// Makes the client `admin`, if nothing has ever been started on this storage. `show` is given its secret where somebody
 /// watches; elsewhere it is written to `admin_secret_file`, within the transaction that makes the client: of several gateways
-/// that start at once one makes it, and what the file holds is its secret and no other's. If the transaction fails after that,
-/// the next attempt writes the file anew: a secret that nobody has would be worse.
+/// that start at once one makes it, and leaves its secret. A transaction that fails after that leaves a file whose secret is worth
+/// nothing, until the next attempt of the same gateway writes it anew: a client whose secret nobody has would be worse.
 ///
 /// # Errors
 /// The storage failed, or the file cannot be written.

@@ -295,8 +295,12 @@ impl ProxyConnection {
         trusted: bool,
     ) -> Result<Outgoing<UploadBody>, Rejection> {
         let (authority, origin_form) = split_authority(head.target())?;
-        let path = PathAndQuery::from_maybe_shared(head.target_bytes().slice_ref(origin_form.as_bytes()))
-            .map_err(|_| Rejection::new(Reason::RequestMalformed, "the request target is too long for a URI"))?;
+        let path = match (authority, origin_form) {
+            // Of `http://host` it is no part.
+            (Some(_), "/") => PathAndQuery::from_static("/"),
+            _ => PathAndQuery::from_maybe_shared(head.target_bytes().slice_ref(origin_form.as_bytes()))
+                .map_err(|_| Rejection::new(Reason::RequestMalformed, "the request target is too long for a URI"))?,
+        };
         let client = ClientFacts {
             peer: &self.peer_value,
             trusted,
@@ -309,18 +313,17 @@ impl ProxyConnection {
         let fields = if serving.upstreams.takes_lines(permit.upstream()) && !asks_upgrade {
             let mut lines = OutgoingLines::begin(&head.method, &path, head.bytes() + OURS_BYTES);
             policy.write_to_upstream(head.fields(), &caller, &client, |name, value| {
-                // We have met the expectation ourselves by reading the body only now.
-                if name != header::EXPECT.as_str().as_bytes() {
+                if !is_settled_here(head.version, name) {
                     lines.put(name, value);
                 }
             })?;
             OutgoingFields::Lines(lines)
         } else {
             let mut headers = policy.map_to_upstream(head.fields(), &caller, &client)?;
-            headers.remove(header::EXPECT);
-            if head.version == Version::HTTP_2 {
-                // Of the handshake of HTTP/1.1, which the client has not made (RFC 8441 section 5).
-                headers.remove(header::SEC_WEBSOCKET_KEY);
+            for name in [header::EXPECT, header::SEC_WEBSOCKET_KEY] {
+                if is_settled_here(head.version, name.as_str().as_bytes()) {
+                    headers.remove(name);
+                }
             }
             OutgoingFields::Map(headers)
         };
@@ -342,6 +345,17 @@ async fn fallen(record: &Record) -> Rejection {
     match record.watch() {
         Some(place) => place.fallen().await,
         None => pending().await,
+    }
+}
+
+/// Whether a field is between the client and us.
+fn is_settled_here(version: Version, name: &[u8]) -> bool {
+    match name {
+        // We have met the expectation ourselves by reading the body only now.
+        b"expect" => true,
+        // Of the handshake of HTTP/1.1, which a client of HTTP/2 has not made (RFC 8441 section 5).
+        b"sec-websocket-key" => version == Version::HTTP_2,
+        _ => false,
     }
 }
 

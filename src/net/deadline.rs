@@ -9,7 +9,8 @@ use std::task::{Context, Poll, ready};
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// A time limit. It is made with no timer; the first that has to be waited for makes it.
+/// A time limit. It is made with no timer; the first that has to be waited for makes it. When the timer fires after all, the task
+/// of the last call is woken once for nothing.
 #[derive(Debug, Default)]
 pub struct Deadline(Option<Pin<Box<Sleep>>>);
 

@@ -70,7 +70,6 @@ pub(super) fn of_response<'a>(
     // Who says that there is content where there cannot be any may send it as well.
     let is_odd = says_too_much || (chunked && (head_request || status == StatusCode::NOT_MODIFIED));
     let stays = version != Version::HTTP_10 && !connection_names(fields, "close");
-    let framing = if stays && !is_odd { Framing::Reusable } else { Framing::Last };
     let is_empty = [StatusCode::SWITCHING_PROTOCOLS, StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED];
     let length = match length {
         _ if head_request || is_empty.contains(&status) => BodyLength::Exact(0),
@@ -78,6 +77,8 @@ pub(super) fn of_response<'a>(
         Some(length) => BodyLength::Exact(length),
         None => BodyLength::UntilClose,
     };
+    let ends = length == BodyLength::UntilClose;
+    let framing = if stays && !is_odd && !ends { Framing::Reusable } else { Framing::Last };
     Ok(Framed { framing, length, says_too_much })
 }
 

@@ -115,7 +115,7 @@ impl Upstreams {
     }
 
     /// Forwards one request and waits for the head of its response, from which hop-by-hop fields are gone and which has
-    /// one framing. The request's fields have to be fit for a backend already ([`headers::HeaderPolicy::to_upstream`]);
+    /// one framing. The request's fields have to be fit for a backend already ([`headers::HeaderPolicy::map_to_upstream`]);
     /// its framing is settled here, and so is `Host` where `host: upstream` is configured. Where an upgrade is wished for,
     /// a 101 has a body with the [`Switched`] connection in it. The fields of a response of HTTP/1.1 are with its body, in the
     /// bytes that they came in ([`ResponseBody::take_lines`]).

@@ -41,7 +41,8 @@ pub struct Wishes {
 pub enum OutgoingFields {
     /// As a map: for any backend.
     Map(HeaderMap),
-    /// As they are sent in HTTP/1.1, for backends that speak nothing else ([`super::Upstreams::takes_lines`]).
+    /// As they are sent in HTTP/1.1, for backends that speak nothing else ([`super::Upstreams::takes_lines`]) and are asked for no
+    /// upgrade.
     Lines(OutgoingLines),
 }
 
@@ -187,15 +188,11 @@ impl OutgoingFields {
         }
     }
 
-    /// The fields as a map, which they are from then on.
-    pub(super) fn as_map(&mut self) -> &mut HeaderMap {
-        let mut map = mem::replace(self, Self::Map(HeaderMap::new())).into_map();
+    /// The map, if they are one.
+    pub(super) fn as_map(&mut self) -> Option<&mut HeaderMap> {
         match self {
-            Self::Map(empty) => {
-                mem::swap(empty, &mut map);
-                empty
-            }
-            Self::Lines(_) => unreachable!("it was made a map"),
+            Self::Map(map) => Some(map),
+            Self::Lines(_) => None,
         }
     }
 

@@ -53,7 +53,7 @@ impl<B: Body> RequestBody<B> {
         Self { before: Vec::new(), inner: Some(body), upload }
     }
 
-    /// A body without content, for a request that is sent again.
+    /// A body without content: of a request that has none, or whose body is elsewhere.
     pub(super) fn empty() -> Self {
         Self { before: Vec::new(), inner: None, upload: None }
     }

@@ -78,6 +78,8 @@ impl Asked {
     pub(super) fn ask<B>(protocol: HeaderValue, request: &mut Outgoing<B>) -> Result<Self, UpstreamError> {
         let is_get = request.method == Method::GET;
         let headers = request.fields.as_map();
+        let headers =
+            headers.ok_or(UpstreamError::new(UpstreamErrorKind::Protocol, "an upgrade needs a map of fields"))?;
         let proof = match Protocol::named(&protocol) {
             Protocol::WebSocket => Some(Proof::ask(headers)?),
             Protocol::Other => None,
@@ -238,9 +240,9 @@ mod tests {
 
     fn asked(protocol: &'static str, headers: &mut HeaderMap) -> Asked {
         let mut request = Outgoing::from(Request::new(()));
-        *request.fields.as_map() = std::mem::take(headers);
+        *request.fields.as_map().unwrap() = std::mem::take(headers);
         let asked = Asked::ask(HeaderValue::from_static(protocol), &mut request).unwrap();
-        *headers = std::mem::take(request.fields.as_map());
+        *headers = std::mem::take(request.fields.as_map().unwrap());
         asked
     }
 

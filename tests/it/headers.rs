@@ -101,7 +101,7 @@ fn forward(policy: &HeaderPolicy, headers: &mut HeaderMap, who: Who, trusted: bo
         authority,
         request_id: &HeaderValue::from_static("r-1"),
     };
-    policy.to_upstream(headers, &caller, &facts).unwrap();
+    *headers = policy.map_to_upstream((&*headers).into(), &caller, &facts).unwrap();
 }
 
 fn parse(line: &str) -> (HeaderName, HeaderValue) {

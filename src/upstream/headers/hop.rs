@@ -55,13 +55,17 @@ impl Connection {
     pub(super) fn of(fields: Fields<'_>) -> Self {
         let is_plain = |value: &[u8]| value.eq_ignore_ascii_case(b"keep-alive") || value.eq_ignore_ascii_case(b"close");
         let names = fields.all(&header::CONNECTION).filter(|value| !is_plain(value)).flat_map(options);
-        Self(names.filter_map(|name| HeaderName::from_bytes(name).ok()).collect())
+        let mut names: Vec<HeaderName> = names.filter_map(|name| HeaderName::from_bytes(name).ok()).collect();
+        // A client may name thousands, and each of its fields is looked for.
+        names.sort_unstable_by(|one, other| one.as_str().cmp(other.as_str()));
+        names.dedup();
+        Self(names)
     }
 
     /// Whether it names this field, which is in lower case, and may: not one that is meant for all recipients.
     pub(super) fn names(&self, name: &[u8]) -> bool {
-        let is_named = |named: &HeaderName| named.as_str().as_bytes() == name && !is_end_to_end(named.as_str());
-        self.0.iter().any(is_named)
+        let found = self.0.binary_search_by(|named| named.as_str().as_bytes().cmp(name));
+        found.ok().and_then(|at| self.0.get(at)).is_some_and(|named| !is_end_to_end(named.as_str()))
     }
 }
 

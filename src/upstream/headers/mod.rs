@@ -32,7 +32,7 @@ const OVERRIDES: [&str; 5] =
 /// Families of fields that only a proxy may speak in. `X-Forwarded-Client-Cert` is one of the first.
 const PROXY_FAMILIES: [&[u8]; 2] = [b"x-forwarded-", b"client-cert"];
 
-/// Most fields that [`HeaderPolicy::to_upstream`] adds beside the identity headers.
+/// Most fields that [`HeaderPolicy::map_to_upstream`] adds beside the identity headers.
 const ADDED_MAX: usize = 8;
 
 /// What happens to the header fields of every request: made once for each snapshot, used without allocating.
@@ -123,20 +123,6 @@ impl HeaderPolicy {
     ///
     /// # Errors
     /// `too_large` for more fields than a header map takes, `request_malformed` for an authority that is no field value.
-    pub fn to_upstream(
-        &self,
-        headers: &mut HeaderMap,
-        caller: &Caller<'_>,
-        client: &ClientFacts<'_>,
-    ) -> Result<(), Rejection> {
-        *headers = self.map_to_upstream((&*headers).into(), caller, client)?;
-        Ok(())
-    }
-
-    /// The same, from wherever the client's fields stand.
-    ///
-    /// # Errors
-    /// As those of [`HeaderPolicy::to_upstream`].
     pub fn map_to_upstream(
         &self,
         fields: Fields<'_>,

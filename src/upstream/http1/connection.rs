@@ -18,6 +18,8 @@ pub(in crate::upstream) struct Connection {
     pub(super) buffer: BytesMut,
     /// The request's body, if that is still under way although the backend has answered.
     pub(super) upload: Option<Stopping>,
+    /// A request could not be sent to its end: there can be no other.
+    pub(super) is_spent: bool,
     pub(super) deadline: Deadline,
     pub(in crate::upstream) address: SocketAddr,
     /// Whether it has served a request before, so that the backend may be about to close it.
@@ -39,6 +41,7 @@ impl Connection {
             wire: Rc::new(Wire { stream, is_cut: Cell::new(false) }),
             buffer: BytesMut::new(),
             upload: None,
+            is_spent: false,
             deadline: Deadline::default(),
             address,
             reused: false,
@@ -54,7 +57,7 @@ impl Connection {
     pub(in crate::upstream) fn finish(&mut self) -> bool {
         let is_over = self.buffer.is_empty() && self.upload.take().is_none_or(|upload| upload.is_finished());
         self.buffer = BytesMut::new();
-        is_over && !self.wire.is_cut.get()
+        is_over && !self.is_spent && !self.wire.is_cut.get()
     }
 
     /// The stream as it is, with what was read of it in front; `None` if a request is still being sent on it.

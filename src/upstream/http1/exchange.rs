@@ -97,8 +97,12 @@ impl Awaited<'_> {
         if !self.is_sent {
             match sending.poll(cx) {
                 Poll::Ready(Err(Stopped::Failed)) => return Poll::Ready(Err(NoHead::Body)),
+                Poll::Ready(Ok(())) => self.is_sent = true,
                 // A backend that wants no more of a request may have answered it before it closed.
-                Poll::Ready(Ok(()) | Err(Stopped::Unwanted)) => self.is_sent = true,
+                Poll::Ready(Err(Stopped::Unwanted)) => {
+                    self.is_sent = true;
+                    connection.is_spent = true;
+                }
                 Poll::Pending => {}
             }
         }

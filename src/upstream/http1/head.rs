@@ -19,10 +19,10 @@ const FIELDS_MAX: usize = 100;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum HeadError {
     /// Not the syntax of RFC 9112.
-    #[error("the backend's answer is no HTTP: {0}")]
+    #[error("{0}")]
     Malformed(&'static str),
     /// Too long, or too many fields.
-    #[error("the head of the backend's answer is too long")]
+    #[error("its head is too long")]
     TooLarge,
 }
 
@@ -70,8 +70,7 @@ fn end(buffer: &[u8], seen: usize) -> Option<usize> {
 /// Whether it cannot become HTTP, so that nothing more has to be waited for.
 fn is_no_http(buffer: &[u8]) -> bool {
     const START: &[u8] = b"HTTP/1.";
-    let line = buffer.iter().position(|byte| !matches!(byte, b'\r' | b'\n')).and_then(|start| buffer.get(start..));
-    line.is_some_and(|line| line.iter().zip(START).any(|(is, should)| is != should))
+    buffer.iter().zip(START).any(|(is, should)| is != should)
 }
 
 fn too_long_or_none(buffer: &[u8]) -> HeadError {

@@ -1,5 +1,6 @@
 //! A request on its way to the backend: its head, and its body as it comes from the client.
 
+use std::future::{pending, poll_fn};
 use std::io::IoSlice;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -32,6 +33,8 @@ pub(super) struct Sending<B> {
     /// What goes behind it, not copied.
     piece: Bytes,
     body: Option<Encoding<B>>,
+    /// Whether the backend did not take what it was given last.
+    is_blocked: bool,
     /// Whether the socket has taken a byte of it.
     pub(super) is_begun: bool,
 }
@@ -41,6 +44,8 @@ struct Encoding<B> {
     source: Source<B>,
     /// `None` is the chunked coding.
     left: Option<u64>,
+    /// All of it is in what is to be sent. It is kept until that was: it may have to be given back.
+    is_read: bool,
     /// The trailers that the head has announced. A backend of HTTP/1.1 may not expect any others.
     announced: Vec<HeaderName>,
 }
@@ -62,35 +67,61 @@ where
     /// Nothing is sent yet. `length` is the body's, as `head` has it.
     pub(super) fn new<T>(wire: &Rc<Wire>, head: &mut Outgoing<T>, body: RequestBody<B>, length: Option<u64>) -> Self {
         let out = head.take_head();
-        let body = (!body.is_end_stream()).then(|| Encoding {
+        // What the head says decides, not whether the body is at its end by now: chunks have a last one even if there is no other.
+        let body = (length != Some(0) || !body.is_end_stream()).then(|| Encoding {
             source: Source::new(body, length),
             left: length,
+            is_read: false,
             announced: head.fields.announced(),
         });
         let head_bytes = out.len();
-        Self { wire: Rc::clone(wire), out, sent: 0, head_bytes, piece: Bytes::new(), body, is_begun: false }
+        Self {
+            wire: Rc::clone(wire),
+            out,
+            sent: 0,
+            head_bytes,
+            piece: Bytes::new(),
+            body,
+            is_blocked: false,
+            is_begun: false,
+        }
     }
 
     /// Sends what there is to be sent. Ready when all of it was, or nothing more will be.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Stopped>> {
+        let polled = self.poll_to_end(cx);
+        if let (Poll::Ready(Err(Stopped::Unwanted)), true) = (&polled, self.is_begun) {
+            // It ends here, and its time limits are the response's from now on.
+            self.body = None;
+        }
+        polled
+    }
+
+    fn poll_to_end(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Stopped>> {
         loop {
-            let waits_for_client = self.gather(cx)?;
+            // Whoever waits for the backend must not look as if it waited for the client.
+            let waits_for_client = if self.is_blocked { false } else { self.gather(cx)? };
             if self.sent == self.out.len() && self.piece.is_empty() {
                 ready!(self.wire.stream.poll_flush(cx)).map_err(|_| Stopped::Unwanted)?;
+                if self.is_read() {
+                    self.body = None;
+                }
                 return if waits_for_client { Poll::Pending } else { Poll::Ready(Ok(())) };
             }
             if let (true, Some(body)) = (waits_for_client, &self.body) {
                 // It is the backend now that has to take something.
                 body.source.wait_for_backend();
             }
+            self.is_blocked = true;
             ready!(self.poll_write(cx))?;
+            self.is_blocked = false;
         }
     }
 
     /// Reads of the body what is there. Whether more has to be waited for.
     fn gather(&mut self, cx: &mut Context<'_>) -> Result<bool, Stopped> {
         while self.piece.is_empty() && self.out.len() < GATHER_BYTES_MAX {
-            let Some(body) = &mut self.body else { return Ok(false) };
+            let Some(body) = self.body.as_mut().filter(|body| !body.is_read) else { return Ok(false) };
             match body.source.poll_read(cx).map_err(|_| Stopped::Failed)? {
                 Poll::Pending => return Ok(true),
                 Poll::Ready(Read::Piece(piece)) => self.take(piece),
@@ -118,13 +149,16 @@ where
         } else {
             self.piece = piece;
         }
-        if is_all {
-            self.body = None;
-        }
+        body.is_read = is_all;
+    }
+
+    fn is_read(&self) -> bool {
+        self.body.as_ref().is_none_or(|body| body.is_read)
     }
 
     fn end(&mut self, trailers: Option<HeaderMap>) {
-        let Some(body) = self.body.take() else { return };
+        let Some(body) = &mut self.body else { return };
+        body.is_read = true;
         if body.left.is_none() {
             let mut trailers = trailers.unwrap_or_default();
             let others: Vec<_> = trailers.keys().filter(|name| !body.announced.contains(name)).cloned().collect();
@@ -137,11 +171,16 @@ where
         let out = self.out.get(self.sent..).unwrap_or_default();
         let pieces = [IoSlice::new(out), IoSlice::new(&self.piece)];
         let left = out.len();
+        // TLS may have sent some of what it says that it could not send.
+        self.is_begun |= self.wire.stream.is_tls();
         let written = match ready!(self.wire.stream.poll_write(cx, &pieces)) {
             Ok(written) if written > 0 => written,
             Ok(_) | Err(_) => return Poll::Ready(Err(Stopped::Unwanted)),
         };
         self.is_begun = true;
+        if let Some(body) = &mut self.body {
+            body.source.forget();
+        }
         let of_out = written.min(left);
         self.sent += of_out;
         if self.body.is_some() && self.sent == self.out.len() {
@@ -150,7 +189,8 @@ where
         }
         if written > of_out {
             self.piece.advance(written - of_out);
-            if self.piece.is_empty() && self.body.as_ref().is_some_and(|body| body.left.is_none()) {
+            let is_chunked = self.body.as_ref().is_some_and(|body| body.left.is_none());
+            if self.piece.is_empty() && is_chunked {
                 self.out.extend_from_slice(b"\r\n");
             }
         }
@@ -169,14 +209,80 @@ where
 
     /// Goes on behind the response's head, until it is dropped: whoever reads the response may be slow.
     pub(super) fn go_on(mut self) -> Stopping {
-        if let Some(body) = &mut self.body {
-            body.source.forget();
-        }
         Stopping::spawn(async move {
-            if let Err(Stopped::Failed) = std::future::poll_fn(|cx| self.poll(cx)).await {
-                self.wire.is_cut.set(true);
-                self.wire.stream.cut();
+            match poll_fn(|cx| self.poll(cx)).await {
+                Ok(()) => {}
+                // The response may be whole all the same. The connection is of no further use: this never comes to its end.
+                Err(Stopped::Unwanted) => pending().await,
+                Err(Stopped::Failed) => {
+                    self.wire.is_cut.set(true);
+                    self.wire.stream.cut();
+                }
             }
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use http::Request;
+    use http_body_util::Full;
+    use tokio::io::AsyncReadExt;
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio::runtime::{Builder, LocalOptions};
+
+    use super::*;
+
+    /// What a backend is sent.
+    async fn sent(
+        listener: &TcpListener,
+        request: &mut Outgoing<()>,
+        body: RequestBody<Full<Bytes>>,
+        length: Option<u64>,
+    ) -> String {
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap().into();
+        let wire = Rc::new(Wire { stream, is_cut: Cell::new(false) });
+        let mut sending = Sending::new(&wire, request, body, length);
+        let (mut backend, _) = listener.accept().await.unwrap();
+        poll_fn(|cx| sending.poll(cx)).await.unwrap();
+        drop((sending, wire));
+        let mut text = String::new();
+        backend.read_to_string(&mut text).await.unwrap();
+        text
+    }
+
+    fn whole(text: &str, length: Option<u64>) -> String {
+        let chunk = if text.is_empty() { String::new() } else { format!("{:x}\r\n{text}\r\n", text.len()) };
+        match length {
+            Some(length) => format!("POST / HTTP/1.1\r\ncontent-length: {length}\r\n\r\n{text}"),
+            None => format!("POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n{chunk}0\r\n\r\n"),
+        }
+    }
+
+    #[test]
+    fn what_was_read_of_a_body_and_not_sent_is_given_back() {
+        let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default()).unwrap();
+        runtime.block_on(async {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap().into();
+            let _cut = listener.accept().await.unwrap();
+            let wire = Rc::new(Wire { stream, is_cut: Cell::new(false) });
+            wire.stream.cut();
+            for text in ["", "abc", &"a".repeat(COPY_BYTES_MAX + 1)] {
+                for length in [Some(text.len() as u64), None] {
+                    let mut request = Outgoing::from(Request::post("/").body(()).unwrap());
+                    request.fields.frame(&request.method, length);
+                    let body = RequestBody::new(Full::from(text.to_owned()));
+                    let mut sending = Sending::new(&wire, &mut request, body, length);
+                    assert!(matches!(poll_fn(|cx| sending.poll(cx)).await, Err(Stopped::Unwanted)));
+                    assert!(!sending.is_begun);
+                    let (head, body) = sending.take_back().unwrap();
+                    request.put_back(head);
+                    assert_eq!(sent(&listener, &mut request, body, length).await, whole(text, length));
+                }
+            }
+        });
     }
 }

@@ -222,7 +222,8 @@ impl Worker {
         wishes: Wishes,
     ) -> Result<Response<ResponseBody>, UpstreamError> {
         let mut request = Outgoing::from(request);
-        if let (OutgoingFields::Map(map), true) = (&request.fields, self.upstreams.takes_lines(UpstreamId(0))) {
+        let takes_lines = self.upstreams.takes_lines(UpstreamId(0)) && wishes.upgrade.is_none();
+        if let (OutgoingFields::Map(map), true) = (&request.fields, takes_lines) {
             let mut lines = OutgoingLines::begin(&request.method, &request.path, 0);
             map.iter().for_each(|(name, value)| lines.put(name.as_str().as_bytes(), value.as_bytes()));
             request.fields = OutgoingFields::Lines(lines);

@@ -32,6 +32,19 @@ fn pipelined_requests_are_answered_in_order() {
 }
 
 #[test]
+fn a_target_with_an_authority_reaches_the_backend_as_path_and_host() {
+    let backend = RawBackend::fixed(OK);
+    let gateway = Setup::PLAIN.start(&[backend.address]);
+    let mut client = gateway.connect();
+    for (target, path) in [("http://b", "/"), ("http://b/", "/"), ("http://b/c?d=/", "/c?d=/")] {
+        client.send(request("GET", target));
+        assert_eq!(client.receive().status, 200, "{target}");
+        let seen = backend.next();
+        assert_eq!((seen.request(), seen.head.fields.one("host")), (&*format!("GET {path}"), Some("b")), "{target}");
+    }
+}
+
+#[test]
 fn head_has_a_length_and_no_body() {
     let backend = RawBackend::start(|exchange| {
         let body: &[u8] = if exchange.seen.request().starts_with("HEAD") { b"" } else { b"0123456789" };

@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 
 use crate::harness::gateway::Gateway;
 
-/// A gateway with one public route `/{*path}` to these backends. `upstream` and `more` go into the upstream and to the
+/// A gateway whose paths all lead to these backends, without a token. `upstream` and `more` go into the upstream and to the
 /// top of the configuration.
 struct Setup<'a> {
     upstream: &'a str,
@@ -30,6 +30,7 @@ workers: 1
 upstreams: {{raw: {{urls: [{}]{}}}}}
 routes:
   - {{match: '/{{*path}}', public: true, upstream: raw}}
+  - {{match: '/', public: true, upstream: raw}}
 ",
             self.more,
             urls.join(", "),

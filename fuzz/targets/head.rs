@@ -26,8 +26,5 @@ fuzz_target!(|raw: &[u8]| {
     }
     again.extend(b"\r\n");
     let again = head::parse(BytesMut::from(&again[..])).expect("what was accepted is accepted again");
-    assert_eq!(
-        (&again.method, again.version, again.headers()),
-        (&parsed.method, parsed.version, parsed.headers())
-    );
+    assert_eq!((&again.method, again.version, again.headers()), (&parsed.method, parsed.version, parsed.headers()));
 });

@@ -74,7 +74,12 @@ impl Transport {
         if inbound.buffer.is_empty() {
             inbound.buffer = BytesMut::new();
         }
-        self.stream.poll_read_buf(cx, &mut inbound.buffer, HEAD_READ_BYTES)
+        let polled = self.stream.poll_read_buf(cx, &mut inbound.buffer, HEAD_READ_BYTES);
+        if polled.is_pending() && inbound.buffer.is_empty() {
+            // Made for a read that found nothing, as the first on a connection does.
+            inbound.buffer = BytesMut::new();
+        }
+        polled
     }
 
     /// Resolves once the client has gone. What it sends meanwhile is the next request and is kept, up to `bytes_max`;

@@ -40,6 +40,9 @@ fuzz_target!(|raw: &[u8]| {
         plain(name) && plain(value) && !name.is_empty() && !name.iter().any(u8::is_ascii_uppercase)
     }));
     let again = written(&head);
+    if again.len() > head::BYTES_MAX {
+        return;
+    }
     let (again, rest) = taken(&again, again.len()).expect("what was accepted is accepted again");
     assert_eq!((written(&again), rest.len()), (written(&head), 0));
 });

@@ -1,16 +1,16 @@
 """The proxies that are measured: the files of deploy/ with other addresses, and the same without Sidegate."""
 
-import contextlib
 import json
 import pathlib
 import socket
-import subprocess
 import sys
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "harness"))
 
+from envoy import envoy_binary  # noqa: E402
 from gateway import ROOT  # noqa: E402
+from process import Pinned, free_port  # noqa: E402
 
 CORE = 0
 START_SECONDS_MAX = 20
@@ -40,56 +40,36 @@ NGINX_BACKEND = """
 KEPT = 'proxy_http_version 1.1; proxy_set_header Connection ""; proxy_pass'
 
 
-class Proxy:
+class Proxy(Pinned):
     """A running proxy on a core."""
 
-    def __init__(self, port, command, core=CORE):
+    def __init__(self, port, command, log, core=CORE):
+        super().__init__(core, command, log)
         self.port = port
-        self.process = subprocess.Popen(["taskset", "-c", str(core), *command], stdout=subprocess.DEVNULL,
-                                        stderr=subprocess.DEVNULL)
-        self._await()
-
-    def _await(self):
         deadline = time.monotonic() + START_SECONDS_MAX
-        while time.monotonic() < deadline and self.process.poll() is None:
-            with contextlib.suppress(OSError):
-                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
-                return
+        while not listens(port):
+            if time.monotonic() > deadline or not self.is_alive():
+                self.stop()
+                raise SystemExit(f"does not start: {' '.join(command)}\n{self.last_words()}")
             time.sleep(0.02)
-        self.stop()
-        raise SystemExit(f"does not start: {' '.join(self.process.args)}")
-
-    def stop(self):
-        self.process.terminate()
-        try:
-            self.process.wait(timeout=10)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
 
 
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
+def listens(port):
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
 
 
 # Envoy.
 
 
-def envoy_binary():
-    """The binary in the wheel: what stands on the environment's PATH starts it and stays in between."""
-    found = list(ROOT.glob("target/tools/venv/lib/*/site-packages/envoy/_bin/envoy"))
-    if not found:
-        raise SystemExit("there is no Envoy: run tests/install-tools")
-    return str(found[0])
-
-
 def envoy(directory, text, backend, core=CORE):
     port, file = free_port(), directory / "envoy.yaml"
     file.write_text(text.replace("port_value: 10000", f"port_value: {port}").replace("port_value: 3000", f"port_value: {backend}"))
-    return Proxy(port, [envoy_binary(), "--concurrency", "1", "--disable-hot-restart", "--log-level", "error", "-c", str(file)],
-                 core)
+    command = [envoy_binary(), "--concurrency", "1", "--disable-hot-restart", "--log-level", "error", "-c", str(file)]
+    return Proxy(port, command, directory / "envoy.log", core)
 
 
 def asking(address):
@@ -144,7 +124,7 @@ def nginx(directory, server, backend, sidegate=9, core=CORE):
     file.write_text(NGINX_FRAME.format(directory=directory, port=port, server=server, backend=backend, sidegate=sidegate))
     # Debian keeps it in a directory that is on root's PATH only.
     command = ["env", "PATH=/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin", "nginx", "-e", "stderr"]
-    return Proxy(port, [*command, "-c", str(file)], core)
+    return Proxy(port, [*command, "-c", str(file)], directory / "nginx.log", core)
 
 
 def plain_nginx():

@@ -8,7 +8,6 @@ import pathlib
 import pwd
 import shutil
 import signal
-import socket
 import sqlite3
 import subprocess
 import tempfile
@@ -16,6 +15,7 @@ import time
 import urllib.request
 
 from gateway import BINARY, Gateway
+from process import free_port
 
 CONFIG = """
 listeners: [{{ address: 127.0.0.1:0 }}]
@@ -47,12 +47,6 @@ issuers:
 upstreams: {{ echo: {{ builtin: echo }} }}
 routes: [{{ match: /, scopes: ["users:read"], upstream: echo }}]
 """
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def program(name):

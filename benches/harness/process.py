@@ -33,7 +33,7 @@ class Pinned:
         return descendants(self.process.pid)
 
     def cpu_seconds(self):
-        return sum(time.clock_gettime_ns(cpu_clock(pid)) for pid in self.tree()) / 1e9
+        return cpu_seconds(self.process.pid)
 
     def resident_kib(self):
         return sum(resident_kib(pid) for pid in self.tree())
@@ -75,6 +75,11 @@ def cpu_clock(pid):
     """The clock that clock_getcpuclockid(3) finds: user and system time of all threads, which /proc shows in hundredths of
     a second."""
     return (~pid << 3) | 2
+
+
+def cpu_seconds(pid):
+    """What a process and its children have spent."""
+    return sum(time.clock_gettime_ns(cpu_clock(each)) for each in descendants(pid)) / 1e9
 
 
 def resident_kib(pid):

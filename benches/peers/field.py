@@ -5,6 +5,7 @@ import socket
 import time
 
 import peers
+from envoy import envoy_binary
 from gateway import self_signed
 from plain_http import ask
 from process import Pinned, free_port
@@ -69,7 +70,7 @@ class Field:
         # Named after the peer, because two may have a template in common.
         config, *_ = [self.write(template, peer.name + pathlib.Path(template).suffix, values, switches, routes)
                       for template in peer.templates]
-        programs = {"@config@": config, "@envoy@": peers.envoy_binary(), "@sidegate@": self.sidegate}
+        programs = {"@config@": config, "@envoy@": envoy_binary(), "@sidegate@": self.sidegate}
         command = [programs.get(word, word) for word in peer.command]
         return Running(peer, workload, port, self.pinned(PROXY_CORE, command, peer.name))
 

@@ -5,7 +5,8 @@ import os
 import pathlib
 import shutil
 import subprocess
-import sys
+
+from envoy import envoy_binary
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CONFIG = pathlib.Path(__file__).parent / "config"
@@ -22,13 +23,6 @@ class Peer:
     switches: frozenset = frozenset()
     # Workload: why not.
     cannot: dict = dataclasses.field(default_factory=dict)
-
-
-def envoy_binary():
-    """The binary in Envoy's wheel. What the wheel puts on the PATH is a script that ends by executing it."""
-    for path in pathlib.Path(sys.prefix).glob("lib/*/site-packages/envoy/_bin/envoy"):
-        return str(path)
-    raise SystemExit("no Envoy in target/tools: run tests/install-tools")
 
 
 NGINX = ("nginx", "-c", "@config@")

@@ -96,12 +96,6 @@ impl ConnectionCount {
         Self { open: AtomicUsize::new(0), max: AtomicUsize::new(max) }
     }
 
-    /// How many are open.
-    #[must_use]
-    pub fn open(&self) -> usize {
-        self.open.load(Ordering::Relaxed)
-    }
-
     /// Makes room for `max` from now on. Connections that are open stay.
     pub fn set_max(&self, max: usize) {
         self.max.store(max, Ordering::Relaxed);

@@ -16,7 +16,7 @@ pub struct Keyring {
     pub jwks: Vec<u8>,
     /// The same, to verify with.
     pub public: Keyset,
-    phases: Vec<(Box<str>, KeyPhase)>,
+    states: Vec<KeyState>,
     encryption: Option<KeyEncryptionKey>,
 }
 
@@ -30,13 +30,13 @@ impl Keyring {
         let signer = Signer::open(current, encryption)?;
         let jwks = jwks(keys)?;
         let public = Keyset::parse(&jwks).map_err(|_| KeyError::Damaged(current.key_id.clone()))?;
-        Ok(Self { signer, jwks, public, phases: phases(keys), encryption: encryption.cloned() })
+        Ok(Self { signer, jwks, public, states: states(keys), encryption: encryption.cloned() })
     }
 
     /// Whether it was made from these keys, opened with this one.
     #[must_use]
     pub fn is_of(&self, keys: &[StoredKey], encryption: Option<&KeyEncryptionKey>) -> bool {
-        self.phases == phases(keys) && self.encryption.as_ref() == encryption
+        self.states == states(keys) && self.encryption.as_ref() == encryption
     }
 }
 
@@ -58,8 +58,11 @@ fn jwks(keys: &[StoredKey]) -> Result<Vec<u8>, KeyError> {
     Ok(json!({ "keys": keys }).to_string().into_bytes())
 }
 
-fn phases(keys: &[StoredKey]) -> Vec<(Box<str>, KeyPhase)> {
-    let mut phases: Vec<_> = keys.iter().map(|key| (key.key_id.clone(), key.phase)).collect();
-    phases.sort_unstable();
-    phases
+/// Whose it is, how far in its life, and whether it is sealed: another process that shares the storage may have seen to that.
+type KeyState = (Box<str>, KeyPhase, bool);
+
+fn states(keys: &[StoredKey]) -> Vec<KeyState> {
+    let mut states: Vec<_> = keys.iter().map(|key| (key.key_id.clone(), key.phase, key.is_sealed)).collect();
+    states.sort_unstable();
+    states
 }

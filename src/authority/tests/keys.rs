@@ -67,6 +67,9 @@ async fn stored_keys_are_sealed_at_the_next_start() {
     let is_there = |bytes: &[u8]| file.windows(bytes.len()).any(|part| part == bytes);
     assert!(!open.iter().any(|key| is_there(&key.private)));
 
+    let unaware = authority.service.tick(&with(None), NOW).await.unwrap_err().to_string();
+    assert!(unaware.contains("authority.key_encryption_file is not configured"), "another has sealed them: {unaware}");
+
     start(Some(1)).await.unwrap();
     let wrong = start(Some(2)).await.err().unwrap().to_string();
     assert!(wrong.contains("cannot be decrypted: authority.key_encryption_file"), "{wrong}");

@@ -178,7 +178,9 @@ impl Body for AnswerBody {
         if let Some(place) = &this.place
             && place.ending().poll(cx).is_ready()
         {
-            return Poll::Ready(Some(Err(AnswerError::Ended)));
+            // A feed ends by itself when its reader falls, and whichever of the two is seen first, it ends alike.
+            let is_feed = matches!(this.kind, Kind::Pieces(_));
+            return Poll::Ready((!is_feed).then_some(Err(AnswerError::Ended)));
         }
         let frame = match &mut this.kind {
             Kind::Own(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),

@@ -10,7 +10,7 @@ SECONDS_MAX = 600
 
 def say(**fields):
     """Prints one line of JSON, for whoever started this process to wait for."""
-    print(json.dumps(fields), flush=True)
+    print(json.dumps(fields) + "\n", end="", flush=True)
 
 
 def end_with_parent():

@@ -1,7 +1,6 @@
 //! What libraries of others make of the endpoints: Authlib in Python and oauth4webapi in JavaScript.
 
 use std::fs;
-use std::net::TcpListener;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -9,6 +8,7 @@ use rcgen::KeyPair;
 use serde_json::{Value, json};
 
 use super::fixture::Authority;
+use crate::harness::free_address;
 use crate::real::peers::outcome;
 
 const METHODS: [&str; 3] = ["client_secret_basic", "client_secret_post", "private_key_jwt"];
@@ -16,7 +16,7 @@ const METHODS: [&str; 3] = ["client_secret_basic", "client_secret_post", "privat
 /// Has a program get tokens by each method; what it prints.
 fn converse(program: &str, algorithm: &str) -> Value {
     // Discovery begins at the issuer, which has to be known before anything listens.
-    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let address = free_address();
     let issuer = format!("http://{address}");
     let section = format!("  issuer: {issuer}\n  algorithm: {algorithm}\n");
     let authority = Authority::start(&section, &format!("listeners: [{{address: '{address}'}}]\n"));

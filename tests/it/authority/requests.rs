@@ -1,14 +1,14 @@
 //! Token requests over HTTP: the table of malformed ones, credentials that are wrong, and guessing.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 
 use serde_json::json;
 use socket2::{Domain, Socket, Type};
 
 use super::fixture::{App, Authority, ME, form_request, json};
-use crate::harness::PATIENCE;
 use crate::harness::client::Client;
 use crate::harness::response::Response;
+use crate::harness::{PATIENCE, free_address};
 use crate::support::token_requests::Case;
 
 const READS: [&str; 2] = ["--scope", "users:read"];
@@ -105,7 +105,7 @@ fn connect_from(from: Ipv4Addr, to: SocketAddr) -> Client {
 
 #[test]
 fn endpoints_are_where_the_configuration_says() {
-    let own = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let own = free_address();
     let rest = format!("listeners: [{{address: '127.0.0.2:0'}}, {{address: '{own}'}}]\n");
     let authority = Authority::start(&format!("  listeners: ['{own}']\n  token_paths: [/token]\n"), &rest);
     let app = authority.create("acme", &READS);

@@ -76,7 +76,7 @@ fn nothing_is_forwarded_while_sidegate_is_down() {
 #[test]
 fn nothing_is_forwarded_while_sidegate_hangs() {
     let gateway = Gateway::start(&config());
-    let asked = Asked::start(&gateway, 1);
+    let asked = Asked::start(&gateway, 3);
     assert_eq!(asked.statuses("/v1/users/before"), [200; 4]);
     gateway.pause();
     // Traefik waits for 30 s, whatever it is told.

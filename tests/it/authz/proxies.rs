@@ -1,7 +1,7 @@
 //! Real proxies with the files in `deploy`, in which only the addresses are changed, and how long Sidegate has to answer.
 
 use std::fs;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
@@ -9,9 +9,9 @@ use std::time::Instant;
 use tempfile::TempDir;
 
 use super::exchange;
-use crate::harness::PATIENCE;
 use crate::harness::nginx::Nginx;
 use crate::harness::process::Process;
+use crate::harness::{PATIENCE, free_address};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const ENVOY: &str = include_str!("../../../deploy/envoy/envoy.yaml");
@@ -116,11 +116,6 @@ fn written(name: &str, text: &str) -> (TempDir, PathBuf) {
     let file = directory.path().join(name);
     fs::write(&file, text).unwrap();
     (directory, file)
-}
-
-/// None of them tells which port it was given, so the port is found first.
-fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
 /// A Traefik that does not know `aliasHeadersStrategy` has nothing else.

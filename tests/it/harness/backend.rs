@@ -7,9 +7,9 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 
-use super::PATIENCE;
 use super::tunnel::Tunnel;
 use super::wire::{Fields, Framing, Head, Reader};
+use super::{PATIENCE, free_address};
 
 /// The most that is recorded of one request.
 const RECORD_BYTES_MAX: usize = 256 * 1024;
@@ -140,7 +140,7 @@ impl RawBackend {
 
     /// An address where nothing listens.
     pub(crate) fn nowhere() -> SocketAddr {
-        TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+        free_address()
     }
 
     pub(crate) fn url(&self) -> String {

@@ -155,7 +155,7 @@ impl Gateway {
 
     /// Stops it where it is, as a machine does that hangs: its connections stay, and nothing comes on them.
     pub(crate) fn pause(&self) {
-        self.process.signal(Signal::STOP);
+        self.process.stop();
     }
 
     /// Lets it go on after [`Self::pause`].

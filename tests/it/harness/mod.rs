@@ -20,7 +20,26 @@ pub(crate) mod tokens;
 pub(crate) mod tunnel;
 pub(crate) mod wire;
 
+use std::net::{SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 /// How long anything may take that should happen at once. Generous: a slow machine must not fail a test.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+
+/// An address for a program that does not tell which port it was given.
+///
+/// It lies below the ports that the kernel gives away by itself, and each test process begins elsewhere: what was free
+/// a moment ago stays so until the program listens.
+pub(crate) fn free_address() -> SocketAddr {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    const PORTS: std::ops::Range<u32> = 12_000..32_000;
+    loop {
+        let place = std::process::id().wrapping_mul(31).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+        let port = PORTS.start + place % (PORTS.end - PORTS.start);
+        let address = SocketAddr::from(([127, 0, 0, 1], u16::try_from(port).unwrap()));
+        if TcpListener::bind(address).is_ok() {
+            return address;
+        }
+    }
+}

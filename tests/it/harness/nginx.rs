@@ -1,12 +1,13 @@
 //! nginx, for what a real backend does.
 
 use std::fs;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 
 use tempfile::TempDir;
 
+use super::free_address;
 use super::process::Process;
 
 /// A running nginx with one `server`.
@@ -25,7 +26,7 @@ impl Nginx {
     /// The same with parameters for `listen`, such as `ssl`, in a document root where files lie already.
     pub(crate) fn start_in(directory: TempDir, listen: &str, server: &str) -> Self {
         // nginx does not tell which port it was given, so the port is found first.
-        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let address = free_address();
         let file = directory.path().join("nginx.conf");
         fs::write(&file, configuration(directory.path(), address, listen, server)).unwrap();
 

@@ -2,7 +2,6 @@
 
 use std::env;
 use std::fs;
-use std::net::TcpListener;
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -14,6 +13,7 @@ use tempfile::TempDir;
 use zeroize::Zeroizing;
 
 use super::certificates::Issued;
+use super::free_address;
 use super::process::Process;
 
 /// The password of the user `sidegate`, who may do everything.
@@ -29,7 +29,7 @@ pub(crate) struct PostgresServer {
 impl PostgresServer {
     pub(crate) fn start() -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = free_address().port();
         let mut server = Self { process: None, port, directory };
         server.make_database();
         server.restart();

@@ -5,7 +5,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::thread;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 
 use super::sync::Watched;
 
@@ -36,6 +36,13 @@ impl Process {
     /// Sends a signal. The child has not been waited for, so its id still means it.
     pub(crate) fn signal(&self, signal: Signal) {
         let _ = kill_process(Pid::from_child(&self.child), signal);
+    }
+
+    /// Stops the child, and waits until each of its threads has stopped: a signal is only on its way when it is sent.
+    pub(crate) fn stop(&self) {
+        self.signal(Signal::STOP);
+        let change = waitpid(Some(Pid::from_child(&self.child)), WaitOptions::UNTRACED).unwrap();
+        assert!(change.is_some_and(|(_, status)| status.stopped()), "{change:?}");
     }
 
     /// Waits for the child to end by itself.

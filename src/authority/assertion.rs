@@ -97,25 +97,25 @@ impl Used {
 }
 
 /// `exp`, which has to be there and not too far ahead.
-fn expiry(claims: &Object, now: UnixSeconds) -> Option<UnixSeconds> {
+fn expiry(claims: &Object<'_>, now: UnixSeconds) -> Option<UnixSeconds> {
     let expires = seconds(claims.get("exp")?)?;
     let is_valid = now < expires.plus(LEEWAY_SECONDS) && expires <= now.plus(AHEAD_SECONDS_MAX + LEEWAY_SECONDS);
     is_valid.then_some(expires)
 }
 
 /// Whether neither `iat` nor `nbf` is in the future. `None` if one of them is no date.
-fn is_from_now(claims: &Object, now: UnixSeconds) -> Option<bool> {
+fn is_from_now(claims: &Object<'_>, now: UnixSeconds) -> Option<bool> {
     let is_past = |name| claims.get(name).map_or(Some(true), |date| Some(seconds(date)? <= now.plus(LEEWAY_SECONDS)));
     Some(is_past("iat")? && is_past("nbf")?)
 }
 
 /// Whether we are the audience: by our issuer, or by the URL of a token endpoint (RFC 7523 section 3).
-fn is_for_us(audience: &Json, settings: &Authority) -> bool {
+fn is_for_us(audience: &Json<'_>, settings: &Authority) -> bool {
     let base = settings.issuer.trim_end_matches('/');
     let is_endpoint = |text: &str| {
         text.strip_prefix(base).is_some_and(|path| settings.token_paths.iter().any(|known| **known == *path))
     };
-    let is_ours = |value: &Json| value.as_str().is_some_and(|text| *text == *settings.issuer || is_endpoint(text));
+    let is_ours = |value: &Json<'_>| value.as_str().is_some_and(|text| *text == *settings.issuer || is_endpoint(text));
     match audience {
         Json::Array(several) => several.iter().any(is_ours),
         single => is_ours(single),
@@ -123,7 +123,7 @@ fn is_for_us(audience: &Json, settings: &Authority) -> bool {
 }
 
 /// A `NumericDate` (RFC 7519 section 2) in whole seconds.
-fn seconds(date: &Json) -> Option<UnixSeconds> {
+fn seconds(date: &Json<'_>) -> Option<UnixSeconds> {
     match date {
         Json::Integer(seconds) => Some(UnixSeconds(*seconds)),
         #[expect(clippy::cast_possible_truncation, reason = "the parser has bounded floats to the range of an i64")]

@@ -30,7 +30,7 @@ use crate::config::authority::{Authority, Endpoint, KeyEncryptionKey};
 use crate::core::json::{Json, Object};
 use crate::core::keyset::Keyset;
 use crate::core::scope::Role;
-use crate::core::signed::UnverifiedClaims;
+use crate::core::signed::{Parts, UnverifiedClaims};
 use crate::core::time::UnixSeconds;
 
 /// Longest token that is looked at, in bytes.
@@ -189,9 +189,9 @@ impl Service {
                 self.prove(id, call, |client| Ok(secret_is_right(client, secret, call.now))).await
             }
             ClientCredentials::Assertion { id, jwt } => {
-                let assertion =
-                    (jwt.len() <= assertion::BYTES_MAX).then(|| UnverifiedClaims::parse(jwt).ok()).flatten();
-                let assertion = assertion.ok_or_else(OAuthError::client)?;
+                let parts = (jwt.len() <= assertion::BYTES_MAX).then(|| Parts::split(jwt).ok()).flatten();
+                let parts = parts.ok_or_else(OAuthError::client)?;
+                let assertion = UnverifiedClaims::parse(&parts).map_err(|_| OAuthError::client())?;
                 let subject: Box<str> = assertion.subject().ok_or_else(OAuthError::client)?.into();
                 if !super::credentials::is_client_id(&subject) || id.as_ref().is_some_and(|id| *id != subject) {
                     return Err(OAuthError::client());
@@ -234,8 +234,8 @@ impl Service {
         if token.len() > TOKEN_BYTES_MAX {
             return None;
         }
-        let token = UnverifiedClaims::parse(token).ok()?;
-        let signed = token.verify(&self.keyring().public, &Keyset::default()).ok()?;
+        let parts = Parts::split(token).ok()?;
+        let signed = UnverifiedClaims::parse(&parts).ok()?.verify(&self.keyring().public, &Keyset::default()).ok()?;
         let is_access_token = signed.token_type.as_deref() == Some(mint::TOKEN_TYPE);
         let is_ours = is_access_token && signed.claims.str("iss") == Some(&*call.settings.issuer);
         is_ours.then(|| OwnToken::read(&signed.claims)).flatten()
@@ -286,7 +286,7 @@ impl Call {
 }
 
 impl OwnToken {
-    fn read(claims: &Object) -> Option<Self> {
+    fn read(claims: &Object<'_>) -> Option<Self> {
         let seconds = |name| match claims.get(name) {
             Some(Json::Integer(seconds)) => Some(UnixSeconds(*seconds)),
             _ => None,
@@ -373,7 +373,7 @@ fn document(call: &Call, body: impl FnOnce() -> Vec<u8>) -> Result<Response<Byte
     }
 }
 
-fn strings(claim: Option<&Json>) -> Vec<Box<str>> {
+fn strings(claim: Option<&Json<'_>>) -> Vec<Box<str>> {
     match claim {
         Some(Json::Array(several)) => several.iter().filter_map(Json::as_str).map(Box::from).collect(),
         single => single.and_then(Json::as_str).map(Box::from).into_iter().collect(),

@@ -16,7 +16,7 @@ use super::scope::{Granted, NameId, Vocabulary};
 use super::snapshot::{Issuer, Snapshot, TokenRequirement};
 use super::tenant;
 use super::time::UnixSeconds;
-use super::token::{AttributedToken, SignatureCheck, UnverifiedToken};
+use super::token::{AttributedToken, DecodedToken, SignatureCheck, UnverifiedToken};
 
 /// Whether the bearer of the request's token may do what `requirement` guards. Writes into `trace` how far it came.
 ///
@@ -59,8 +59,8 @@ fn principal<'s>(
             return Ok((Arc::clone(known), entry));
         }
     }
-    let token = bearer.token()?;
-    let token = UnverifiedToken::parse(&token)?.attribute(&snapshot.issuers)?;
+    let decoded = DecodedToken::of(&bearer.token()?)?;
+    let token = UnverifiedToken::parse(&decoded)?.attribute(&snapshot.issuers)?;
     settle_keys(snapshot, requirement, &token, facts, now, trace)?;
     let (verified, check) = token.verify(known.as_deref().map(|known| &known.vouched))?;
     let principal = Arc::new(Principal::new(snapshot, verified)?);

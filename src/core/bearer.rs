@@ -97,7 +97,7 @@ pub fn credentials<'a>(headers: impl Into<Fields<'a>>, bytes_max: usize) -> Resu
     if spaces == 0 {
         return Err(no_token());
     }
-    Ok(Credentials { bytes, digest: TokenDigest(sha256([bytes])) })
+    Ok(Credentials { bytes, digest: TokenDigest(sha256(bytes)) })
 }
 
 fn no_token() -> Rejection {

@@ -34,7 +34,7 @@ impl ClaimRef {
 
     /// The claim, if it is there. `null` is not there: issuers write it for what they have nothing to say about.
     #[must_use]
-    pub fn find<'a>(&self, claims: &'a Object) -> Option<&'a Json> {
+    pub fn find<'a, 't>(&self, claims: &'a Object<'t>) -> Option<&'a Json<'t>> {
         let found = match self {
             Self::Name(name) => claims.get(name)?,
             Self::Pointer(path) => {
@@ -47,7 +47,7 @@ impl ClaimRef {
 
     /// The first of several claims that is there.
     #[must_use]
-    pub fn first<'a>(refs: &[Self], claims: &'a Object) -> Option<&'a Json> {
+    pub fn first<'a, 't>(refs: &[Self], claims: &'a Object<'t>) -> Option<&'a Json<'t>> {
         refs.iter().find_map(|reference| reference.find(claims))
     }
 }
@@ -70,7 +70,7 @@ fn unescape(step: &str) -> Result<Box<str>, ClaimRefError> {
     escapes_ok.then(|| step.replace("~1", "/").replace("~0", "~").into()).ok_or(ClaimRefError::Escape)
 }
 
-fn descend<'a>(value: &'a Json, step: &str) -> Option<&'a Json> {
+fn descend<'a, 't>(value: &'a Json<'t>, step: &str) -> Option<&'a Json<'t>> {
     match value {
         Json::Object(object) => object.get(step),
         Json::Array(elements) => elements.get(index(step)?),
@@ -88,7 +88,7 @@ fn index(step: &str) -> Option<usize> {
 mod tests {
     use super::*;
 
-    fn find(reference: &str) -> Option<Json> {
+    fn find(reference: &str) -> Option<Json<'static>> {
         let claims =
             r#"{"a":1,"https://x/t":2,"r":{"roles":["x",{"n":3}],"a/b":4,"m~n":5,"":6,"~1":7},"null":null,"/a":8}"#;
         let claims = Json::parse(claims.as_bytes()).unwrap().into_object().unwrap();

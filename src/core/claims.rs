@@ -5,7 +5,6 @@
 
 use http::{HeaderName, HeaderValue};
 
-use super::algorithm::Algorithm;
 use super::bearer::TokenDigest;
 use super::foreign::Quoted;
 use super::grant::Grant;
@@ -31,10 +30,6 @@ pub struct Principal {
     pub snapshot: u64,
     /// Who signed the token.
     pub issuer: IssuerId,
-    /// `kid` of the token.
-    pub key_id: Option<Box<str>>,
-    /// How the token is signed.
-    pub algorithm: Algorithm,
     /// The client.
     pub client_id: Option<Box<str>>,
     /// `sub`.
@@ -58,7 +53,7 @@ impl Principal {
     ///
     /// # Errors
     /// `token_malformed` without `exp`, and for a registered claim (RFC 7519 section 4.1) of the wrong type.
-    pub fn new(snapshot: &Snapshot, token: VerifiedToken) -> Result<Self, Rejection> {
+    pub fn new(snapshot: &Snapshot, token: VerifiedToken<'_>) -> Result<Self, Rejection> {
         let VerifiedToken { issuer: id, vouched, content } = token;
         let issuer = snapshot.issuers.get(id).ok_or_else(gone)?;
         let Reading { subject, client_id, entry, grant, standing } = Reading::of(snapshot, (id, issuer), &content)?;
@@ -70,8 +65,6 @@ impl Principal {
             headers: identity::headers(&snapshot.identity, &content.claims, client_id, &grant),
             tenants: Tenants::read(issuer, &content.claims, entry),
             registration: Registration::read(entry, &content.claims),
-            algorithm: content.algorithm,
-            key_id: content.key_id,
             vouched,
             standing,
             scopes: grant.scopes,
@@ -124,7 +117,7 @@ impl Principal {
     /// About how much memory it takes, in bytes.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
-        let texts = [&self.key_id, &self.client_id, &self.subject].into_iter().flatten();
+        let texts = [&self.client_id, &self.subject].into_iter().flatten();
         let names = self.scope_names.iter().chain(&self.role_names);
         let texts: usize = texts.chain(names).map(|text| text.len() + size_of::<Box<str>>()).sum();
         let headers: usize = self.headers.iter().map(|header| header.1.len() + size_of_val(header)).sum();
@@ -149,7 +142,7 @@ struct Reading<'a> {
 }
 
 impl<'a> Reading<'a> {
-    fn of(snapshot: &'a Snapshot, (id, issuer): (IssuerId, &Issuer), content: &'a Content) -> Result<Self, Rejection> {
+    fn of(snapshot: &'a Snapshot, (id, issuer): (IssuerId, &Issuer), content: &'a Content<'_>) -> Result<Self, Rejection> {
         let subject = subject(&content.claims)?;
         let client_id = client_id(issuer, &content.claims);
         let entry = Entry::of(snapshot.issuers.clients_of(id), client_id);
@@ -185,7 +178,7 @@ pub(super) fn client_text(id: Option<&str>) -> String {
 }
 
 /// `sub` (RFC 7519 section 4.1.2). One that is no string is refused and not taken for absent: absent means a client.
-fn subject(claims: &Object) -> Result<Option<&str>, Rejection> {
+fn subject<'a>(claims: &'a Object<'_>) -> Result<Option<&'a str>, Rejection> {
     match claims.get("sub") {
         None => Ok(None),
         Some(Json::String(subject)) => Ok(Some(subject)),
@@ -194,9 +187,9 @@ fn subject(claims: &Object) -> Result<Option<&str>, Rejection> {
 }
 
 /// The client id: a string, or the one string of an array, which is how a client id that stands in `aud` comes.
-fn client_id<'a>(issuer: &Issuer, claims: &'a Object) -> Option<&'a str> {
+fn client_id<'a>(issuer: &Issuer, claims: &'a Object<'_>) -> Option<&'a str> {
     let id = match ClaimRef::first(&issuer.claims.client_id, claims)? {
-        Json::Array(elements) => match &**elements {
+        Json::Array(elements) => match &elements[..] {
             [only] => only.as_str(),
             _ => None,
         },

@@ -1,8 +1,7 @@
 //! Which scopes and roles a token grants.
 
-use std::collections::HashSet;
-
 use super::json::{Json, Object};
+use super::names::Names;
 use super::registration::Entry;
 use super::scope::{Granted, Vocabulary};
 use super::snapshot::{ClaimRef, Issuer, Snapshot};
@@ -25,7 +24,7 @@ pub(super) struct Grant {
 
 impl Grant {
     /// What the claims of a token grant, as far as its client has it now.
-    pub(super) fn read(snapshot: &Snapshot, issuer: &Issuer, claims: &Object, entry: Entry<'_>) -> Self {
+    pub(super) fn read(snapshot: &Snapshot, issuer: &Issuer, claims: &Object<'_>, entry: Entry<'_>) -> Self {
         let claimed_scopes = names(ClaimRef::first(&issuer.claims.scopes, claims));
         let claimed_roles = names(ClaimRef::first(&issuer.claims.roles, claims));
         let names_scope = !claimed_scopes.is_empty();
@@ -37,10 +36,10 @@ impl Grant {
             roles.keep(&had_roles);
         }
         Self {
-            scopes: scopes.numbers(&snapshot.scopes),
-            roles: roles.numbers(&snapshot.role_names),
-            scope_names: scopes.into_boxes(),
-            role_names: roles.into_boxes(),
+            scopes: numbers(&scopes, &snapshot.scopes),
+            roles: numbers(&roles, &snapshot.role_names),
+            scope_names: boxes(&scopes),
+            role_names: boxes(&roles),
             names_scope,
         }
     }
@@ -76,7 +75,7 @@ fn effective<'a>(
 /// The names in a claim: a string's, parted by spaces (RFC 6749 section 3.3), or an array's strings. An array element
 /// with a space in it is not several names and not one either: whoever joins and splits the list again would read other
 /// names than were granted. A claim of any other shape names nothing.
-fn names(claim: Option<&Json>) -> Vec<&str> {
+fn names<'a>(claim: Option<&'a Json<'_>>) -> Vec<&'a str> {
     match claim {
         Some(Json::String(text)) => text.split(' ').filter(|name| !name.is_empty()).collect(),
         Some(Json::Array(elements)) => {
@@ -91,30 +90,10 @@ pub(super) fn is_one_name(name: &str) -> bool {
     !name.is_empty() && !name.contains(char::is_whitespace)
 }
 
-/// Names in the order in which they came, none twice.
-#[derive(Default)]
-struct Names<'a> {
-    order: Vec<&'a str>,
-    known: HashSet<&'a str>,
+fn numbers(names: &Names<'_>, vocabulary: &Vocabulary) -> Granted {
+    Granted::new(names.iter().filter_map(|name| vocabulary.id(name)).collect())
 }
 
-impl<'a> Names<'a> {
-    fn add(&mut self, name: &'a str) {
-        if !name.is_empty() && self.known.insert(name) {
-            self.order.push(name);
-        }
-    }
-
-    /// Drops those that are not among `others`.
-    fn keep(&mut self, others: &Names<'_>) {
-        self.order.retain(|name| others.known.contains(name));
-    }
-
-    fn numbers(&self, vocabulary: &Vocabulary) -> Granted {
-        Granted::new(self.order.iter().filter_map(|name| vocabulary.id(name)).collect())
-    }
-
-    fn into_boxes(self) -> Box<[Box<str>]> {
-        self.order.into_iter().map(Box::from).collect()
-    }
+fn boxes(names: &Names<'_>) -> Box<[Box<str>]> {
+    names.iter().map(Box::from).collect()
 }

@@ -14,7 +14,7 @@ const BYTES_MAX: usize = 16 * 1024;
 /// The headers of `identity.headers` that this token has something to say for.
 pub(super) fn headers(
     identity: &Identity,
-    claims: &Object,
+    claims: &Object<'_>,
     client_id: Option<&str>,
     grant: &Grant,
 ) -> Box<[(HeaderName, HeaderValue)]> {
@@ -43,7 +43,7 @@ pub(super) fn value(text: &str) -> Option<HeaderValue> {
 
 fn text<'a>(
     source: &IdentitySource,
-    claims: &'a Object,
+    claims: &'a Object<'_>,
     client_id: Option<&'a str>,
     grant: &'a Grant,
 ) -> Option<Cow<'a, str>> {
@@ -55,7 +55,7 @@ fn text<'a>(
     }
 }
 
-fn claim_text(claim: &Json) -> Option<Cow<'_, str>> {
+fn claim_text<'a>(claim: &'a Json<'_>) -> Option<Cow<'a, str>> {
     match claim {
         Json::Array(elements) => {
             let texts: Vec<_> = elements.iter().filter_map(scalar_text).filter(|text| is_one_name(text)).collect();
@@ -67,7 +67,7 @@ fn claim_text(claim: &Json) -> Option<Cow<'_, str>> {
 
 /// Strings as they are, integers in decimal digits, `true` and `false`. A float has no one spelling, and an object none
 /// that a header could hold.
-fn scalar_text(claim: &Json) -> Option<Cow<'_, str>> {
+fn scalar_text<'a>(claim: &'a Json<'_>) -> Option<Cow<'a, str>> {
     match claim {
         Json::String(text) => Some(Cow::Borrowed(text)),
         Json::Integer(number) => Some(number.to_string().into()),

@@ -4,6 +4,8 @@
 //! backend behind it. So everything that parsers are known to disagree about is refused: a member twice, an integer that
 //! does not fit into 64 bits, a lone surrogate, something behind the end.
 
+use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::fmt;
 
 use serde::Deserializer;
@@ -15,9 +17,12 @@ use super::foreign::Quoted;
 /// Deepest nesting of arrays and objects; the outermost one counts.
 pub const DEPTH_MAX: usize = 16;
 
-/// A JSON value.
+/// Room for as many members of the outermost object is made at once: a token has seldom more.
+const MEMBERS_USUAL: usize = 16;
+
+/// A JSON value. Strings are those of the text that it was read from, but for such as are written with escapes.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Json {
+pub enum Json<'a> {
     /// `null`.
     Null,
     /// `true` or `false`.
@@ -27,29 +32,31 @@ pub enum Json {
     /// Any other number: finite, and less than 2^63 in magnitude.
     Float(f64),
     /// A string.
-    String(Box<str>),
+    String(Cow<'a, str>),
     /// An array.
-    Array(Box<[Json]>),
+    Array(Vec<Json<'a>>),
     /// An object.
-    Object(Object),
+    Object(Object<'a>),
 }
 
-/// A JSON object: members sorted by name, no name twice.
+/// A JSON object: members in the order of [`by_length`], no name twice.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Object(Box<[(Box<str>, Json)]>);
+pub struct Object<'a>(Vec<(Cow<'a, str>, Json<'a>)>);
 
 /// Why a text is not the JSON we take. The message names a place and at most a member's name, never a value.
 #[derive(Debug, Error)]
 #[error("{0}")]
 pub struct JsonError(#[from] serde_json::Error);
 
-impl Json {
+impl<'a> Json<'a> {
     /// The value that is the whole of `text`.
     ///
     /// # Errors
     /// If `text` is not JSON in UTF-8, or is JSON of the kind that parsers disagree about.
-    pub fn parse(text: &[u8]) -> Result<Self, JsonError> {
-        let mut deserializer = serde_json::Deserializer::from_slice(text);
+    pub fn parse(text: &'a [u8]) -> Result<Self, JsonError> {
+        // Looked at as a whole, so that the parser need not look at every string.
+        let text = std::str::from_utf8(text).map_err(serde_json::Error::custom)?;
+        let mut deserializer = serde_json::Deserializer::from_str(text);
         let value = Level(DEPTH_MAX).deserialize(&mut deserializer)?;
         deserializer.end()?;
         Ok(value)
@@ -66,7 +73,7 @@ impl Json {
 
     /// The object, if it is one.
     #[must_use]
-    pub fn into_object(self) -> Option<Object> {
+    pub fn into_object(self) -> Option<Object<'a>> {
         match self {
             Self::Object(object) => Some(object),
             _ => None,
@@ -74,11 +81,11 @@ impl Json {
     }
 }
 
-impl Object {
+impl<'a> Object<'a> {
     /// The member of this name.
     #[must_use]
-    pub fn get(&self, name: &str) -> Option<&Json> {
-        let index = self.0.binary_search_by(|(member, _)| (**member).cmp(name)).ok()?;
+    pub fn get(&self, name: &str) -> Option<&Json<'a>> {
+        let index = self.0.binary_search_by(|(member, _)| by_length(member, name)).ok()?;
         self.0.get(index).map(|(_, value)| value)
     }
 
@@ -95,79 +102,120 @@ impl Object {
     }
 }
 
+/// Shorter names first: few names are as long as the one that is looked for, so that hardly any text is compared.
+fn by_length(left: &str, right: &str) -> Ordering {
+    left.len().cmp(&right.len()).then_with(|| left.cmp(right))
+}
+
+/// Reads the name of a member.
+struct Name;
+
+impl<'de> DeserializeSeed<'de> for Name {
+    type Value = Cow<'de, str>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Name {
+    type Value = Cow<'de, str>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a name")
+    }
+
+    fn visit_borrowed_str<E>(self, name: &'de str) -> Result<Self::Value, E> {
+        Ok(Cow::Borrowed(name))
+    }
+
+    fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
+        Ok(Cow::Owned(name.to_owned()))
+    }
+}
+
 /// Reads one value with this many levels of nesting left.
 #[derive(Clone, Copy)]
 struct Level(usize);
 
 impl Level {
+    /// For how many members room is made. What is nested starts without: of that an attacker can send a lot.
+    fn members_usual(self) -> usize {
+        if self.0 == DEPTH_MAX { MEMBERS_USUAL } else { 0 }
+    }
+
     fn below<E: serde::de::Error>(self) -> Result<Self, E> {
         self.0.checked_sub(1).map(Self).ok_or_else(|| E::custom(format_args!("nested deeper than {DEPTH_MAX}")))
     }
 }
 
 impl<'de> DeserializeSeed<'de> for Level {
-    type Value = Json;
+    type Value = Json<'de>;
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Json, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Json<'de>, D::Error> {
         deserializer.deserialize_any(self)
     }
 }
 
 impl<'de> Visitor<'de> for Level {
-    type Value = Json;
+    type Value = Json<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a JSON value")
     }
 
-    fn visit_unit<E>(self) -> Result<Json, E> {
+    fn visit_unit<E>(self) -> Result<Json<'de>, E> {
         Ok(Json::Null)
     }
 
-    fn visit_bool<E>(self, value: bool) -> Result<Json, E> {
+    fn visit_bool<E>(self, value: bool) -> Result<Json<'de>, E> {
         Ok(Json::Bool(value))
     }
 
-    fn visit_i64<E>(self, value: i64) -> Result<Json, E> {
+    fn visit_i64<E>(self, value: i64) -> Result<Json<'de>, E> {
         Ok(Json::Integer(value))
     }
 
-    fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<Json, E> {
+    fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<Json<'de>, E> {
         i64::try_from(value).map(Json::Integer).map_err(|_| E::custom("a number out of range"))
     }
 
     /// Integers beyond 64 bits arrive here as well, rounded. The bound refuses them: a float that large is an integer,
     /// and nobody knows any more which.
-    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Json, E> {
+    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Json<'de>, E> {
         const TWO_TO_THE_63: f64 = 9_223_372_036_854_775_808.0;
         let fits = value.abs() < TWO_TO_THE_63;
         fits.then_some(Json::Float(value)).ok_or_else(|| E::custom("a number out of range"))
     }
 
-    fn visit_str<E>(self, text: &str) -> Result<Json, E> {
-        Ok(Json::String(text.into()))
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Json<'de>, E> {
+        Ok(Json::String(Cow::Borrowed(text)))
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Json, A::Error> {
+    fn visit_str<E>(self, text: &str) -> Result<Json<'de>, E> {
+        Ok(Json::String(Cow::Owned(text.to_owned())))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Json<'de>, A::Error> {
         let below = self.below()?;
         let mut values = Vec::new();
         while let Some(value) = elements.next_element_seed(below)? {
             values.push(value);
         }
-        Ok(Json::Array(values.into()))
+        Ok(Json::Array(values))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Json, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Json<'de>, A::Error> {
         let below = self.below()?;
-        let mut values: Vec<(Box<str>, Json)> = Vec::new();
-        while let Some(name) = members.next_key()? {
+        let mut values: Vec<(Cow<'de, str>, Json<'de>)> = Vec::with_capacity(self.members_usual());
+        while let Some(name) = members.next_key_seed(Name)? {
             values.push((name, members.next_value_seed(below)?));
         }
         // Sorted once instead of compared with each other: an attacker chooses how many members there are.
-        values.sort_unstable_by(|(left, _), (right, _)| left.cmp(right));
+        values.sort_unstable_by(|(left, _), (right, _)| by_length(left, right));
         match values.iter().zip(values.iter().skip(1)).find(|((left, _), (right, _))| left == right) {
             Some(((name, _), _)) => Err(A::Error::custom(format_args!("the member {} twice", Quoted(name)))),
-            None => Ok(Json::Object(Object(values.into()))),
+            None => Ok(Json::Object(Object(values))),
         }
     }
 }

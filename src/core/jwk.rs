@@ -80,7 +80,7 @@ impl Key {
     ///
     /// # Errors
     /// Why the key cannot be used.
-    pub(super) fn read(jwk: &Json) -> Result<Self, Unusable> {
+    pub(super) fn read(jwk: &Json<'_>) -> Result<Self, Unusable> {
         let Json::Object(jwk) = jwk else { return Err("it is not an object".into()) };
         let id = key_id(jwk)?;
         meant_for_signatures(jwk)?;
@@ -103,7 +103,8 @@ impl Thumbprint {
         let key = AsDer::<PublicKeyX509Der<'_>>::as_der(key).map_err(|_| "it cannot be written as DER")?;
         // The DER says where it ends, and no name of the closed list begins with another.
         let names = verifiers.iter().map(|(algorithm, _)| algorithm.name().as_bytes());
-        Ok(Self(sha256(iter::once(key.as_ref()).chain(names))))
+        let parts: Vec<&[u8]> = iter::once(key.as_ref()).chain(names).collect();
+        Ok(Self(sha256(&parts.concat())))
     }
 }
 
@@ -121,10 +122,10 @@ impl fmt::Debug for Key {
     }
 }
 
-fn key_id(jwk: &Object) -> Result<Option<Box<str>>, Unusable> {
+fn key_id(jwk: &Object<'_>) -> Result<Option<Box<str>>, Unusable> {
     match jwk.get("kid") {
         None => Ok(None),
-        Some(Json::String(id)) if id.len() <= KEY_ID_BYTES_MAX => Ok(Some(id.clone())),
+        Some(Json::String(id)) if id.len() <= KEY_ID_BYTES_MAX => Ok(Some(Box::from(&**id))),
         Some(Json::String(_)) => Err(format!("its kid is longer than {KEY_ID_BYTES_MAX} bytes").into()),
         Some(_) => Err("its kid is not a string".into()),
     }
@@ -132,7 +133,7 @@ fn key_id(jwk: &Object) -> Result<Option<Box<str>>, Unusable> {
 
 /// Whether `use` and `key_ops` (RFC 7517 sections 4.2 and 4.3) let the key verify signatures, and whether it is a public
 /// key at all: a private one that stands in a public key set is anybody's, and what it signs proves nothing.
-fn meant_for_signatures(jwk: &Object) -> Result<(), Unusable> {
+fn meant_for_signatures(jwk: &Object<'_>) -> Result<(), Unusable> {
     let verify = Json::String("verify".into());
     match (jwk.get("use"), jwk.get("key_ops")) {
         _ if jwk.has("d") => Err("it holds a private key".into()),
@@ -143,7 +144,7 @@ fn meant_for_signatures(jwk: &Object) -> Result<(), Unusable> {
     }
 }
 
-fn pinned(jwk: &Object) -> Result<Option<Algorithm>, Unusable> {
+fn pinned(jwk: &Object<'_>) -> Result<Option<Algorithm>, Unusable> {
     let Some(value) = jwk.get("alg") else { return Ok(None) };
     let name = value.as_str().ok_or("its alg is not a string")?;
     match Algorithm::from_name(name) {
@@ -152,7 +153,7 @@ fn pinned(jwk: &Object) -> Result<Option<Algorithm>, Unusable> {
     }
 }
 
-fn rsa(jwk: &Object) -> Result<Vec<(Algorithm, ParsedPublicKey)>, Unusable> {
+fn rsa(jwk: &Object<'_>) -> Result<Vec<(Algorithm, ParsedPublicKey)>, Unusable> {
     // Some issuers write a zero byte before a number whose highest bit is set, against RFC 7518 section 6.3.1.1.
     let modulus = bytes(jwk, "n")?;
     let modulus = without_leading_zeros(&modulus);
@@ -173,7 +174,7 @@ fn rsa(jwk: &Object) -> Result<Vec<(Algorithm, ParsedPublicKey)>, Unusable> {
     keys.map_err(|_| "its n and e are no RSA key".into())
 }
 
-fn elliptic_curve(jwk: &Object) -> Result<Vec<(Algorithm, ParsedPublicKey)>, Unusable> {
+fn elliptic_curve(jwk: &Object<'_>) -> Result<Vec<(Algorithm, ParsedPublicKey)>, Unusable> {
     // ECDSA_*_FIXED is `r || s` of RFC 7518 section 3.4; the ASN.1 form is not a JWS signature.
     let (algorithm, verification, size) = match required(jwk, "crv")? {
         "P-256" => (Algorithm::Es256, &signature::ECDSA_P256_SHA256_FIXED, 32),
@@ -189,7 +190,7 @@ fn elliptic_curve(jwk: &Object) -> Result<Vec<(Algorithm, ParsedPublicKey)>, Unu
     Ok(vec![(algorithm, key)])
 }
 
-fn octet_key_pair(jwk: &Object) -> Result<Vec<(Algorithm, ParsedPublicKey)>, Unusable> {
+fn octet_key_pair(jwk: &Object<'_>) -> Result<Vec<(Algorithm, ParsedPublicKey)>, Unusable> {
     match required(jwk, "crv")? {
         "Ed25519" => {}
         other => return Err(format!("its crv {} is not Ed25519", Quoted(other)).into()),
@@ -202,11 +203,11 @@ fn octet_key_pair(jwk: &Object) -> Result<Vec<(Algorithm, ParsedPublicKey)>, Unu
     Ok(vec![(Algorithm::EdDsa, key)])
 }
 
-fn required<'a>(jwk: &'a Object, name: &'static str) -> Result<&'a str, Unusable> {
+fn required<'a>(jwk: &'a Object<'_>, name: &'static str) -> Result<&'a str, Unusable> {
     jwk.str(name).ok_or_else(|| format!("it has no string {name}").into())
 }
 
-fn bytes(jwk: &Object, name: &'static str) -> Result<Vec<u8>, Unusable> {
+fn bytes(jwk: &Object<'_>, name: &'static str) -> Result<Vec<u8>, Unusable> {
     base64url::decode(required(jwk, name)?).ok_or_else(|| format!("its {name} is not base64url without padding").into())
 }
 

@@ -9,54 +9,46 @@ use super::json::{Json, Object};
 use super::jwk::KEY_ID_BYTES_MAX;
 use super::rejection::{Reason, Rejection};
 
-/// The parts, decoded.
+/// The parts of the compact serialization, decoded: all that is read of them borrows from here.
+pub struct Parts<'a> {
+    /// What the signature is over: header, dot, payload, as they came.
+    signed: &'a str,
+    header: Part,
+    payload: Part,
+    signature: Part,
+}
+
+/// The bytes of a part; `None` if it is not canonical base64url.
+type Part = Option<Vec<u8>>;
+
+/// A JWS whose payload is a claims set.
 pub(super) struct Jws<'a> {
     /// What the signature is over: header, dot, payload, as they came.
     pub(super) signed: &'a str,
-    pub(super) signature: Vec<u8>,
-    pub(super) content: Content,
+    pub(super) signature: &'a [u8],
+    pub(super) content: Content<'a>,
 }
 
 /// What a token says. Whether any of it is true is for the type to say that holds it. In the header, `jwk`, `jku`, `x5c`
 /// and `x5u` are not read at all: a token does not bring its own key.
-pub(super) struct Content {
+pub(super) struct Content<'a> {
     /// `alg` of the header.
     pub(super) algorithm: Algorithm,
     /// `kid` of the header.
-    pub(super) key_id: Option<Box<str>>,
+    pub(super) key_id: Option<Cow<'a, str>>,
     /// `typ` of the header, as it stands there.
-    pub(super) token_type: Option<Box<str>>,
+    pub(super) token_type: Option<Cow<'a, str>>,
     /// The claims set.
-    pub(super) claims: Object,
-}
-
-impl<'a> Jws<'a> {
-    /// Takes a token apart.
-    ///
-    /// # Errors
-    /// `token_malformed`, and `token_algorithm` for an `alg` that is none of ours.
-    pub(super) fn parse(token: &'a str) -> Result<Self, Rejection> {
-        let parts = Parts::split(token)?;
-        let Header { algorithm, key_id, token_type } = Header::parse(parts.header)?;
-        let claims = object(parts.payload, "the claims set")?;
-        let signature = base64url::decode(parts.signature);
-        let signature = signature.ok_or_else(|| malformed("the signature is not canonical base64url"))?;
-        Ok(Self { signed: parts.signed, signature, content: Content { algorithm, key_id, token_type, claims } })
-    }
-}
-
-/// The parts of the compact serialization, still encoded.
-struct Parts<'a> {
-    signed: &'a str,
-    header: &'a str,
-    payload: &'a str,
-    signature: &'a str,
+    pub(super) claims: Object<'a>,
 }
 
 impl<'a> Parts<'a> {
-    fn split(token: &'a str) -> Result<Self, Rejection> {
-        let dots = token.bytes().filter(|byte| *byte == b'.').count();
-        match dots {
+    /// Takes a token apart.
+    ///
+    /// # Errors
+    /// `token_malformed` for what has not three parts. Whether they are well formed shows when they are read.
+    pub fn split(token: &'a str) -> Result<Self, Rejection> {
+        match memchr::memchr_iter(b'.', token.as_bytes()).count() {
             2 => {}
             4 => return Err(malformed("the token has five parts: encrypted tokens are not taken")),
             _ => return Err(malformed("the token is no JWT: it has not three parts")),
@@ -64,22 +56,36 @@ impl<'a> Parts<'a> {
         let split = || {
             let (signed, signature) = token.rsplit_once('.')?;
             let (header, payload) = signed.split_once('.')?;
+            let [header, payload, signature] = [header, payload, signature].map(base64url::decode);
             Some(Self { signed, header, payload, signature })
         };
         split().ok_or_else(|| malformed("the token is no JWT"))
     }
 }
 
-/// What we read of a JOSE header (RFC 7515 section 4).
-struct Header {
-    algorithm: Algorithm,
-    key_id: Option<Box<str>>,
-    token_type: Option<Box<str>>,
+impl<'a> Jws<'a> {
+    /// Reads the parts of a token.
+    ///
+    /// # Errors
+    /// `token_malformed`, and `token_algorithm` for an `alg` that is none of ours.
+    pub(super) fn parse(parts: &'a Parts<'_>) -> Result<Self, Rejection> {
+        let Header { algorithm, key_id, token_type } = Header::parse(&parts.header)?;
+        let claims = object(&parts.payload, "the claims set")?;
+        let signature = decoded(&parts.signature, "the signature")?;
+        Ok(Self { signed: parts.signed, signature, content: Content { algorithm, key_id, token_type, claims } })
+    }
 }
 
-impl Header {
-    fn parse(encoded: &str) -> Result<Self, Rejection> {
-        let header = object(encoded, "the header")?;
+/// What we read of a JOSE header (RFC 7515 section 4).
+struct Header<'a> {
+    algorithm: Algorithm,
+    key_id: Option<Cow<'a, str>>,
+    token_type: Option<Cow<'a, str>>,
+}
+
+impl<'a> Header<'a> {
+    fn parse(part: &'a Part) -> Result<Self, Rejection> {
+        let header = object(part, "the header")?;
         let algorithm = header.str("alg").ok_or_else(|| malformed("the header has no string alg"))?;
         let algorithm = Algorithm::from_name(algorithm).ok_or_else(|| {
             Rejection::new(Reason::TokenAlgorithm, format!("alg {} is not accepted", Quoted(algorithm)))
@@ -95,7 +101,7 @@ impl Header {
 
 /// Refuses header parameters that change what the token means and that we do not carry out. Everything that `crit` can
 /// name is one of them (RFC 7515 section 4.1.11). `enc` is no parameter of a JWS, and `zip` is not either.
-fn refuse_extensions(header: &Object) -> Result<(), Rejection> {
+fn refuse_extensions(header: &Object<'_>) -> Result<(), Rejection> {
     if header.get("b64").is_some_and(|b64| *b64 != Json::Bool(true)) {
         return Err(malformed("an unencoded payload (b64) is not taken"));
     }
@@ -105,7 +111,7 @@ fn refuse_extensions(header: &Object) -> Result<(), Rejection> {
     }
 }
 
-fn optional_string(header: &Object, name: &'static str) -> Result<Option<Box<str>>, Rejection> {
+fn optional_string<'a>(header: &Object<'a>, name: &'static str) -> Result<Option<Cow<'a, str>>, Rejection> {
     match header.get(name) {
         None => Ok(None),
         Some(Json::String(value)) => Ok(Some(value.clone())),
@@ -113,10 +119,13 @@ fn optional_string(header: &Object, name: &'static str) -> Result<Option<Box<str
     }
 }
 
-fn object(encoded: &str, what: &'static str) -> Result<Object, Rejection> {
-    let text = base64url::decode(encoded).ok_or_else(|| malformed(format!("{what} is not canonical base64url")))?;
-    let value = Json::parse(&text).map_err(|error| malformed(format!("{what} is not valid JSON: {error}")))?;
+fn object<'a>(part: &'a Part, what: &'static str) -> Result<Object<'a>, Rejection> {
+    let value = Json::parse(decoded(part, what)?).map_err(|error| malformed(format!("{what} is not valid JSON: {error}")))?;
     value.into_object().ok_or_else(|| malformed(format!("{what} is not a JSON object")))
+}
+
+fn decoded<'a>(part: &'a Part, what: &'static str) -> Result<&'a [u8], Rejection> {
+    part.as_deref().ok_or_else(|| malformed(format!("{what} is not canonical base64url")))
 }
 
 pub(super) fn malformed(detail: impl Into<Cow<'static, str>>) -> Rejection {

@@ -88,7 +88,7 @@ impl Keyset {
         Self::of_members(members)
     }
 
-    fn of_members(members: &[Json]) -> Result<Self, KeysetError> {
+    fn of_members(members: &[Json<'_>]) -> Result<Self, KeysetError> {
         let (mut keys, mut ignored) = (Vec::new(), Vec::new());
         for (index, jwk) in members.iter().enumerate() {
             match Key::read(jwk) {
@@ -168,7 +168,7 @@ impl<'a> Candidates<'a> {
     }
 }
 
-fn describe(index: usize, jwk: &Json) -> String {
+fn describe(index: usize, jwk: &Json<'_>) -> String {
     let Json::Object(jwk) = jwk else { return format!("key {}", index + 1) };
     match jwk.str("kid") {
         Some(id) => format!("key {} (kid {})", index + 1, Quoted(id)),

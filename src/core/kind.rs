@@ -24,7 +24,7 @@ impl Kind {
     }
 
     /// The kind that these claims speak of. `rule` is the issuer's own way to tell, in place of the common one.
-    pub(super) fn of(claims: &Object, client_id: Option<&str>, rule: Option<&ClientWhen>) -> Self {
+    pub(super) fn of(claims: &Object<'_>, client_id: Option<&str>, rule: Option<&ClientWhen>) -> Self {
         let client = match rule {
             Some(rule) => rule.holds(claims),
             None => subject_is_client(claims.str("sub"), client_id) || claims_speak_of_client(claims),
@@ -45,9 +45,9 @@ impl Kinds {
 }
 
 impl ClientWhen {
-    fn holds(&self, claims: &Object) -> bool {
+    fn holds(&self, claims: &Object<'_>) -> bool {
         match self.claim.find(claims) {
-            Some(Json::String(text)) => *text == self.equals,
+            Some(Json::String(text)) => **text == *self.equals,
             Some(Json::Integer(number)) => *number.to_string() == *self.equals,
             Some(Json::Bool(value)) => *value.to_string() == *self.equals,
             Some(Json::Null | Json::Float(_) | Json::Array(_) | Json::Object(_)) | None => false,
@@ -57,7 +57,7 @@ impl ClientWhen {
 
 /// How to tell that this is no access token, if it is none: an ID token proves to a client who its user is, and opens no
 /// API whoever holds it.
-pub(super) fn no_access_token(claims: &Object, has_scope: bool) -> Option<&'static str> {
+pub(super) fn no_access_token(claims: &Object<'_>, has_scope: bool) -> Option<&'static str> {
     let is = |name, value: &str| claims.str(name).is_some_and(|text| text.eq_ignore_ascii_case(value));
     if is("token_use", "id") {
         return Some("an ID token (token_use is id)");
@@ -77,7 +77,7 @@ fn subject_is_client(subject: Option<&str>, client_id: Option<&str>) -> bool {
     client_id.is_some_and(|id| subject == id || subject.strip_suffix("@clients") == Some(id))
 }
 
-fn claims_speak_of_client(claims: &Object) -> bool {
+fn claims_speak_of_client(claims: &Object<'_>) -> bool {
     claims.str("gty") == Some("client-credentials")
         || claims.str("idtyp") == Some("app")
         || is_service_account(claims)
@@ -85,13 +85,13 @@ fn claims_speak_of_client(claims: &Object) -> bool {
 }
 
 /// Keycloak: the user behind a client is called `service-account-` and the client's id.
-fn is_service_account(claims: &Object) -> bool {
+fn is_service_account(claims: &Object<'_>) -> bool {
     let account = claims.str("preferred_username").and_then(|name| name.strip_prefix("service-account-"));
     account.is_some_and(|account| ["client_id", "clientId"].into_iter().any(|name| claims.str(name) == Some(account)))
 }
 
 /// Entra ID: the subject of an application's token is its service principal. A user's token has `scp`.
-fn is_app_object(claims: &Object) -> bool {
+fn is_app_object(claims: &Object<'_>) -> bool {
     let subject = claims.str("sub");
     subject.is_some() && claims.str("oid") == subject && !claims.has("scp")
 }

@@ -25,6 +25,7 @@ pub mod keyset;
 pub mod kind;
 mod leaf;
 mod methods;
+mod names;
 pub mod path;
 mod pattern;
 mod registration;

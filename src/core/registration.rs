@@ -64,7 +64,7 @@ pub(super) struct Registration {
 }
 
 impl Registration {
-    pub(super) fn read(entry: Entry<'_>, claims: &Object) -> Self {
+    pub(super) fn read(entry: Entry<'_>, claims: &Object<'_>) -> Self {
         let generation = match claims.get("gen") {
             Some(Json::Integer(number)) => u64::try_from(*number).ok(),
             _ => None,

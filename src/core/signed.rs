@@ -1,8 +1,11 @@
 //! Claims sets that are signed by somebody whose keys are at hand: what the authority reads that is no token of an issuer's.
 
+use std::borrow::Cow;
+
 use super::algorithm::Algorithm;
 use super::json::Object;
 use super::jws::Jws;
+pub use super::jws::Parts;
 use super::keyset::Keyset;
 use super::rejection::{Reason, Rejection};
 
@@ -10,22 +13,22 @@ use super::rejection::{Reason, Rejection};
 pub struct UnverifiedClaims<'a>(Jws<'a>);
 
 /// A claims set whose signature is good.
-pub struct SignedClaims {
+pub struct SignedClaims<'a> {
     /// `alg` of the header, which is one of the key's.
     pub algorithm: Algorithm,
     /// `typ` of the header.
-    pub token_type: Option<Box<str>>,
+    pub token_type: Option<Cow<'a, str>>,
     /// What it says.
-    pub claims: Object,
+    pub claims: Object<'a>,
 }
 
 impl<'a> UnverifiedClaims<'a> {
-    /// Takes the compact serialization of a JWS apart whose payload is a claims set (RFC 7515 section 7.1).
+    /// Reads a JWS whose payload is a claims set.
     ///
     /// # Errors
     /// `token_malformed`, and `token_algorithm` for an `alg` that is none of ours.
-    pub fn parse(token: &'a str) -> Result<Self, Rejection> {
-        Jws::parse(token).map(Self)
+    pub fn parse(parts: &'a Parts<'_>) -> Result<Self, Rejection> {
+        Jws::parse(parts).map(Self)
     }
 
     /// Whom it says that it is about.
@@ -39,11 +42,11 @@ impl<'a> UnverifiedClaims<'a> {
     ///
     /// # Errors
     /// `token_signature`.
-    pub fn verify(self, keys: &Keyset, decoy: &Keyset) -> Result<SignedClaims, Rejection> {
+    pub fn verify(self, keys: &Keyset, decoy: &Keyset) -> Result<SignedClaims<'a>, Rejection> {
         let Jws { signed, signature, content } = self.0;
         let candidates = keys.candidates(content.key_id.as_deref(), content.algorithm);
         let tried = candidates.or_else(|_| decoy.candidates(None, content.algorithm));
-        let signer = tried.ok().and_then(|tried| tried.signer(signed.as_bytes(), &signature));
+        let signer = tried.ok().and_then(|tried| tried.signer(signed.as_bytes(), signature));
         match candidates.is_ok() && signer.is_some() {
             true => Ok(SignedClaims {
                 algorithm: content.algorithm,

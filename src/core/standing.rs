@@ -38,7 +38,7 @@ impl Standing {
     /// `token_malformed` without `exp`, and for a registered claim (RFC 7519 section 4.1) of the wrong type.
     pub(super) fn read(
         (id, issuer): (IssuerId, &Issuer),
-        content: &Content,
+        content: &Content<'_>,
         grant: &Grant,
         client_id: Option<&str>,
     ) -> Result<Self, Rejection> {
@@ -94,7 +94,7 @@ impl Standing {
 }
 
 /// `aud` (RFC 7519 section 4.1.3).
-fn audiences(claims: &Object) -> Result<Vec<&str>, Rejection> {
+fn audiences<'a>(claims: &'a Object<'_>) -> Result<Vec<&'a str>, Rejection> {
     let strings: Option<Vec<&str>> = match claims.get("aud") {
         None => Some(Vec::new()),
         Some(Json::Array(elements)) => elements.iter().map(Json::as_str).collect(),
@@ -129,7 +129,7 @@ fn check_audience(accepted: &Audiences, found: &[&str]) -> Result<(), Rejection>
     Err(Rejection::new(Reason::TokenAudience, format!("the token is for {found} and not for {}", QuotedList(ours))))
 }
 
-fn check_access(claims: &Object, grant: &Grant) -> Result<(), Rejection> {
+fn check_access(claims: &Object<'_>, grant: &Grant) -> Result<(), Rejection> {
     match kind::no_access_token(claims, grant.names_scope) {
         Some(what) => Err(Rejection::new(Reason::TokenKind, format!("the token is {what}"))),
         None => Ok(()),
@@ -137,7 +137,7 @@ fn check_access(claims: &Object, grant: &Grant) -> Result<(), Rejection> {
 }
 
 /// A token with `cnf` (RFC 7800) is worth nothing without a proof of the key in it, and none can be given yet.
-fn check_binding(claims: &Object) -> Result<(), Rejection> {
+fn check_binding(claims: &Object<'_>) -> Result<(), Rejection> {
     match claims.has("cnf") {
         true => {
             Err(Rejection::new(Reason::TokenBinding, "the token is bound to a key (cnf) and came as a bearer token"))

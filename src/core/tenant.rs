@@ -42,7 +42,7 @@ impl Tenants {
     /// these names no tenant at all, and neither does one with such an element: what cannot be read whole is not half
     /// believed. Where clients are registered, of the tenants that the token claims only those count that its client has now;
     /// a fixed tenant is the operator's word on both.
-    pub(super) fn read(issuer: &Issuer, claims: &Object, entry: Entry<'_>) -> Self {
+    pub(super) fn read(issuer: &Issuer, claims: &Object<'_>, entry: Entry<'_>) -> Self {
         if let Some(fixed) = &issuer.fixed_tenant {
             return Self { restricted: true, ..Self::named_in(issuer, vec![Cow::Borrowed(&**fixed)]) };
         }
@@ -184,14 +184,14 @@ fn asked<'a>(headers: Fields<'a>, name: &HeaderName) -> Result<Option<&'a [u8]>,
     }
 }
 
-fn names(claim: &Json) -> Option<Vec<Cow<'_, str>>> {
+fn names<'a>(claim: &'a Json<'_>) -> Option<Vec<Cow<'a, str>>> {
     match claim {
         Json::Array(elements) => elements.iter().map(name).collect(),
         single => Some(vec![name(single)?]),
     }
 }
 
-fn name(claim: &Json) -> Option<Cow<'_, str>> {
+fn name<'a>(claim: &'a Json<'_>) -> Option<Cow<'a, str>> {
     match claim {
         Json::String(name) => Some(Cow::Borrowed(name)),
         Json::Integer(number) => Some(number.to_string().into()),

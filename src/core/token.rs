@@ -6,10 +6,16 @@ use super::bearer::{BearerToken, TokenDigest};
 use super::foreign::Quoted;
 use super::json::Json;
 use super::jwk::Thumbprint;
-use super::jws::{Content, Jws, malformed};
+use super::jws::{Content, Jws, Parts, malformed};
 use super::keyset::{Candidates, NoCandidate};
 use super::rejection::{Reason, Rejection};
 use super::snapshot::{Issuer, IssuerId, Issuers};
+
+/// A token whose parts are decoded, and not read as yet.
+pub struct DecodedToken<'a> {
+    digest: TokenDigest,
+    parts: Parts<'a>,
+}
 
 /// A parsed token of which nothing is believed: it can be attributed to an issuer, and nothing else is offered.
 pub struct UnverifiedToken<'a> {
@@ -27,13 +33,13 @@ pub struct AttributedToken<'a, 'i> {
 }
 
 /// A token signed by a key of the issuer it names.
-pub struct VerifiedToken {
+pub struct VerifiedToken<'a> {
     /// Who signed it.
     pub(super) issuer: IssuerId,
     /// Which of the issuer's keys.
     pub(super) vouched: Vouched,
     /// What it says.
-    pub(super) content: Content,
+    pub(super) content: Content<'a>,
 }
 
 /// The knowledge that a certain key made the signature of a certain token, which is so for ever. Only a verification
@@ -56,10 +62,10 @@ pub enum SignatureCheck {
 }
 
 #[cfg(test)]
-impl VerifiedToken {
+impl<'a> VerifiedToken<'a> {
     /// A token of the first issuer with these claims, whoever signed it.
-    pub(crate) fn for_tests(claims: &serde_json::Value) -> Self {
-        let claims = Json::parse(claims.to_string().as_bytes()).unwrap().into_object().unwrap();
+    pub(crate) fn for_tests(claims: &'a str) -> Self {
+        let claims = Json::parse(claims.as_bytes()).unwrap().into_object().unwrap();
         let algorithm = super::algorithm::Algorithm::Rs256;
         let content = Content { algorithm, key_id: Some("k1".into()), token_type: None, claims };
         let vouched = Vouched { token: TokenDigest::NONE, key: Thumbprint::NONE };
@@ -68,7 +74,7 @@ impl VerifiedToken {
 }
 
 /// Says who signed it, and nothing of the rest.
-impl fmt::Debug for VerifiedToken {
+impl fmt::Debug for VerifiedToken<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("VerifiedToken")
             .field("issuer", &self.issuer)
@@ -85,13 +91,23 @@ impl Vouched {
     }
 }
 
+impl<'a> DecodedToken<'a> {
+    /// Takes a token apart: the compact serialization of a JWS (RFC 7515 section 7.1).
+    ///
+    /// # Errors
+    /// `token_malformed`.
+    pub fn of(bearer: &BearerToken<'a>) -> Result<Self, Rejection> {
+        Ok(Self { digest: *bearer.digest(), parts: Parts::split(bearer.reveal())? })
+    }
+}
+
 impl<'a> UnverifiedToken<'a> {
-    /// Takes a token apart: the compact serialization of a JWS (RFC 7515 section 7.1) whose payload is a claims set.
+    /// Reads a token: a JWS whose payload is a claims set (RFC 7519).
     ///
     /// # Errors
     /// `token_malformed`, and `token_algorithm` for an `alg` that is none of ours.
-    pub fn parse(bearer: &BearerToken<'a>) -> Result<Self, Rejection> {
-        Ok(Self { digest: *bearer.digest(), jws: Jws::parse(bearer.reveal())? })
+    pub fn parse(token: &'a DecodedToken<'_>) -> Result<Self, Rejection> {
+        Ok(Self { digest: token.digest, jws: Jws::parse(&token.parts)? })
     }
 
     /// Finds the issuer that the token names, and the keys within that issuer.
@@ -120,7 +136,7 @@ impl<'a> UnverifiedToken<'a> {
     }
 }
 
-impl<'i> AttributedToken<'_, 'i> {
+impl<'a, 'i> AttributedToken<'a, 'i> {
     /// Whose it says it is.
     #[must_use]
     pub fn issuer(&self) -> (IssuerId, &'i Issuer) {
@@ -128,7 +144,7 @@ impl<'i> AttributedToken<'_, 'i> {
     }
 
     /// What it says.
-    pub(super) fn content(&self) -> &Content {
+    pub(super) fn content(&self) -> &Content<'a> {
         &self.token.jws.content
     }
 
@@ -145,7 +161,7 @@ impl<'i> AttributedToken<'_, 'i> {
     /// # Errors
     /// `token_algorithm`, `token_key_unknown`, `token_signature`, and `keys_unavailable` for an issuer whose keys are not
     /// there.
-    pub fn verify(self, known: Option<&Vouched>) -> Result<(VerifiedToken, SignatureCheck), Rejection> {
+    pub fn verify(self, known: Option<&Vouched>) -> Result<(VerifiedToken<'a>, SignatureCheck), Rejection> {
         let digest = self.token.digest;
         let candidates = self.candidates.map_err(|why| self.no_candidate(why))?;
         let known = known.filter(|known| known.token == digest && candidates.contain(known.key));

@@ -29,7 +29,7 @@ impl Validity {
     /// # Errors
     /// `token_malformed` without `exp`, and for a date that is no number or behind the year 9999. A date that is there
     /// and cannot be read is never taken for one that is absent.
-    pub(super) fn read(claims: &Object) -> Result<Self, Rejection> {
+    pub(super) fn read(claims: &Object<'_>) -> Result<Self, Rejection> {
         let expires = date(claims, "exp")?.ok_or_else(|| malformed("the token has no exp".into()))?;
         Ok(Self { expires, not_before: date(claims, "nbf")?, issued: date(claims, "iat")? })
     }
@@ -79,7 +79,7 @@ impl Validity {
     }
 }
 
-fn date(claims: &Object, name: &'static str) -> Result<Option<NumericDate>, Rejection> {
+fn date(claims: &Object<'_>, name: &'static str) -> Result<Option<NumericDate>, Rejection> {
     let (floor, ceiling) = match claims.get(name) {
         None => return Ok(None),
         Some(Json::Integer(seconds)) => (*seconds, *seconds),

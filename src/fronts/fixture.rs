@@ -110,7 +110,7 @@ pub(crate) fn with_route(snapshot: &mut Snapshot, requirement: Requirement) {
 /// The trace of a valid token that was granted these scopes and roles, whatever they are.
 pub(crate) fn authenticated(snapshot: &Snapshot, scopes: &[&str], roles: &[&str]) -> Trace {
     let boxed = |names: &[&str]| names.iter().map(|name| Box::from(*name)).collect();
-    let claims = json!({ "exp": 4_102_444_800_i64, "client_id": "acme" });
+    let claims = json!({ "exp": 4_102_444_800_i64, "client_id": "acme" }).to_string();
     let mut principal = Principal::new(snapshot, VerifiedToken::for_tests(&claims)).unwrap();
     principal.scope_names = boxed(scopes);
     principal.role_names = boxed(roles);

@@ -80,7 +80,7 @@ fn same_issuer(found: &str, issuer: &str) -> Result<(), DiscoveryError> {
     }
 }
 
-fn string<'a>(metadata: &'a Object, name: &'static str) -> Result<&'a str, DiscoveryError> {
+fn string<'a>(metadata: &'a Object<'_>, name: &'static str) -> Result<&'a str, DiscoveryError> {
     metadata.str(name).ok_or(DiscoveryError::Missing(name))
 }
 

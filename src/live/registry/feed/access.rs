@@ -148,7 +148,7 @@ impl Issuing {
 }
 
 /// The scope that opens the feed, with the authority's prefix if it has one.
-fn scope(metadata: &Object) -> &str {
+fn scope<'a>(metadata: &'a Object<'_>) -> &'a str {
     let Some(Json::Array(scopes)) = metadata.get("scopes_supported") else { return REGISTRY_READ };
     scopes.iter().filter_map(Json::as_str).find(|scope| scope.ends_with(REGISTRY_READ)).unwrap_or(REGISTRY_READ)
 }

@@ -15,7 +15,7 @@ use super::kind::Kind;
 use super::registration::{Entry, Registration};
 use super::registry::Clients;
 use super::rejection::{Reason, Rejection};
-use super::scope::Granted;
+use super::scope::{Granted, NameList};
 use super::snapshot::{ClaimRef, Issuer, IssuerId, Mode, Snapshot, TokenRequirement};
 use super::standing::Standing;
 use super::tenant::Tenants;
@@ -32,12 +32,10 @@ pub struct Principal {
     pub issuer: IssuerId,
     /// The client.
     pub client_id: Option<Box<str>>,
-    /// `sub`.
-    pub subject: Option<Box<str>>,
     /// Scopes that count, without the issuer's prefix, those of roles included.
-    pub scope_names: Box<[Box<str>]>,
+    pub scope_names: NameList,
     /// Roles, included ones too.
-    pub role_names: Box<[Box<str>]>,
+    pub role_names: NameList,
     /// The identity headers but the tenant's, ready to be set.
     pub headers: Box<[(HeaderName, HeaderValue)]>,
     pub(super) vouched: Vouched,
@@ -56,12 +54,11 @@ impl Principal {
     pub fn new(snapshot: &Snapshot, token: VerifiedToken<'_>) -> Result<Self, Rejection> {
         let VerifiedToken { issuer: id, vouched, content } = token;
         let issuer = snapshot.issuers.get(id).ok_or_else(gone)?;
-        let Reading { subject, client_id, entry, grant, standing } = Reading::of(snapshot, (id, issuer), &content)?;
+        let Reading { client_id, entry, grant, standing } = Reading::of(snapshot, (id, issuer), &content)?;
         Ok(Self {
             snapshot: snapshot.number,
             issuer: id,
             client_id: client_id.map(Box::from),
-            subject: subject.map(Box::from),
             headers: identity::headers(&snapshot.identity, &content.claims, client_id, &grant),
             tenants: Tenants::read(issuer, &content.claims, entry),
             registration: Registration::read(entry, &content.claims),
@@ -117,9 +114,8 @@ impl Principal {
     /// About how much memory it takes, in bytes.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
-        let texts = [&self.client_id, &self.subject].into_iter().flatten();
-        let names = self.scope_names.iter().chain(&self.role_names);
-        let texts: usize = texts.chain(names).map(|text| text.len() + size_of::<Box<str>>()).sum();
+        let texts = [self.client_id.as_deref(), Some(self.scope_names.as_str()), Some(self.role_names.as_str())];
+        let texts: usize = texts.into_iter().flatten().map(str::len).sum();
         let headers: usize = self.headers.iter().map(|header| header.1.len() + size_of_val(header)).sum();
         size_of::<Self>() + texts + headers + self.tenants.memory_bytes() + self.registration.memory_bytes()
     }
@@ -133,7 +129,6 @@ impl Principal {
 
 /// What a principal is made of and that is held against the token.
 struct Reading<'a> {
-    subject: Option<&'a str>,
     client_id: Option<&'a str>,
     /// What is known of the client.
     entry: Entry<'a>,
@@ -142,13 +137,17 @@ struct Reading<'a> {
 }
 
 impl<'a> Reading<'a> {
-    fn of(snapshot: &'a Snapshot, (id, issuer): (IssuerId, &Issuer), content: &'a Content<'_>) -> Result<Self, Rejection> {
-        let subject = subject(&content.claims)?;
+    fn of(
+        snapshot: &'a Snapshot,
+        (id, issuer): (IssuerId, &Issuer),
+        content: &'a Content<'_>,
+    ) -> Result<Self, Rejection> {
+        check_subject(&content.claims)?;
         let client_id = client_id(issuer, &content.claims);
         let entry = Entry::of(snapshot.issuers.clients_of(id), client_id);
         let grant = Grant::read(snapshot, issuer, &content.claims, entry);
         let standing = Standing::read((id, issuer), content, &grant, client_id)?;
-        Ok(Self { subject, client_id, entry, grant, standing })
+        Ok(Self { client_id, entry, grant, standing })
     }
 }
 
@@ -178,10 +177,9 @@ pub(super) fn client_text(id: Option<&str>) -> String {
 }
 
 /// `sub` (RFC 7519 section 4.1.2). One that is no string is refused and not taken for absent: absent means a client.
-fn subject<'a>(claims: &'a Object<'_>) -> Result<Option<&'a str>, Rejection> {
+fn check_subject(claims: &Object<'_>) -> Result<(), Rejection> {
     match claims.get("sub") {
-        None => Ok(None),
-        Some(Json::String(subject)) => Ok(Some(subject)),
+        None | Some(Json::String(_)) => Ok(()),
         Some(_) => Err(malformed("sub is not a string")),
     }
 }

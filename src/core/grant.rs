@@ -3,7 +3,7 @@
 use super::json::{Json, Object};
 use super::names::Names;
 use super::registration::Entry;
-use super::scope::{Granted, Vocabulary};
+use super::scope::{Granted, NameList, Vocabulary};
 use super::snapshot::{ClaimRef, Issuer, Snapshot};
 
 /// Scopes and roles of a token: all names for those who are told of them, and the numbers of those that a route can ask
@@ -11,9 +11,9 @@ use super::snapshot::{ClaimRef, Issuer, Snapshot};
 #[derive(Debug, Default)]
 pub(super) struct Grant {
     /// Scopes without the issuer's prefix, then those of the roles; of clients that are registered, those that they have.
-    pub(super) scope_names: Box<[Box<str>]>,
+    pub(super) scope_names: NameList,
     /// Roles, each followed by those that it includes, likewise.
-    pub(super) role_names: Box<[Box<str>]>,
+    pub(super) role_names: NameList,
     /// The scopes that the configuration mentions.
     pub(super) scopes: Granted,
     /// The roles that the configuration mentions.
@@ -38,8 +38,8 @@ impl Grant {
         Self {
             scopes: numbers(&scopes, &snapshot.scopes),
             roles: numbers(&roles, &snapshot.role_names),
-            scope_names: boxes(&scopes),
-            role_names: boxes(&roles),
+            scope_names: NameList::new(scopes.as_slice()),
+            role_names: NameList::new(roles.as_slice()),
             names_scope,
         }
     }
@@ -91,9 +91,5 @@ pub(super) fn is_one_name(name: &str) -> bool {
 }
 
 fn numbers(names: &Names<'_>, vocabulary: &Vocabulary) -> Granted {
-    Granted::new(names.iter().filter_map(|name| vocabulary.id(name)).collect())
-}
-
-fn boxes(names: &Names<'_>) -> Box<[Box<str>]> {
-    names.iter().map(Box::from).collect()
+    names.as_slice().iter().filter_map(|name| vocabulary.id(name)).collect()
 }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 
 use super::grant::{Grant, is_one_name};
@@ -19,26 +20,30 @@ pub(super) fn headers(
     grant: &Grant,
 ) -> Box<[(HeaderName, HeaderValue)]> {
     let mut bytes_left = BYTES_MAX;
-    let header = |(name, source): &(HeaderName, IdentitySource)| {
+    let told = identity.headers.iter().filter_map(|(name, source)| {
         let text = text(source, claims, client_id, grant)?;
         bytes_left = bytes_left.checked_sub(text.len())?;
-        Some((name.clone(), value(&text)?))
-    };
-    identity.headers.iter().filter_map(header).collect()
+        arrives_as_sent(&text).then_some((name, text))
+    });
+    let (names, texts): (Vec<&HeaderName>, Vec<Cow<'_, str>>) = told.unzip();
+    let values = values(&texts);
+    names.into_iter().zip(values).filter_map(|(name, value)| Some((name.clone(), value?))).collect()
 }
 
-/// A header value of exactly this text, in UTF-8, that can be cloned without allocating. `None` where it would not arrive
-/// as it was sent: control characters are refused by HTTP or read as line ends by somebody behind it, and outer spaces
-/// are dropped on the way.
-pub(super) fn value(text: &str) -> Option<HeaderValue> {
-    if text.is_empty() || text.trim() != text || text.contains(char::is_control) {
-        return None;
-    }
-    let value = HeaderValue::from_bytes(text.as_bytes()).ok()?;
-    // The buffer becomes a shared one at its first clone, which allocates. This is that clone: those at requests only
-    // count.
-    drop(value.clone());
-    Some(value)
+/// Whether a text is the same behind the network as before it: control characters are refused by HTTP or read as line ends by
+/// somebody behind it, and outer spaces are dropped on the way. An empty text says nothing.
+pub(super) fn arrives_as_sent(text: &str) -> bool {
+    !text.is_empty() && text.trim() == text && !text.contains(char::is_control)
+}
+
+/// Header values of exactly these texts, in UTF-8, that can be cloned without allocating. They share one buffer: it is made,
+/// and given back, once for all of them. `None` for a text that no header can hold.
+pub(super) fn values<T: AsRef<str>>(texts: &[T]) -> impl Iterator<Item = Option<HeaderValue>> {
+    let all: Vec<&[u8]> = texts.iter().map(|text| text.as_ref().as_bytes()).collect();
+    let mut all = Bytes::from(all.concat());
+    // A buffer becomes a shared one at its first clone, which allocates. This is that clone: those at requests only count.
+    drop(all.clone());
+    texts.iter().map(move |text| HeaderValue::from_maybe_shared(all.split_to(text.as_ref().len())).ok())
 }
 
 fn text<'a>(
@@ -49,8 +54,8 @@ fn text<'a>(
 ) -> Option<Cow<'a, str>> {
     match source {
         IdentitySource::ClientId => client_id.map(Cow::Borrowed),
-        IdentitySource::Scopes => Some(grant.scope_names.join(" ").into()),
-        IdentitySource::Roles => Some(grant.role_names.join(" ").into()),
+        IdentitySource::Scopes => Some(Cow::Borrowed(grant.scope_names.as_str())),
+        IdentitySource::Roles => Some(Cow::Borrowed(grant.role_names.as_str())),
         IdentitySource::Claim(reference) => claim_text(reference.find(claims)?),
     }
 }
@@ -79,6 +84,7 @@ fn scalar_text<'a>(claim: &'a Json<'_>) -> Option<Cow<'a, str>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::scope::NameList;
     use crate::core::snapshot::{Authorization, ClaimRef};
 
     /// The one header that says this claim, for a token with these claims.
@@ -133,8 +139,8 @@ mod tests {
 
     #[test]
     fn client_scopes_and_roles_are_told_as_they_were_worked_out() {
-        let names = |names: &[&str]| names.iter().map(|name| Box::from(*name)).collect();
-        let grant = Grant { scope_names: names(&["a", "b"]), role_names: names(&["r"]), ..Grant::default() };
+        let (scope_names, role_names) = (NameList::new(&["a", "b"]), NameList::new(&["r"]));
+        let grant = Grant { scope_names, role_names, ..Grant::default() };
         assert_eq!(told("{}", IdentitySource::ClientId, &grant), Some(b"acme".to_vec()));
         assert_eq!(told("{}", IdentitySource::Scopes, &grant), Some(b"a b".to_vec()));
         assert_eq!(told("{}", IdentitySource::Roles, &grant), Some(b"r".to_vec()));

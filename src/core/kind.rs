@@ -58,11 +58,12 @@ impl ClientWhen {
 /// How to tell that this is no access token, if it is none: an ID token proves to a client who its user is, and opens no
 /// API whoever holds it.
 pub(super) fn no_access_token(claims: &Object<'_>, has_scope: bool) -> Option<&'static str> {
-    let is = |name, value: &str| claims.str(name).is_some_and(|text| text.eq_ignore_ascii_case(value));
-    if is("token_use", "id") {
+    if claims.str("token_use").is_some_and(|usage| usage.eq_ignore_ascii_case("id")) {
         return Some("an ID token (token_use is id)");
     }
-    if ["ID", "Refresh", "Offline", "Logout"].into_iter().any(|kind| is("typ", kind)) {
+    let is_other =
+        |kind: &str| ["ID", "Refresh", "Offline", "Logout"].iter().any(|other| other.eq_ignore_ascii_case(kind));
+    if claims.str("typ").is_some_and(is_other) {
         return Some("no access token (by its claim typ)");
     }
     if claims.has("at_hash") || claims.has("c_hash") {

@@ -31,8 +31,8 @@ impl<'a> Names<'a> {
         self.known.retain(|name| others.contains(name));
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &'a str> {
-        self.order.iter().copied()
+    pub(super) fn as_slice(&self) -> &[&'a str] {
+        &self.order
     }
 
     fn contains(&self, name: &str) -> bool {

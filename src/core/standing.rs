@@ -1,6 +1,8 @@
 //! Whether a token is valid, but for its signature: what its claims and its header say, held against its issuer's
 //! configuration, a route's and the clock.
 
+use std::slice;
+
 use super::claims::client_text;
 use super::foreign::{Quoted, QuotedList};
 use super::grant::Grant;
@@ -20,15 +22,31 @@ pub(super) struct Standing {
     pub(super) kind: Kind,
     pub(super) validity: Validity,
     /// `typ` of the header is accepted.
-    token_type: Result<(), Rejection>,
+    token_type: Verdict,
     /// One of the audiences is ours.
-    audience: Result<(), Rejection>,
+    audience: Verdict,
     /// It is an access token.
-    access: Result<(), Rejection>,
+    access: Verdict,
     /// It is bound to nothing that a request would have to prove.
-    binding: Result<(), Rejection>,
+    binding: Verdict,
     /// The issuer may speak for the client.
-    client: Result<(), Rejection>,
+    client: Verdict,
+}
+
+/// What a check says. Most that are remembered say nothing, so the rejection takes its room elsewhere.
+#[derive(Debug)]
+struct Verdict(Option<Box<Rejection>>);
+
+impl From<Result<(), Rejection>> for Verdict {
+    fn from(checked: Result<(), Rejection>) -> Self {
+        Self(checked.err().map(Box::new))
+    }
+}
+
+impl Verdict {
+    fn check(&self) -> Result<(), Rejection> {
+        self.0.as_deref().map_or(Ok(()), |rejection| Err(rejection.clone()))
+    }
 }
 
 impl Standing {
@@ -46,11 +64,11 @@ impl Standing {
         Ok(Self {
             issuer: id,
             kind: Kind::of(claims, client_id, issuer.client_when.as_ref()),
-            token_type: check_type(&issuer.token_types, content.token_type.as_deref()),
-            audience: check_audience(&issuer.audiences, &audiences(claims)?),
-            access: check_access(claims, grant),
-            binding: check_binding(claims),
-            client: check_fence(issuer, client_id),
+            token_type: check_type(&issuer.token_types, content.token_type.as_deref()).into(),
+            audience: check_audience(&issuer.audiences, audiences(claims)?).into(),
+            access: check_access(claims, grant).into(),
+            binding: check_binding(claims).into(),
+            client: check_fence(issuer, client_id).into(),
             validity: Validity::read(claims)?,
         })
     }
@@ -66,14 +84,14 @@ impl Standing {
         requirement: &TokenRequirement,
         now: UnixSeconds,
     ) -> Result<(), Rejection> {
-        self.token_type.clone()?;
+        self.token_type.check()?;
         self.check_route_issuer(requirement, issuer)?;
-        self.audience.clone()?;
+        self.audience.check()?;
         self.validity.check(issuer, now)?;
-        self.access.clone()?;
+        self.access.check()?;
         self.check_kind(requirement, issuer)?;
-        self.binding.clone()?;
-        self.client.clone()
+        self.binding.check()?;
+        self.client.check()
     }
 
     fn check_route_issuer(&self, requirement: &TokenRequirement, issuer: &Issuer) -> Result<(), Rejection> {
@@ -93,23 +111,25 @@ impl Standing {
     }
 }
 
-/// `aud` (RFC 7519 section 4.1.3).
-fn audiences<'a>(claims: &'a Object<'_>) -> Result<Vec<&'a str>, Rejection> {
-    let strings: Option<Vec<&str>> = match claims.get("aud") {
-        None => Some(Vec::new()),
-        Some(Json::Array(elements)) => elements.iter().map(Json::as_str).collect(),
-        Some(single) => single.as_str().map(|audience| vec![audience]),
+/// `aud` (RFC 7519 section 4.1.3): strings.
+fn audiences<'a, 't>(claims: &'a Object<'t>) -> Result<&'a [Json<'t>], Rejection> {
+    let audiences = match claims.get("aud") {
+        None => &[],
+        Some(Json::Array(elements)) => elements.as_slice(),
+        Some(single) => slice::from_ref(single),
     };
-    strings.ok_or_else(|| malformed("aud is neither a string nor an array of strings"))
+    match audiences.iter().all(|audience| audience.as_str().is_some()) {
+        true => Ok(audiences),
+        false => Err(malformed("aud is neither a string nor an array of strings")),
+    }
 }
 
 /// Compares `typ` as a media type: whatever its case, with and without `application/` (RFC 7515 section 4.1.9).
 fn check_type(accepted: &TokenTypes, token_type: Option<&str>) -> Result<(), Rejection> {
-    let lower = token_type.map(str::to_ascii_lowercase);
-    let short = lower.as_deref().map(|name| name.strip_prefix("application/").unwrap_or(name));
-    let ok = match (accepted, short) {
-        (TokenTypes::Default, short) => matches!(short, None | Some("at+jwt" | "jwt")),
-        (TokenTypes::OneOf(types), Some(short)) => types.iter().any(|known| **known == *short),
+    let ok = match (accepted, token_type.map(without_application)) {
+        (TokenTypes::Default, None) => true,
+        (TokenTypes::Default, Some(short)) => ["at+jwt", "jwt"].iter().any(|known| known.eq_ignore_ascii_case(short)),
+        (TokenTypes::OneOf(types), Some(short)) => types.iter().any(|known| known.eq_ignore_ascii_case(short)),
         (TokenTypes::OneOf(_), None) => false,
     };
     let found =
@@ -117,15 +137,23 @@ fn check_type(accepted: &TokenTypes, token_type: Option<&str>) -> Result<(), Rej
     if ok { Ok(()) } else { Err(Rejection::new(Reason::TokenType, found())) }
 }
 
-fn check_audience(accepted: &Audiences, found: &[&str]) -> Result<(), Rejection> {
+fn without_application(media_type: &str) -> &str {
+    const APPLICATION: &str = "application/";
+    let prefix = media_type.get(..APPLICATION.len()).filter(|prefix| prefix.eq_ignore_ascii_case(APPLICATION));
+    prefix.and_then(|prefix| media_type.get(prefix.len()..)).unwrap_or(media_type)
+}
+
+fn check_audience(accepted: &Audiences, found: &[Json<'_>]) -> Result<(), Rejection> {
     let ours = match accepted {
         Audiences::Any => return Ok(()),
         Audiences::OneOf(ours) => ours,
     };
-    if found.iter().any(|audience| ours.iter().any(|our| **our == **audience)) {
+    let found = || found.iter().filter_map(Json::as_str);
+    if found().any(|audience| ours.iter().any(|our| **our == *audience)) {
         return Ok(());
     }
-    let found = if found.is_empty() { "nobody".to_owned() } else { QuotedList(found).to_string() };
+    let found: Vec<&str> = found().collect();
+    let found = if found.is_empty() { "nobody".to_owned() } else { QuotedList(&found).to_string() };
     Err(Rejection::new(Reason::TokenAudience, format!("the token is for {found} and not for {}", QuotedList(ours))))
 }
 

@@ -1,7 +1,6 @@
 //! The tenant of a request: on whose behalf it is.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
 
 use http::{HeaderName, HeaderValue};
 
@@ -9,6 +8,7 @@ use super::claims::Principal;
 use super::fields::{Fields, Occurs};
 use super::identity;
 use super::json::{Json, Object};
+use super::names::Names;
 use super::registration::Entry;
 use super::rejection::{Reason, Rejection};
 use super::snapshot::{Issuer, Snapshot, TokenRequirement};
@@ -52,9 +52,9 @@ impl Tenants {
     }
 
     fn named_in(issuer: &Issuer, names: Vec<Cow<'_, str>>) -> Self {
-        let mut known = HashSet::new();
-        let names = names.iter().filter(|name| !name.is_empty() && known.insert(&***name));
-        let all: Option<Box<[Tenant]>> = names.map(|name| Tenant::new(name, issuer)).collect();
+        let mut distinct = Names::default();
+        names.iter().for_each(|name| distinct.add(name));
+        let all = Tenant::all(&distinct, issuer);
         let (unusable, all) = (all.is_none(), all.unwrap_or_default());
         Self { all, unusable, fenced: issuer.tenants.is_some(), restricted: false, stripped: false }
     }
@@ -103,10 +103,17 @@ impl Tenants {
 }
 
 impl Tenant {
-    fn new(name: &str, issuer: &Issuer) -> Option<Self> {
-        let value = identity::value(name).filter(|value| value.len() <= TENANT_BYTES_MAX)?;
-        let fenced_off = issuer.tenants.as_ref().is_some_and(|fence| !fence.contains(name));
-        Some(Self { value, fenced_off })
+    /// The tenants of these names; `None` if there is one among them that no header can carry.
+    fn all(names: &Names<'_>, issuer: &Issuer) -> Option<Box<[Self]>> {
+        let is_usable = |name: &&str| name.len() <= TENANT_BYTES_MAX && identity::arrives_as_sent(name);
+        let names = names.as_slice();
+        let values = names.iter().all(is_usable).then(|| identity::values(names))?;
+        let mut all = Vec::with_capacity(names.len());
+        for (name, value) in names.iter().zip(values) {
+            let fenced_off = issuer.tenants.as_ref().is_some_and(|fence| !fence.contains(*name));
+            all.push(Self { value: value?, fenced_off });
+        }
+        Some(all.into())
     }
 
     fn check_fence(&self) -> Result<(), Rejection> {

@@ -8,6 +8,7 @@ use serde_json::json;
 use crate::core::claims::Principal;
 use crate::core::decision::Trace;
 use crate::core::route::{Match, Methods, Pattern, RouteTable};
+use crate::core::scope::NameList;
 use crate::core::snapshot::{
     Audiences, Authorization, ClaimNames, ClaimRef, Cors, ErrorFormat, ErrorStyle, Identity, Issuer, Issuers, Kinds,
     Mode, PathReading, Requirement, Resource, Route, Snapshot, TokenRequirement, TokenTypes, UpstreamId,
@@ -109,10 +110,9 @@ pub(crate) fn with_route(snapshot: &mut Snapshot, requirement: Requirement) {
 
 /// The trace of a valid token that was granted these scopes and roles, whatever they are.
 pub(crate) fn authenticated(snapshot: &Snapshot, scopes: &[&str], roles: &[&str]) -> Trace {
-    let boxed = |names: &[&str]| names.iter().map(|name| Box::from(*name)).collect();
     let claims = json!({ "exp": 4_102_444_800_i64, "client_id": "acme" }).to_string();
     let mut principal = Principal::new(snapshot, VerifiedToken::for_tests(&claims)).unwrap();
-    principal.scope_names = boxed(scopes);
-    principal.role_names = boxed(roles);
+    principal.scope_names = NameList::new(scopes);
+    principal.role_names = NameList::new(roles);
     Trace { principal: Some(Arc::new(principal)), authenticated: true, ..Trace::default() }
 }

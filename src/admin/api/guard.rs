@@ -89,14 +89,14 @@ fn caller(principal: Option<&Principal>) -> Result<Caller, Rejection> {
     let unknown = || Rejection::new(Reason::ClientUnknown, "the token names no client");
     let principal = principal.ok_or_else(unknown)?;
     let client_id = principal.client_id.as_deref().ok_or_else(unknown)?;
-    let holds = |scope: &str| principal.scope_names.iter().any(|name| **name == *scope);
+    let holds = |scope: &str| principal.scope_names.iter().any(|name| name == scope);
     // The names again, and not only the numbers that the core has compared: nothing would be asked for by a vocabulary
     // without them.
     if !holds(CLIENTS_READ) && !holds(CLIENTS_WRITE) {
         return Err(Rejection::new(Reason::ScopeMissing, format!("the token lacks scope {CLIENTS_READ}")));
     }
     let mut control_scopes: Vec<Box<str>> =
-        principal.scope_names.iter().filter(|name| name.starts_with(CONTROL_SCOPE_PREFIX)).cloned().collect();
+        principal.scope_names.iter().filter(|name| name.starts_with(CONTROL_SCOPE_PREFIX)).map(Box::from).collect();
     if holds(CLIENTS_WRITE) {
         control_scopes.push(CLIENTS_READ.into());
     }

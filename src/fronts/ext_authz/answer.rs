@@ -89,7 +89,7 @@ fn metadata(record: &Record) -> Struct {
         ("request_id", Some(text(record.request_id.to_str().unwrap_or_default()))),
         ("client", principal.and_then(|principal| principal.client_id.as_deref()).map(text)),
         ("tenant", tenant),
-        ("scopes", principal.map(|principal| list(principal.scope_names.iter().map(AsRef::as_ref)))),
+        ("scopes", principal.map(|principal| list(principal.scope_names.iter()))),
         ("route", route.map(|route| text(&route.label))),
         ("reason", refused.map(label)),
         ("shadowed", (record.rejection.is_none() && trace.shadowed.is_some()).then(|| value(Kind::BoolValue(true)))),

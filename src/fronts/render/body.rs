@@ -55,7 +55,7 @@ fn details<'a>(snapshot: &'a Snapshot, refusal: &Refusal<'a>) -> Option<Details<
             let required = refusal.requirement.map_or(&[] as &[NameId], |required| &required.roles);
             Some(Details::Roles {
                 required_roles: required.iter().map(|id| snapshot.role_names.name(*id)).collect(),
-                provided_roles: principal.role_names.iter().map(AsRef::as_ref).collect(),
+                provided_roles: principal.role_names.iter().collect(),
             })
         }
         _ => None,

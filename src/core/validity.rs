@@ -16,11 +16,19 @@ pub(super) struct Validity {
     issued: Option<NumericDate>,
 }
 
-/// A `NumericDate` (RFC 7519 section 2), which may have a fraction: the whole seconds before and after it.
+/// A `NumericDate` (RFC 7519 section 2), which may have a fraction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct NumericDate {
+    /// The whole seconds before it.
     floor: UnixSeconds,
-    ceiling: UnixSeconds,
+    has_fraction: bool,
+}
+
+impl NumericDate {
+    /// The whole seconds after it.
+    fn ceiling(self) -> UnixSeconds {
+        if self.has_fraction { self.floor.plus(1) } else { self.floor }
+    }
 }
 
 impl Validity {
@@ -36,13 +44,13 @@ impl Validity {
 
     /// The first whole second at which the token is expired, without leeway.
     pub(super) fn expires(&self) -> UnixSeconds {
-        self.expires.ceiling
+        self.expires.ceiling()
     }
 
     /// The first whole second at which [`Self::check`] finds the token expired or too old.
     pub(super) fn ends(&self, issuer: &Issuer) -> UnixSeconds {
         let leeway = issuer.leeway_seconds;
-        let expires = self.expires.ceiling.plus(leeway);
+        let expires = self.expires.ceiling().plus(leeway);
         let aged = issuer.max_token_age_seconds.zip(self.issued);
         let aged = aged.map(|(age_max, issued)| issued.floor.plus(age_max.saturating_add(leeway)).plus(1));
         aged.map_or(expires, |aged| aged.min(expires))
@@ -54,10 +62,10 @@ impl Validity {
     /// `token_expired`, `token_not_yet_valid`, `token_too_old`.
     pub(super) fn check(&self, issuer: &Issuer, now: UnixSeconds) -> Result<(), Rejection> {
         let leeway = issuer.leeway_seconds;
-        if now >= self.expires.ceiling.plus(leeway) {
+        if now >= self.expires.ceiling().plus(leeway) {
             return Err(at(Reason::TokenExpired, "exp", self.expires, now));
         }
-        let future = |date: &NumericDate| date.ceiling > now.plus(leeway);
+        let future = |date: &NumericDate| date.ceiling() > now.plus(leeway);
         if let Some(date) = self.not_before.filter(future) {
             return Err(at(Reason::TokenNotYetValid, "nbf", date, now));
         }
@@ -80,17 +88,18 @@ impl Validity {
 }
 
 fn date(claims: &Object<'_>, name: &'static str) -> Result<Option<NumericDate>, Rejection> {
-    let (floor, ceiling) = match claims.get(name) {
+    let (floor, has_fraction) = match claims.get(name) {
         None => return Ok(None),
-        Some(Json::Integer(seconds)) => (*seconds, *seconds),
+        Some(Json::Integer(seconds)) => (*seconds, false),
         #[expect(clippy::cast_possible_truncation, reason = "the parser has bounded floats to the range of an i64")]
-        Some(Json::Float(seconds)) => (seconds.floor() as i64, seconds.ceil() as i64),
+        Some(Json::Float(seconds)) => (seconds.floor() as i64, seconds.fract() != 0.0),
         Some(_) => return Err(malformed(format!("{name} is not a number"))),
     };
-    if ceiling > LATEST {
+    let date = NumericDate { floor: UnixSeconds(floor), has_fraction };
+    if date.ceiling() > UnixSeconds(LATEST) {
         return Err(malformed(format!("{name} lies behind the year 9999")));
     }
-    Ok(Some(NumericDate { floor: UnixSeconds(floor), ceiling: UnixSeconds(ceiling) }))
+    Ok(Some(date))
 }
 
 fn at(reason: Reason, name: &str, date: NumericDate, now: UnixSeconds) -> Rejection {

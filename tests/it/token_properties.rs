@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use sidegate::core::bearer;
 use sidegate::core::keyset::{Algorithm, Keyset};
 use sidegate::core::snapshot::{Issuer, IssuerId, Issuers, Snapshot, TokenRequirement};
-use sidegate::core::token::UnverifiedToken;
+use sidegate::core::token::{DecodedToken, UnverifiedToken};
 use sidegate::core::{Facts, KeysAsked, Memo, NoMemo};
 use sidegate::live::memo::TokenMemo;
 
@@ -43,8 +43,10 @@ fn issuers() -> &'static Issuers {
 fn we_verify(token: &[u8]) -> bool {
     let Ok(field) = HeaderValue::from_bytes(&[b"Bearer ", token].concat()) else { return false };
     let headers = HeaderMap::from_iter([(header::AUTHORIZATION, field)]);
-    let verified = bearer::extract(&headers, usize::MAX)
-        .and_then(|bearer| UnverifiedToken::parse(&bearer))
+    let Ok(token) = bearer::extract(&headers, usize::MAX).and_then(|bearer| DecodedToken::of(&bearer)) else {
+        return false;
+    };
+    let verified = UnverifiedToken::parse(&token)
         .and_then(|token| token.attribute(issuers()))
         .and_then(|token| token.verify(None));
     verified.is_ok()

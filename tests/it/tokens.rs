@@ -3,7 +3,8 @@
 use sidegate::core::NoMemo;
 use sidegate::core::decision::Trace;
 use sidegate::core::keyset::Algorithm;
-use sidegate::core::snapshot::{IssuerId, Kinds, Snapshot, TokenRequirement};
+use sidegate::core::scope::NameList;
+use sidegate::core::snapshot::{IdentitySource, IssuerId, Kinds, Snapshot, TokenRequirement};
 
 use crate::support::attacks;
 use crate::support::mint::jwks;
@@ -63,7 +64,8 @@ fn every_attack_is_refused_for_its_reason() {
 fn tokens_of_known_issuers_are_taken_for_what_they_are() {
     for shape in shapes::load() {
         assert!(shape.source.starts_with("https://"), "{}", shape.name);
-        let snapshot = policy::snapshot(vec![shape.issuer()]);
+        let mut snapshot = policy::snapshot(vec![shape.issuer()]);
+        policy::tell(&mut snapshot, &[("x-subject", IdentitySource::Claim(policy::reference("sub")))]);
         let authorization = format!("Bearer {}", shape.token());
         let headers = [("authorization", &*authorization)];
         let (outcome, trace) = admit(&snapshot, &TokenRequirement::default(), &headers, &NoMemo, shape.now());
@@ -77,12 +79,12 @@ fn tokens_of_known_issuers_are_taken_for_what_they_are() {
 
 fn taken_for(trace: &Trace) -> Expected {
     let principal = trace.principal.as_deref().unwrap();
-    let owned = |names: &[Box<str>]| names.iter().map(|name| name.to_string()).collect();
+    let owned = |names: &NameList| names.iter().map(str::to_owned).collect();
     Expected {
         refused: None,
         kind: Some(principal.kind().name().to_owned()),
         client: principal.client_id.as_deref().map(str::to_owned),
-        subject: principal.subject.as_deref().map(str::to_owned),
+        subject: policy::header(principal, "x-subject").map(str::to_owned),
         scopes: owned(&principal.scope_names),
         roles: owned(&principal.role_names),
         tenant: trace.tenant.as_ref().map(|value| value.to_str().unwrap().to_owned()),

@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
-use std::fmt;
+use std::{fmt, iter};
 
 use serde::Deserializer;
 use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
@@ -120,9 +120,10 @@ impl Member<'_> {
 /// The first bytes of a name, as a number in whose order names are as well, as far as it tells them apart. It does mostly, and
 /// numbers are quickly compared.
 fn head(name: &str) -> u64 {
-    let mut head = [0; 8];
-    head.iter_mut().zip(name.bytes()).for_each(|(place, byte)| *place = byte);
-    u64::from_be_bytes(head)
+    match name.as_bytes().first_chunk() {
+        Some(first) => u64::from_be_bytes(*first),
+        None => name.bytes().chain(iter::repeat(0)).take(8).fold(0, |head, byte| head << 8 | u64::from(byte)),
+    }
 }
 
 /// Reads the name of a member.

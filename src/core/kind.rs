@@ -102,7 +102,7 @@ mod tests {
     use super::*;
     use crate::core::snapshot::ClaimRef;
 
-    fn claims(text: &str) -> Object {
+    fn claims(text: &str) -> Object<'_> {
         Json::parse(text.as_bytes()).unwrap().into_object().unwrap()
     }
 

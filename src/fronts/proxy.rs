@@ -73,7 +73,7 @@ impl Worker {
             keys: Keys::new(keys),
             authority,
             ids: RequestIds::new(),
-            metrics: WorkerMetrics::new(Arc::clone(&metrics)),
+            metrics: WorkerMetrics::new(&metrics),
             shared_metrics: metrics,
             log,
         }

@@ -145,8 +145,8 @@ impl Record {
         let route = self.trace.route.and_then(|id| snapshot.routes.get(id).map(|route| (id, route)));
         let shadow = route.is_some_and(|(_, route)| snapshot.mode_of(route) == Mode::Shadow);
         let verdict = match (&self.rejection, &self.trace.shadowed) {
-            (Some(rejection), _) => Verdict::Denied(rejection.reason.label()),
-            (None, Some(rejection)) => Verdict::Shadowed(rejection.reason.label()),
+            (Some(rejection), _) => Verdict::Denied(rejection.reason),
+            (None, Some(rejection)) => Verdict::Shadowed(rejection.reason),
             (None, None) => Verdict::Allowed { shadow },
         };
         let upstream = self.upstream.and_then(|(id, duration)| Some((id, self.upstream_name(id)?, duration?)));

@@ -1,20 +1,23 @@
 //! Metrics, for Prometheus.
 //!
 //! Labels are bounded: they hold names and patterns of the configuration, reasons of a closed list, methods of a closed
-//! list and status codes; never what a client sent. Looking a series up by its labels costs more than counting in it, so
-//! each worker keeps the series it uses: see [`WorkerMetrics`].
+//! list and status codes; never what a client sent. What requests are counted in, each worker has for itself, and it is added
+//! up when somebody asks: see [`WorkerMetrics`]. The rest happens seldom, and is counted in series of the whole process.
 
+mod labels;
+mod published;
+mod series;
+mod totals;
 mod worker;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use prometheus::{
-    GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    TextEncoder,
-};
+use prometheus::{GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 
-pub use self::worker::{Finished, RouteRef, UpstreamRef, Verdict, WorkerMetrics};
+pub use self::labels::Verdict;
+use self::published::{List, Published};
+pub use self::worker::{Finished, RouteRef, UpstreamRef, WorkerMetrics};
 
 /// The content type of [`Metrics::text`].
 pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
@@ -22,25 +25,17 @@ pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
 /// The value of `route` for a request that no route matches, and of `reason` for one that was not refused.
 const NONE: &str = "none";
 
-/// Upper bounds in seconds: from a local refusal (100 µs) to the longest wait that is usual (30 s).
-const DURATION_BUCKETS: [f64; 17] =
-    [0.0001, 0.000_25, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
-
 /// All series of the process. Cheap to share; the workers count through [`WorkerMetrics`].
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
-    requests: IntCounterVec,
-    decisions: IntCounterVec,
-    request_duration: HistogramVec,
-    upstream_duration: HistogramVec,
+    workers: List<Arc<Published>>,
     connections: IntGauge,
     tls_handshakes: IntCounterVec,
     keys_age: GaugeVec,
     registry_age: GaugeVec,
     keys_refresh: IntCounterVec,
     config_reload: IntCounterVec,
-    token_cache: IntCounterVec,
     access_log_dropped: IntCounter,
 }
 
@@ -52,22 +47,7 @@ impl Metrics {
     pub fn new() -> Result<Arc<Self>, prometheus::Error> {
         let metrics = Self {
             registry: Registry::new(),
-            requests: counters("sidegate_requests_total", "Requests answered.", &["route", "method", "status"])?,
-            decisions: counters(
-                "sidegate_decisions_total",
-                "Requests by what became of them. Mode shadow: a denial that was not carried out.",
-                &["route", "decision", "reason", "mode"],
-            )?,
-            request_duration: durations(
-                "sidegate_request_duration_seconds",
-                "From the end of the request head to the end of the answer.",
-                "route",
-            )?,
-            upstream_duration: durations(
-                "sidegate_upstream_duration_seconds",
-                "From the first attempt to connect to the end of the upstream's response head.",
-                "upstream",
-            )?,
+            workers: List::default(),
             connections: IntGauge::new("sidegate_connections", "Open client connections.")?,
             tls_handshakes: counters(
                 "sidegate_tls_handshakes_total",
@@ -98,11 +78,6 @@ impl Metrics {
                 "Loads of the configuration, the first one included.",
                 &["result"],
             )?,
-            token_cache: counters(
-                "sidegate_token_cache_total",
-                "Tokens whose signature had been verified before (hit) or had not (miss).",
-                &["result"],
-            )?,
             access_log_dropped: IntCounter::new(
                 "sidegate_access_log_dropped_total",
                 "Access log lines that were lost because the log could not keep up or could not be written.",
@@ -123,21 +98,13 @@ impl Metrics {
         for result in ["success", "failure", "timeout"] {
             self.tls_handshakes.with_label_values(&[result]);
         }
-        for result in ["hit", "miss"] {
-            self.token_cache.with_label_values(&[result]);
-        }
         self.registry.register(Box::new(build))?;
-        self.registry.register(Box::new(self.requests.clone()))?;
-        self.registry.register(Box::new(self.decisions.clone()))?;
-        self.registry.register(Box::new(self.request_duration.clone()))?;
-        self.registry.register(Box::new(self.upstream_duration.clone()))?;
         self.registry.register(Box::new(self.connections.clone()))?;
         self.registry.register(Box::new(self.tls_handshakes.clone()))?;
         self.registry.register(Box::new(self.keys_age.clone()))?;
         self.registry.register(Box::new(self.registry_age.clone()))?;
         self.registry.register(Box::new(self.keys_refresh.clone()))?;
         self.registry.register(Box::new(self.config_reload.clone()))?;
-        self.registry.register(Box::new(self.token_cache.clone()))?;
         self.registry.register(Box::new(self.access_log_dropped.clone()))
     }
 
@@ -184,7 +151,10 @@ impl Metrics {
     /// # Errors
     /// If a series cannot be written.
     pub fn text(&self) -> Result<String, prometheus::Error> {
-        TextEncoder::new().encode_to_string(&self.registry.gather())
+        let mut families = self.registry.gather();
+        families.extend(totals::families(&self.workers.copy()));
+        families.sort_by(|a, b| a.name().cmp(b.name()));
+        TextEncoder::new().encode_to_string(&families)
     }
 }
 
@@ -200,10 +170,6 @@ impl Drop for OpenConnection {
 
 fn counters(name: &str, help: &str, labels: &[&str]) -> Result<IntCounterVec, prometheus::Error> {
     IntCounterVec::new(Opts::new(name, help), labels)
-}
-
-fn durations(name: &str, help: &str, label: &str) -> Result<HistogramVec, prometheus::Error> {
-    HistogramVec::new(HistogramOpts::new(name, help).buckets(DURATION_BUCKETS.to_vec()), &[label])
 }
 
 /// Those of issuers that are gone are forgotten.

@@ -1,24 +1,25 @@
-//! Counting on the request path: each worker keeps the series it has used, so that a request costs a few atomic
-//! additions and no look-up by label.
+//! Counting on the request path: each worker has series of its own, and finds them by their index, so that a request costs
+//! a few additions and no look-up by label.
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::Method;
-use prometheus::{Histogram, IntCounter};
 
+use super::labels::{MethodLabel, Verdict};
+use super::published::{Labelled, List, Published};
+use super::series::{Counted, Histogram, RouteSeries};
 use super::{Metrics, NONE};
 use crate::core::token::SignatureCheck;
 
 /// The metrics of one worker; not to be shared between threads.
 #[derive(Debug)]
 pub struct WorkerMetrics {
-    shared: Arc<Metrics>,
-    cache: RefCell<Cache>,
-    token_hit: IntCounter,
-    token_revalidated: IntCounter,
-    token_miss: IntCounter,
+    published: Arc<Published>,
+    routes: RefCell<Used<RouteSeries>>,
+    upstreams: RefCell<Used<Histogram>>,
 }
 
 /// A request that was answered, or given up.
@@ -58,160 +59,104 @@ pub struct UpstreamRef<'a> {
     pub name: &'a str,
 }
 
-/// What became of a request. A request that was allowed and then failed at its upstream counts once, as denied for that
-/// reason.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
-    /// Let through; `shadow` is the mode of the route.
-    Allowed {
-        /// Whether a denial would not have been carried out.
-        shadow: bool,
-    },
-    /// Refused for this reason.
-    Denied(&'static str),
-    /// Let through, though it would have been refused for this reason.
-    Shadowed(&'static str),
+/// The series that one worker has used.
+#[derive(Debug)]
+struct Used<T> {
+    generation: u64,
+    /// By the indices of the generation.
+    by_index: Vec<Option<Arc<T>>>,
+    by_label: ByLabel<T>,
+}
+
+/// The same series and those of all generations before: a label goes on where it was.
+#[derive(Debug)]
+struct ByLabel<T> {
+    known: HashMap<Arc<str>, Arc<T>>,
+    published: Arc<List<Labelled<T>>>,
 }
 
 impl WorkerMetrics {
     /// The metrics of one worker.
     #[must_use]
-    pub fn new(shared: Arc<Metrics>) -> Self {
-        let tokens = |result| shared.token_cache.with_label_values(&[result]);
-        let (token_hit, token_revalidated, token_miss) = (tokens("hit"), tokens("revalidated"), tokens("miss"));
-        Self { shared, cache: RefCell::default(), token_hit, token_revalidated, token_miss }
+    pub fn new(shared: &Metrics) -> Self {
+        let published = Arc::<Published>::default();
+        shared.workers.push(Arc::clone(&published));
+        let routes = RefCell::new(Used::new(&published.routes));
+        let upstreams = RefCell::new(Used::new(&published.upstreams));
+        Self { published, routes, upstreams }
     }
 
     /// Counts a token that was looked for among those verified before.
     pub fn token_cache(&self, check: SignatureCheck) {
-        match check {
-            SignatureCheck::Remembered => self.token_hit.inc(),
-            SignatureCheck::Revalidated => self.token_revalidated.inc(),
-            SignatureCheck::Verified => self.token_miss.inc(),
-        }
+        let counter = match check {
+            SignatureCheck::Remembered => &self.published.token_hit,
+            SignatureCheck::Revalidated => &self.published.token_revalidated,
+            SignatureCheck::Verified => &self.published.token_miss,
+        };
+        counter.add(1);
     }
 
     /// Counts a request, once, when it is over.
     pub fn finish(&self, request: &Finished<'_>) {
-        let mut cache = self.cache.borrow_mut();
-        if request.generation < cache.generation {
-            // The last requests of an older snapshot: its indices mean other routes by now.
-            Cache::default().count(&self.shared, request);
-            return;
-        }
-        if request.generation > cache.generation {
-            *cache = Cache { generation: request.generation, ..Cache::default() };
-        }
-        cache.count(&self.shared, request);
-    }
-}
-
-/// The series in use, by the indices of one generation.
-#[derive(Debug, Default)]
-struct Cache {
-    generation: u64,
-    unrouted: Option<RouteSeries>,
-    routes: Vec<Option<RouteSeries>>,
-    upstreams: Vec<Option<Histogram>>,
-}
-
-/// The series of one route. The lists are short: a route sees few methods, statuses and reasons, and both ends of every
-/// list are bounded.
-#[derive(Debug)]
-struct RouteSeries {
-    duration: Histogram,
-    requests: Vec<((MethodLabel, u16), IntCounter)>,
-    decisions: Vec<(Verdict, IntCounter)>,
-}
-
-impl Cache {
-    fn count(&mut self, shared: &Metrics, request: &Finished<'_>) {
-        let label = request.route.map_or(NONE, |route| route.label);
-        let slot = match request.route {
-            Some(route) => slot_at(&mut self.routes, route.index as usize),
-            None => Some(&mut self.unrouted),
-        };
-        if let Some(slot) = slot {
-            slot.get_or_insert_with(|| RouteSeries::new(shared, label)).count(shared, label, request);
-        }
-        if let Some((upstream, duration)) = request.upstream
-            && let Some(slot) = slot_at(&mut self.upstreams, usize::from(upstream.index))
-        {
-            let series = || shared.upstream_duration.with_label_values(&[upstream.name]);
-            slot.get_or_insert_with(series).observe(duration.as_secs_f64());
-        }
-    }
-}
-
-impl RouteSeries {
-    fn new(shared: &Metrics, label: &str) -> Self {
-        let duration = shared.request_duration.with_label_values(&[label]);
-        Self { duration, requests: Vec::new(), decisions: Vec::new() }
-    }
-
-    fn count(&mut self, shared: &Metrics, label: &str, request: &Finished<'_>) {
-        self.duration.observe(request.duration.as_secs_f64());
-        let method = MethodLabel::of(request.method);
-        counter(&mut self.requests, (method, request.status), || {
-            let mut status = itoa::Buffer::new();
-            shared.requests.with_label_values(&[label, method.as_str(), status.format(request.status)])
+        // The first place is that of the requests without a route.
+        let (index, label) = request.route.map_or((0, NONE), |route| (route.index as usize + 1, route.label));
+        self.routes.borrow_mut().with(request.generation, index, label, |series| {
+            series.duration.observe(request.duration);
+            series.count(Counted::Answered(MethodLabel::of(request.method), request.status));
+            if let Some(verdict) = request.verdict {
+                series.count(Counted::Decided(verdict));
+            }
         });
-        if let Some(verdict) = request.verdict {
-            counter(&mut self.decisions, verdict, || {
-                let [decision, reason, mode] = verdict.labels();
-                shared.decisions.with_label_values(&[label, decision, reason, mode])
-            });
+        if let Some((upstream, duration)) = request.upstream {
+            let index = usize::from(upstream.index);
+            let observe = |series: &Histogram| series.observe(duration);
+            self.upstreams.borrow_mut().with(request.generation, index, upstream.name, observe);
         }
     }
 }
 
-/// Counts one in the series of `key`, which is looked up the first time.
-fn counter<K: PartialEq>(series: &mut Vec<(K, IntCounter)>, key: K, look_up: impl FnOnce() -> IntCounter) {
-    if let Some((_, known)) = series.iter().find(|(other, _)| *other == key) {
-        known.inc();
-        return;
+impl<T: Default> Used<T> {
+    fn new(published: &Arc<List<Labelled<T>>>) -> Self {
+        let by_label = ByLabel { known: HashMap::new(), published: Arc::clone(published) };
+        Self { generation: 0, by_index: Vec::new(), by_label }
     }
-    let new = look_up();
-    new.inc();
-    series.push((key, new));
-}
 
-fn slot_at<T>(list: &mut Vec<Option<T>>, index: usize) -> Option<&mut Option<T>> {
-    if list.len() <= index {
-        list.resize_with(index + 1, || None);
-    }
-    list.get_mut(index)
-}
-
-impl Verdict {
-    fn labels(self) -> [&'static str; 3] {
-        match self {
-            Self::Allowed { shadow: false } => ["allow", NONE, "enforce"],
-            Self::Allowed { shadow: true } => ["allow", NONE, "shadow"],
-            Self::Denied(reason) => ["deny", reason, "enforce"],
-            Self::Shadowed(reason) => ["deny", reason, "shadow"],
+    /// Counts in the series that has this index in the generation, and this label in every one.
+    fn with(&mut self, generation: u64, index: usize, label: &str, count: impl FnOnce(&T)) {
+        if generation < self.generation {
+            // The last requests of an older snapshot: its indices mean other routes by now.
+            return count(&self.by_label.find(label));
+        }
+        if generation > self.generation {
+            self.generation = generation;
+            self.by_index.clear();
+        }
+        if self.by_index.len() <= index {
+            self.by_index.resize(index + 1, None);
+        }
+        if let Some(slot) = self.by_index.get_mut(index) {
+            count(slot.get_or_insert_with(|| self.by_label.find(label)));
         }
     }
 }
 
-/// The value of `method`: a client can invent methods, and must not invent series.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct MethodLabel(&'static str);
-
-impl MethodLabel {
-    fn of(method: &Method) -> Self {
-        const KNOWN: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "CONNECT", "TRACE"];
-        Self(KNOWN.into_iter().find(|known| method == known).unwrap_or("OTHER"))
-    }
-
-    fn as_str(self) -> &'static str {
-        self.0
+impl<T: Default> ByLabel<T> {
+    /// The series with this label: what there is to be counted in, or a new one at zero.
+    fn find(&mut self, label: &str) -> Arc<T> {
+        if let Some(known) = self.known.get(label) {
+            return Arc::clone(known);
+        }
+        let (label, new) = (Arc::<str>::from(label), Arc::<T>::default());
+        self.published.push((Arc::clone(&label), Arc::clone(&new)));
+        self.known.insert(label, Arc::clone(&new));
+        new
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::rejection::Reason;
 
     const USERS: RouteRef<'_> = RouteRef { index: 3, label: "GET /v1/users" };
 
@@ -235,7 +180,7 @@ mod tests {
     #[test]
     fn a_request_counts_in_all_its_series() {
         let metrics = Metrics::new().unwrap();
-        let worker = WorkerMetrics::new(Arc::clone(&metrics));
+        let worker = WorkerMetrics::new(&metrics);
         let upstream = UpstreamRef { index: 1, name: "users" };
         for _ in 0..2 {
             worker.finish(&Finished {
@@ -243,8 +188,12 @@ mod tests {
                 ..finished(&Method::GET, 200)
             });
         }
-        worker.finish(&Finished { verdict: Some(Verdict::Denied("scope_missing")), ..finished(&Method::GET, 403) });
-        worker.finish(&Finished { verdict: Some(Verdict::Shadowed("token_expired")), ..finished(&Method::GET, 200) });
+        worker
+            .finish(&Finished { verdict: Some(Verdict::Denied(Reason::ScopeMissing)), ..finished(&Method::GET, 403) });
+        worker.finish(&Finished {
+            verdict: Some(Verdict::Shadowed(Reason::TokenExpired)),
+            ..finished(&Method::GET, 200)
+        });
         worker.finish(&Finished { route: None, verdict: None, ..finished(&Method::OPTIONS, 204) });
         worker.token_cache(SignatureCheck::Remembered);
         worker.token_cache(SignatureCheck::Revalidated);
@@ -274,7 +223,7 @@ mod tests {
     fn the_documentation_has_every_metric() {
         let metrics = Metrics::new().unwrap();
         let upstream = UpstreamRef { index: 0, name: "users" };
-        WorkerMetrics::new(Arc::clone(&metrics))
+        WorkerMetrics::new(&metrics)
             .finish(&Finished { upstream: Some((upstream, Duration::ZERO)), ..finished(&Method::GET, 200) });
         metrics.keys_ages([("partner", Duration::ZERO)].into_iter());
         metrics.registry_ages([("partner", Duration::ZERO)].into_iter());
@@ -293,7 +242,7 @@ mod tests {
     #[test]
     fn clients_cannot_invent_series() {
         let metrics = Metrics::new().unwrap();
-        let worker = WorkerMetrics::new(Arc::clone(&metrics));
+        let worker = WorkerMetrics::new(&metrics);
         for method in ["BREW", "get", "PROPFIND"] {
             worker.finish(&finished(&method.parse().unwrap(), 200));
         }
@@ -305,7 +254,7 @@ mod tests {
     #[test]
     fn after_a_reload_an_index_means_another_route() {
         let metrics = Metrics::new().unwrap();
-        let worker = WorkerMetrics::new(Arc::clone(&metrics));
+        let worker = WorkerMetrics::new(&metrics);
         let orders = RouteRef { label: "GET /v1/orders", ..USERS };
         worker.finish(&finished(&Method::GET, 200));
         worker.finish(&Finished { generation: 2, route: Some(orders), ..finished(&Method::GET, 200) });
@@ -322,7 +271,7 @@ mod tests {
         let counting = || {
             let metrics = Arc::clone(&metrics);
             std::thread::spawn(move || {
-                let worker = WorkerMetrics::new(metrics);
+                let worker = WorkerMetrics::new(&metrics);
                 (0..1000).for_each(|_| worker.finish(&finished(&Method::GET, 200)));
             })
         };

@@ -150,7 +150,7 @@ fn who(snapshot: &Snapshot, requirement: &Requirement) -> String {
         Requirement::Public => return "anybody (public)".to_owned(),
         Requirement::Token(requirement) => requirement,
     };
-    let TokenRequirement { scopes, any_scope, roles, token_kinds, issuers, clients, tenant_required } = requirement;
+    let TokenRequirement { scopes, any_scope, roles, token_kinds, issuers, clients, tenant_required } = &**requirement;
     let mut parts = Vec::new();
     let mut part = |words: Vec<&str>, one: &str, several: &str, joint: &str| match &*words {
         [] => {}
@@ -162,9 +162,7 @@ fn who(snapshot: &Snapshot, requirement: &Requirement) -> String {
     part(names(roles, &snapshot.role_names), "role", "a role of", " | ");
     let issuer_names = issuers.iter().flatten().filter_map(|id| snapshot.issuers.get(*id));
     part(issuer_names.map(|issuer| &*issuer.name).collect(), "issuer", "an issuer of", " | ");
-    let mut client_names: Vec<&str> = clients.iter().flatten().map(|client| &**client).collect();
-    client_names.sort_unstable();
-    part(client_names, "client", "a client of", " | ");
+    part(clients.iter().flatten().map(|client| &**client).collect(), "client", "a client of", " | ");
     let kinds = token_kinds.map(|kinds| [kinds.client.then_some("client"), kinds.user.then_some("user")]);
     part(kinds.into_iter().flatten().flatten().collect(), "token of a", "token of a", " | ");
     match tenant_required {

@@ -1,5 +1,8 @@
 //! Who may call a route. It is said on every route; what would leave it open, or say two things at once, is an error.
 
+use std::collections::HashSet;
+use std::sync::Arc;
+
 use crate::core::scope::{NameId, Vocabulary};
 use crate::core::snapshot::{Requirement, TokenRequirement};
 
@@ -18,6 +21,8 @@ pub(super) struct Names<'n, 't> {
     pub(super) issuers: &'n mut Declared<'t>,
     pub(super) scopes: &'n mut Vocabulary,
     pub(super) roles: &'n mut Vocabulary,
+    /// What routes before have asked for.
+    pub(super) requirements: HashSet<Arc<TokenRequirement>>,
     /// Whether there is a tenant header.
     pub(super) tenant_header: bool,
     /// The authority, which answers at some paths itself.
@@ -53,7 +58,19 @@ pub(super) fn decode(fields: &Fields<'_>, names: &mut Names<'_, '_>, report: &mu
     if public.is_some() || !fields.may_have("public") {
         check_issuers(&requirement, fields.place, names, report);
     }
-    Some(Requirement::Token(requirement))
+    Some(Requirement::Token(names.shared(requirement)))
+}
+
+impl Names<'_, '_> {
+    /// The same requirement, of a route before if there is one: with one for each, few of a large table would stay in the cache.
+    fn shared(&mut self, requirement: TokenRequirement) -> Arc<TokenRequirement> {
+        if let Some(known) = self.requirements.get(&requirement) {
+            return Arc::clone(known);
+        }
+        let new = Arc::new(requirement);
+        self.requirements.insert(Arc::clone(&new));
+        new
+    }
 }
 
 /// `authenticated: false` could be read as "no token needed", which is not what leaving the key out means.
@@ -102,7 +119,7 @@ fn token_requirement(fields: &Fields<'_>, names: &mut Names<'_, '_>, report: &mu
         roles: roles.unwrap_or_default().into(),
         token_kinds,
         issuers: issuers.map(Into::into),
-        clients,
+        clients: clients.map(|clients| clients.into_iter().collect()),
         tenant_required: tenant_required(fields, names, report),
     }
 }

@@ -79,7 +79,9 @@ pub enum Miss {
 /// All routes, compiled.
 #[derive(Debug, Default)]
 pub struct RouteTable {
-    routes: Vec<(Match, Route)>,
+    /// Apart from what they match, which few requests look at.
+    routes: Vec<Route>,
+    matches: Vec<Match>,
     trie: Trie,
     leaves: Vec<Leaf>,
     /// `None` where folding leaves every pattern as it is, so that the trie itself is the folded one.
@@ -112,7 +114,7 @@ impl RouteTable {
         if routes.iter().any(|(matcher, _)| matcher.pattern.changes_folded()) {
             table.folded = Some(folded);
         }
-        table.routes = routes;
+        (table.matches, table.routes) = routes.into_iter().unzip();
         if conflicts.is_empty() { Ok(table) } else { Err(conflicts) }
     }
 
@@ -142,12 +144,13 @@ impl RouteTable {
     /// The route behind an id of this table.
     #[must_use]
     pub fn get(&self, id: RouteId) -> Option<&Route> {
-        self.routes.get(id.0 as usize).map(|(_, route)| route)
+        self.routes.get(id.0 as usize)
     }
 
     /// All routes in their order, and what each is for.
     pub fn iter(&self) -> impl Iterator<Item = (RouteId, &Match, &Route)> {
-        (0..).map(RouteId).zip(&self.routes).map(|(id, (matcher, route))| (id, matcher, route))
+        let both = self.matches.iter().zip(&self.routes);
+        (0..).map(RouteId).zip(both).map(|(id, (matcher, route))| (id, matcher, route))
     }
 
     fn add_to_leaf(&mut self, leaf: LeafId, id: RouteId, routes: &[(Match, Route)], conflicts: &mut Vec<Conflict>) {
@@ -169,7 +172,7 @@ impl RouteTable {
     }
 
     fn matcher(&self, id: RouteId) -> Option<&Match> {
-        self.routes.get(id.0 as usize).map(|(matcher, _)| matcher)
+        self.matches.get(id.0 as usize)
     }
 
     fn route_at(&self, leaf: &Leaf, method: &Method) -> Option<RouteId> {

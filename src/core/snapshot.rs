@@ -1,6 +1,6 @@
 //! All that a decision needs, in one immutable value. A reload builds a new one and swaps it whole.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -247,7 +247,7 @@ pub enum TokenTypes {
 }
 
 /// A set of caller kinds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Kinds {
     /// Tokens that a client got for itself.
     pub client: bool,
@@ -332,7 +332,7 @@ pub enum Authorization {
     Remove,
 }
 
-/// One entry of `routes`, compiled.
+/// One entry of `routes`, compiled. It fits into a cache line.
 #[derive(Debug)]
 pub struct Route {
     /// `METHODS host pattern` as in the configuration: its name in metrics and logs.
@@ -356,12 +356,12 @@ pub struct Route {
 pub enum Requirement {
     /// Anybody: no token is looked at.
     Public,
-    /// The bearer of a token that meets this.
-    Token(TokenRequirement),
+    /// The bearer of a token that meets this. Routes that ask for the same share it.
+    Token(Arc<TokenRequirement>),
 }
 
 /// What a token must be for a route. All of it must hold; with everything empty it is `authenticated: true`.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq, Hash)]
 pub struct TokenRequirement {
     /// All of these.
     pub scopes: Box<[NameId]>,
@@ -374,7 +374,7 @@ pub struct TokenRequirement {
     /// Only these issuers.
     pub issuers: Option<Box<[IssuerId]>>,
     /// Only these clients.
-    pub clients: Option<HashSet<Box<str>>>,
+    pub clients: Option<BTreeSet<Box<str>>>,
     /// Over `identity.tenant.required`.
     pub tenant_required: Option<bool>,
 }

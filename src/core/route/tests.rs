@@ -344,3 +344,8 @@ fn routes_keep_their_order() {
     assert_eq!(labels, [(0, "/b", "/b"), (1, "/a", "GET h/a"), (2, "/a", "/a")]);
     assert!(table.get(RouteId(3)).is_none());
 }
+
+#[test]
+fn a_route_fits_into_a_cache_line() {
+    assert!(size_of::<Route>() <= 64, "{}", size_of::<Route>());
+}

@@ -266,6 +266,84 @@ mod tests {
     }
 
     #[test]
+    fn indices_with_the_same_label_are_one_series() {
+        let metrics = Metrics::new().unwrap();
+        let worker = WorkerMetrics::new(&metrics);
+        for (generation, index) in [(1, 3), (1, 4), (2, 0), (1, 4), (3, 3)] {
+            let route = Some(RouteRef { index, ..USERS });
+            worker.finish(&Finished { generation, route, ..finished(&Method::GET, 200) });
+        }
+        has(&metrics, r#"sidegate_requests_total{method="GET",route="GET /v1/users",status="200"} 5"#);
+        has(&metrics, r#"sidegate_request_duration_seconds_count{route="GET /v1/users"} 5"#);
+    }
+
+    #[test]
+    fn a_route_has_as_many_series_as_its_backend_makes_statuses() {
+        let metrics = Metrics::new().unwrap();
+        let worker = WorkerMetrics::new(&metrics);
+        for _ in 0..3 {
+            (100..1000).for_each(|status| worker.finish(&finished(&Method::GET, status)));
+        }
+        let text = metrics.text().unwrap();
+        let threes = text.lines().filter(|line| line.starts_with("sidegate_requests_total") && line.ends_with(" 3"));
+        assert_eq!(threes.count(), 900);
+        has(
+            &metrics,
+            r#"sidegate_decisions_total{decision="allow",mode="enforce",reason="none",route="GET /v1/users"} 2700"#,
+        );
+    }
+
+    #[test]
+    fn durations_are_in_the_bucket_of_the_next_bound() {
+        let metrics = Metrics::new().unwrap();
+        let worker = WorkerMetrics::new(&metrics);
+        for nanos in [99_000, 100_000, 100_001, 30_000_000_000, 30_000_000_001] {
+            worker.finish(&Finished { duration: Duration::from_nanos(nanos), ..finished(&Method::GET, 200) });
+        }
+        for (bound, count) in [("0.0001", 2), ("0.00025", 3), ("10", 3), ("30", 4), ("+Inf", 5)] {
+            let bucket = "sidegate_request_duration_seconds_bucket";
+            has(&metrics, &format!("{bucket}{{route=\"GET /v1/users\",le=\"{bound}\"}} {count}\n"));
+        }
+        has(&metrics, "sidegate_request_duration_seconds_sum{route=\"GET /v1/users\"} 60.000299002\n");
+        has(&metrics, "sidegate_request_duration_seconds_count{route=\"GET /v1/users\"} 5\n");
+    }
+
+    /// While two workers count, one after the other is gone, and reload after reload gives the route another index.
+    #[test]
+    fn nothing_ever_goes_down() {
+        const REQUESTS: u32 = 20_000;
+        let metrics = Metrics::new().unwrap();
+        let threads = [1, 2].map(|rounds| {
+            let metrics = Arc::clone(&metrics);
+            std::thread::spawn(move || {
+                let worker = WorkerMetrics::new(&metrics);
+                for n in 0..rounds * REQUESTS {
+                    let (generation, route) = (u64::from(n / 1000), Some(RouteRef { index: n / 1000 % 3, ..USERS }));
+                    worker.finish(&Finished { generation, route, ..finished(&Method::GET, 200) });
+                }
+            })
+        });
+        let series = [
+            r#"sidegate_requests_total{method="GET",route="GET /v1/users",status="200"} "#,
+            r#"sidegate_request_duration_seconds_bucket{route="GET /v1/users",le="+Inf"} "#,
+            r#"sidegate_request_duration_seconds_count{route="GET /v1/users"} "#,
+        ];
+        let values = || -> [u64; 3] {
+            let text = metrics.text().unwrap();
+            series
+                .map(|series| text.lines().find_map(|line| line.strip_prefix(series)).map_or(0, |n| n.parse().unwrap()))
+        };
+        let mut last = values();
+        while !threads.iter().all(std::thread::JoinHandle::is_finished) {
+            let next = values();
+            assert!(last.iter().zip(&next).all(|(last, next)| last <= next), "{last:?} {next:?}");
+            assert_eq!(next[1], next[2]);
+            last = next;
+        }
+        assert_eq!(values(), [3 * u64::from(REQUESTS); 3]);
+    }
+
+    #[test]
     fn workers_count_in_the_same_series() {
         let metrics = Metrics::new().unwrap();
         let counting = || {

@@ -36,7 +36,8 @@ pub(super) struct Histogram {
     buckets: [Counter; BOUNDS_MICROS.len() + 1],
 }
 
-/// All series of one route. With the counts of its [`Arc`](std::sync::Arc) it is a quarter of a kilobyte.
+/// All series of one route. Here as in what it is made of, the order is that of the memory: what every request counts in comes
+/// first. With the counts of its [`Arc`](std::sync::Arc) it is a quarter of a kilobyte.
 #[derive(Debug, Default)]
 #[repr(C)]
 pub(super) struct RouteSeries {
@@ -44,8 +45,8 @@ pub(super) struct RouteSeries {
     pub(super) duration: Histogram,
 }
 
-/// Counters by what they count, in the order in which that was first seen. There are few, and a backend that makes use of
-/// all statuses makes no more than there are of them.
+/// Counters by what they count, in the order in which that was first seen. The list is short, since a route sees few methods,
+/// statuses and reasons, and bounded, since there are no more of them.
 #[derive(Debug)]
 #[repr(C)]
 struct Counters<const N: usize> {
@@ -69,7 +70,7 @@ pub(super) enum Counted {
 }
 
 impl Counter {
-    /// Counts `by` more. For the one thread that counts here: of two at once, one would be lost.
+    /// Counts `by` more. Only the worker that the counter is of may: of two additions at once one would be lost.
     pub(super) fn add(&self, by: u64) {
         self.0.store(self.get().wrapping_add(by), Ordering::Relaxed);
     }

@@ -30,7 +30,7 @@ pub fn admit(
     now: UnixSeconds,
     trace: &mut Trace,
 ) -> Result<(), NotAdmitted> {
-    let bearer = bearer::credentials(head.headers, snapshot.token_bytes_max)?;
+    let bearer = bearer::credentials(head.headers, snapshot.token_bytes_max, facts.memo.hasher())?;
     let (principal, entry) = principal(snapshot, requirement, &bearer, facts, now, trace)?;
     trace.principal = Some(Arc::clone(&principal));
     principal.check(snapshot, requirement, entry, now)?;

@@ -6,7 +6,7 @@ use http::header;
 
 use super::fields::{Fields, Occurs};
 use super::rejection::{Reason, Rejection};
-use super::sha256::sha256;
+use super::token_digest::{TokenDigest, TokenHasher};
 
 /// What follows the scheme `Bearer`: bounded, and not yet known to be a token.
 #[derive(Clone, Copy)]
@@ -55,16 +55,6 @@ impl<'a> BearerToken<'a> {
     }
 }
 
-/// SHA-256 of a token: says which token it was, and opens nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct TokenDigest([u8; 32]);
-
-#[cfg(test)]
-impl TokenDigest {
-    /// No token's.
-    pub(super) const NONE: Self = Self([0; 32]);
-}
-
 /// Hides the token.
 impl fmt::Debug for BearerToken<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -78,15 +68,19 @@ impl fmt::Debug for BearerToken<'_> {
 /// # Errors
 /// As those of [`credentials`], and `token_syntax` for what is not one `b64token`.
 pub fn extract<'a>(headers: impl Into<Fields<'a>>, bytes_max: usize) -> Result<BearerToken<'a>, Rejection> {
-    credentials(headers, bytes_max)?.token()
+    credentials(headers, bytes_max, &TokenHasher::PLAIN)?.token()
 }
 
-/// What these header fields have for a bearer token, at most `bytes_max` bytes long.
+/// What these header fields have for a bearer token, at most `bytes_max` bytes long, and what it is remembered by.
 ///
 /// # Errors
 /// `token_missing` without `Authorization`, or with another scheme in it; `token_duplicate`; `token_too_large`; `token_syntax`
 /// where no space follows the scheme `Bearer`.
-pub fn credentials<'a>(headers: impl Into<Fields<'a>>, bytes_max: usize) -> Result<Credentials<'a>, Rejection> {
+pub fn credentials<'a>(
+    headers: impl Into<Fields<'a>>,
+    bytes_max: usize,
+    hasher: &TokenHasher,
+) -> Result<Credentials<'a>, Rejection> {
     let credentials = bearer_credentials(only_field(headers.into())?)?;
     let spaces = credentials.iter().take_while(|byte| **byte == b' ').count();
     let bytes = credentials.get(spaces..).unwrap_or_default();
@@ -97,7 +91,7 @@ pub fn credentials<'a>(headers: impl Into<Fields<'a>>, bytes_max: usize) -> Resu
     if spaces == 0 {
         return Err(no_token());
     }
-    Ok(Credentials { bytes, digest: TokenDigest(sha256(bytes)) })
+    Ok(Credentials { bytes, digest: hasher.digest(bytes) })
 }
 
 fn no_token() -> Rejection {

@@ -5,7 +5,6 @@
 
 use http::{HeaderName, HeaderValue};
 
-use super::bearer::TokenDigest;
 use super::foreign::Quoted;
 use super::grant::Grant;
 use super::identity;
@@ -21,6 +20,7 @@ use super::standing::Standing;
 use super::tenant::Tenants;
 use super::time::UnixSeconds;
 use super::token::{AttributedToken, VerifiedToken, Vouched};
+use super::token_digest::TokenDigest;
 
 /// Who is calling, as a verified token says: all that requests need of it, worked out once. That its signature is good
 /// does not mean that it opens anything: see [`Principal::authenticate`] and [`Principal::authorize`].

@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
-use super::bearer::TokenDigest;
 use super::claims::Principal;
 use super::rejection::{Reason, Rejection};
 use super::snapshot::IssuerId;
+use super::token_digest::{TokenDigest, TokenHasher};
 
 /// Remembers tokens whose signature was found good. It changes what a decision costs and never what it says: times,
 /// audience, fences and scopes are checked on every request, and under another snapshot the vouching key as well.
 pub trait Memo {
+    /// What makes the digests that it remembers tokens by: always the same.
+    fn hasher(&self) -> &TokenHasher;
     /// The principal of exactly this token, if it is remembered; of whatever snapshot.
     fn recall(&self, token: &TokenDigest) -> Option<Arc<Principal>>;
     /// Keeps a principal, in place of an older one of the same token ([`Principal::token`]).
@@ -21,6 +23,9 @@ pub trait Memo {
 pub struct NoMemo;
 
 impl Memo for NoMemo {
+    fn hasher(&self) -> &TokenHasher {
+        &TokenHasher::PLAIN
+    }
     fn recall(&self, _: &TokenDigest) -> Option<Arc<Principal>> {
         None
     }

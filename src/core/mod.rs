@@ -40,6 +40,7 @@ mod standing;
 pub mod tenant;
 pub mod time;
 pub mod token;
+pub mod token_digest;
 mod trie;
 mod validity;
 

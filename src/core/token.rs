@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::bearer::{BearerToken, TokenDigest};
+use super::bearer::BearerToken;
 use super::foreign::Quoted;
 use super::json::Json;
 use super::jwk::Thumbprint;
@@ -10,6 +10,7 @@ use super::jws::{Content, Jws, Parts, malformed};
 use super::keyset::{Candidates, NoCandidate};
 use super::rejection::{Reason, Rejection};
 use super::snapshot::{Issuer, IssuerId, Issuers};
+use super::token_digest::TokenDigest;
 
 /// A token whose parts are decoded, and not read as yet.
 pub struct DecodedToken<'a> {

@@ -9,11 +9,14 @@ use quick_cache::Weighter;
 use quick_cache::unsync::Cache;
 
 use crate::core::Memo;
-use crate::core::bearer::TokenDigest;
 use crate::core::claims::Principal;
+use crate::core::token_digest::{TokenDigest, TokenHasher};
 
 /// Remembers principals by the digest of their token: it holds no token, and nobody can make two tokens share a place.
-pub struct TokenMemo(RefCell<Cache<TokenDigest, Arc<Principal>, ByMemory, BuildHasherDefault<FirstBytes>>>);
+pub struct TokenMemo {
+    hasher: TokenHasher,
+    principals: RefCell<Cache<TokenDigest, Arc<Principal>, ByMemory, BuildHasherDefault<FirstBytes>>>,
+}
 
 impl TokenMemo {
     /// A memory of at most `bytes_max` bytes, by estimate.
@@ -21,17 +24,44 @@ impl TokenMemo {
     pub fn new(bytes_max: u64) -> Self {
         let principals = usize::try_from(bytes_max / 1024).unwrap_or(usize::MAX);
         let hasher = BuildHasherDefault::default();
-        Self(RefCell::new(Cache::with(principals, bytes_max, ByMemory, hasher, Default::default())))
+        let principals = Cache::with(principals, bytes_max, ByMemory, hasher, Default::default());
+        Self { hasher: random_hasher(), principals: RefCell::new(principals) }
     }
 }
 
+/// A hasher with a key from the operating system. Without one it is slower and as good.
+fn random_hasher() -> TokenHasher {
+    let mut key = [0; 16];
+    if fill(&mut key) {
+        return TokenHasher::keyed(&key);
+    }
+    tracing::warn!("the operating system has no randomness to remember tokens by: each is hashed with SHA-256");
+    TokenHasher::PLAIN
+}
+
+/// Straight from the operating system: a generator would take as long to begin as the rest of a start.
+#[cfg(target_os = "linux")]
+fn fill(key: &mut [u8; 16]) -> bool {
+    use rustix::rand::{GetRandomFlags, getrandom};
+    getrandom(&mut *key, GetRandomFlags::empty()).is_ok_and(|bytes| bytes == key.len())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn fill(key: &mut [u8; 16]) -> bool {
+    aws_lc_rs::rand::fill(key).is_ok()
+}
+
 impl Memo for TokenMemo {
+    fn hasher(&self) -> &TokenHasher {
+        &self.hasher
+    }
+
     fn recall(&self, token: &TokenDigest) -> Option<Arc<Principal>> {
-        self.0.borrow().get(token).cloned()
+        self.principals.borrow().get(token).cloned()
     }
 
     fn remember(&self, principal: &Arc<Principal>) {
-        self.0.borrow_mut().insert(*principal.token(), Arc::clone(principal));
+        self.principals.borrow_mut().insert(*principal.token(), Arc::clone(principal));
     }
 }
 
@@ -60,4 +90,21 @@ impl Hasher for FirstBytes {
     }
 
     fn write_usize(&mut self, _length: usize) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderMap, HeaderValue, header};
+
+    use super::*;
+    use crate::core::bearer::credentials;
+
+    #[test]
+    fn no_two_memories_make_the_same_digest_of_a_token() {
+        let headers = HeaderMap::from_iter([(header::AUTHORIZATION, HeaderValue::from_static("Bearer abc"))]);
+        let digest = |memo: &TokenMemo| *credentials(&headers, 100, memo.hasher()).unwrap().digest();
+        let [one, other] = [(); 2].map(|()| TokenMemo::new(1024));
+        assert_eq!(digest(&one), digest(&one));
+        assert_ne!(digest(&one), digest(&other));
+    }
 }

@@ -5,14 +5,17 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use sidegate::core::Memo;
-use sidegate::core::bearer::TokenDigest;
 use sidegate::core::claims::Principal;
+use sidegate::core::token_digest::{TokenDigest, TokenHasher};
 
 /// A memo that forgets nothing.
 #[derive(Default)]
 pub(crate) struct Everything(RefCell<HashMap<TokenDigest, Arc<Principal>>>);
 
 impl Memo for Everything {
+    fn hasher(&self) -> &TokenHasher {
+        &TokenHasher::PLAIN
+    }
     fn recall(&self, token: &TokenDigest) -> Option<Arc<Principal>> {
         self.0.borrow().get(token).cloned()
     }
@@ -26,6 +29,9 @@ impl Memo for Everything {
 pub(crate) struct Confused(RefCell<Option<Arc<Principal>>>);
 
 impl Memo for Confused {
+    fn hasher(&self) -> &TokenHasher {
+        &TokenHasher::PLAIN
+    }
     fn recall(&self, _: &TokenDigest) -> Option<Arc<Principal>> {
         self.0.borrow().clone()
     }

@@ -158,7 +158,8 @@ impl<'de> Visitor<'de> for Name {
 struct Level(usize);
 
 impl Level {
-    /// For how many members room is made. What is nested starts without: of that an attacker can send a lot.
+    /// For how many members room is made at once. For what is nested it is made as they come: of that an attacker can send a
+    /// lot.
     fn members_usual(self) -> usize {
         if self.0 == DEPTH_MAX { MEMBERS_USUAL } else { 0 }
     }

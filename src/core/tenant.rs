@@ -68,7 +68,11 @@ impl Tenants {
             Entry::Present(client) => &client.tenants,
         };
         let has = |tenant: &Tenant| had.iter().any(|name| name.as_bytes() == tenant.value.as_bytes());
-        let all: Box<[Tenant]> = self.all.into_iter().filter(has).collect();
+        let claimed = self.all.len();
+        let mut all: Box<[Tenant]> = self.all.into_iter().filter(has).collect();
+        if all.len() < claimed {
+            Tenant::let_go_of_others(&mut all);
+        }
         let restricted = is_claimed || !had.is_empty();
         Self { stripped: restricted && all.is_empty(), restricted, all, ..self }
     }
@@ -114,6 +118,17 @@ impl Tenant {
             all.push(Self { value: value?, fenced_off });
         }
         Some(all.into())
+    }
+
+    /// Gives them a buffer of their own: the one that they share with others is kept whole as long as one of them is.
+    fn let_go_of_others(tenants: &mut [Self]) {
+        let names: Vec<&str> =
+            tenants.iter().filter_map(|tenant| std::str::from_utf8(tenant.value.as_bytes()).ok()).collect();
+        let values: Vec<_> = identity::values(&names).collect();
+        if values.len() == tenants.len() {
+            let pairs = tenants.iter_mut().zip(values);
+            pairs.for_each(|(tenant, value)| tenant.value = value.unwrap_or_else(|| tenant.value.clone()));
+        }
     }
 
     fn check_fence(&self) -> Result<(), Rejection> {

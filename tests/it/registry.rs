@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use allocation_counter::measure;
 use http::{HeaderMap, Method};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -69,6 +70,17 @@ fn ask(snapshot: &Snapshot, requirement: &TokenRequirement, token: &str, memo: &
 /// `ok`, or why a token is refused.
 fn label(snapshot: &Snapshot, token: &str) -> &'static str {
     ask(snapshot, &TokenRequirement::default(), token, &NoMemo).0
+}
+
+#[test]
+fn of_the_tenants_that_a_token_claims_only_those_of_its_client_are_kept() {
+    let claimed: Vec<String> = (0..200).map(|number| format!("{number:036}")).collect();
+    let snapshot = with_client(acme_with(|client| client.tenants = names(&[&claimed[7]])));
+    let token = token(json!({ "tenant_id": claimed }));
+    let mut kept = None;
+    let counted = measure(|| kept = ask(&snapshot, &TokenRequirement::default(), &token, &NoMemo).1.principal);
+    let known = kept.unwrap().memory_bytes();
+    assert!(counted.bytes_current < known as i64 + 1024, "{known} bytes, and in fact {counted:?}");
 }
 
 #[test]

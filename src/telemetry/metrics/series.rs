@@ -27,11 +27,15 @@ const MORE: usize = 32;
 #[derive(Debug, Default)]
 pub(super) struct Counter(AtomicU64);
 
+/// A sum of durations, in seconds. That of many requests at once grows faster than time, and an integer would have an end.
+#[derive(Debug, Default)]
+struct Seconds(AtomicU64);
+
 /// A histogram of durations.
 #[derive(Debug, Default)]
 #[repr(C)]
 pub(super) struct Histogram {
-    nanos: Counter,
+    seconds: Seconds,
     /// One for each bound, each without what is in those before it, and one for what is above all bounds.
     buckets: [Counter; BOUNDS_MICROS.len() + 1],
 }
@@ -80,20 +84,29 @@ impl Counter {
     }
 }
 
+impl Seconds {
+    /// As [`Counter::add`].
+    fn add(&self, by: Duration) {
+        self.0.store((self.get() + by.as_secs_f64()).to_bits(), Ordering::Relaxed);
+    }
+
+    fn get(&self) -> f64 {
+        f64::from_bits(self.0.load(Ordering::Relaxed))
+    }
+}
+
 impl Histogram {
     pub(super) fn observe(&self, duration: Duration) {
-        // Enough for five centuries, in one request or in all of them.
-        let nanos = u64::try_from(duration.as_nanos()).unwrap_or_default();
-        self.nanos.add(nanos);
-        let micros = nanos.div_ceil(1_000);
+        self.seconds.add(duration);
+        let micros = u64::try_from(duration.as_nanos().div_ceil(1_000)).unwrap_or(u64::MAX);
         if let Some(bucket) = self.buckets.get(BOUNDS_MICROS.partition_point(|bound| *bound < micros)) {
             bucket.add(1);
         }
     }
 
-    /// The sum of all durations, in nanoseconds.
-    pub(super) fn nanos(&self) -> u64 {
-        self.nanos.get()
+    /// The sum of all durations, in seconds.
+    pub(super) fn seconds(&self) -> f64 {
+        self.seconds.get()
     }
 
     /// How many there are in each bucket and in none of those before it; the last bucket has no bound.

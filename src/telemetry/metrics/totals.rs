@@ -11,7 +11,7 @@ use super::series::{self, BOUNDS_MICROS, Counted};
 /// A histogram, added up. The buckets are those of [`series::Histogram::buckets`].
 #[derive(Default)]
 struct Durations {
-    nanos: u64,
+    seconds: f64,
     buckets: [u64; BOUNDS_MICROS.len() + 1],
 }
 
@@ -93,7 +93,7 @@ fn durations<'a>(
 
 impl Durations {
     fn add(&mut self, histogram: &series::Histogram) {
-        self.nanos += histogram.nanos();
+        self.seconds += histogram.seconds();
         for (sum, count) in self.buckets.iter_mut().zip(histogram.buckets()) {
             *sum += count;
         }
@@ -112,7 +112,7 @@ impl Durations {
         histogram.set_bucket(BOUNDS_MICROS.into_iter().zip(self.buckets).map(bucket).collect());
         // Of all buckets, so that the count is never at odds with them while somebody is counting.
         histogram.set_sample_count(self.buckets.iter().sum());
-        histogram.set_sample_sum(self.nanos as f64 / 1e9);
+        histogram.set_sample_sum(self.seconds);
         histogram
     }
 }

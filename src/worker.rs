@@ -14,6 +14,7 @@ use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::sync::{Notify, watch};
+use tokio::task::spawn_local;
 use tokio::time::{sleep, timeout};
 
 use crate::net::drain::Drain;
@@ -153,7 +154,7 @@ pub async fn serve<C: Connect + 'static>(
     let worker = Rc::new(Worker { connect, count, drain, live, handshakes });
     for (number, listener) in listeners.into_iter().enumerate() {
         let listener = Accepting::new(listener.into())?;
-        tokio::task::spawn_local(Rc::clone(&worker).accept(number, listener));
+        spawn_local(Rc::clone(&worker).accept(number, listener));
     }
     let drain = loop {
         match *phase.borrow_and_update() {
@@ -228,83 +229,103 @@ impl<C: Connect + 'static> Worker<C> {
 
     fn begin(self: &Rc<Self>, listener: usize, tcp: TcpStream, peer: SocketAddr) {
         let _ = tcp.set_nodelay(true);
-        let worker = Rc::clone(self);
-        self.live.begin();
-        tokio::task::spawn_local(async move {
-            let _ended = worker.live.at_end();
-            worker.connection(listener, tcp, peer).await;
-        });
-    }
-
-    fn begin_unix(self: &Rc<Self>, listener: usize, unix: UnixStream) {
-        let worker = Rc::clone(self);
-        self.live.begin();
-        tokio::task::spawn_local(async move {
-            let _ended = worker.live.at_end();
-            let accepted = Accepted { listener, peer: NO_ADDRESS, local: NO_ADDRESS, is_tls: false, is_unix: true };
-            let service = Rc::new(worker.connect.connect(&accepted));
-            if let (_entered, Place::Served) = worker.count.enter() {
-                worker.http1(unix.into(), service).await;
-            }
-        });
-    }
-
-    async fn connection(&self, listener: usize, tcp: TcpStream, peer: SocketAddr) {
         let tls = self.connect.tls(listener);
         let local = tcp.local_addr().unwrap_or(peer);
-        let service =
-            Rc::new(self.connect.connect(&Accepted { listener, peer, local, is_tls: tls.is_some(), is_unix: false }));
-        let (_entered, place) = self.count.enter();
+        let (held, place) = self.hold(&Accepted { listener, peer, local, is_tls: tls.is_some(), is_unix: false });
+        // A task of its own kind for each: most connections are of the first, and carry no room for the others.
         match (place, tls) {
-            (Place::Served, None) => self.http1(tcp.into(), service).await,
-            // On the heap, so that connections without TLS do not carry the room for it.
-            (Place::Served, Some(config)) => Box::pin(self.tls(tcp, config, peer, service)).await,
-            (Place::Refused, None) => Box::pin(self.refuse(tcp, &service)).await,
+            (Place::Served, None) => drop(spawn_local(held.http1(tcp))),
+            (Place::Served, Some(config)) => drop(spawn_local(held.tls(tcp, config, peer))),
+            (Place::Refused, None) => drop(spawn_local(held.refuse(tcp))),
             // To say so would take a handshake, which costs more than the requests that there is no room for.
             (Place::Refused, Some(_)) | (Place::Dropped, _) => {}
         }
     }
 
-    async fn tls(&self, tcp: TcpStream, config: Arc<ServerConfig>, peer: SocketAddr, service: Rc<C::Service>) {
-        let limits = self.connect.limits();
-        match self.handshakes.open(tcp, config, limits.request_head, &self.drain).await {
+    fn begin_unix(self: &Rc<Self>, listener: usize, unix: UnixStream) {
+        let accepted = Accepted { listener, peer: NO_ADDRESS, local: NO_ADDRESS, is_tls: false, is_unix: true };
+        if let (held, Place::Served) = self.hold(&accepted) {
+            spawn_local(held.http1(unix));
+        }
+    }
+
+    fn hold(self: &Rc<Self>, accepted: &Accepted) -> (Held<C>, Place) {
+        let (entered, place) = self.count.enter();
+        self.live.begin();
+        let service = Rc::new(self.connect.connect(accepted));
+        (Held { worker: Rc::clone(self), service, _entered: entered }, place)
+    }
+}
+
+/// What a connection holds for as long as it lasts.
+struct Held<C: Connect> {
+    worker: Rc<Worker<C>>,
+    service: Rc<C::Service>,
+    _entered: Entered,
+}
+
+impl<C: Connect> Drop for Held<C> {
+    fn drop(&mut self) {
+        self.worker.live.end();
+    }
+}
+
+impl<C: Connect + 'static> Held<C> {
+    async fn tls(self, tcp: TcpStream, config: Arc<ServerConfig>, peer: SocketAddr) {
+        // On the heap for as long as it lasts: it is several times as large as what follows.
+        let Some(stream) = Box::pin(self.shake_hands(tcp, config, peer)).await else { return };
+        if stream.has_agreed_on_http2() {
+            self.http2(stream.with_read_ahead(BytesMut::new())).await;
+        } else {
+            self.http1(stream).await;
+        }
+    }
+
+    /// The connection once it is encrypted. Whoever does not get that far is told why, if it can be.
+    async fn shake_hands(&self, tcp: TcpStream, config: Arc<ServerConfig>, peer: SocketAddr) -> Option<Stream> {
+        let Worker { connect, drain, handshakes, .. } = &*self.worker;
+        let limits = connect.limits();
+        match handshakes.open(tcp, config, limits.request_head, drain).await {
             Ok(Opened::Tls(stream)) => {
-                self.connect.handshake(Ok(()));
-                if stream.has_agreed_on_http2() {
-                    self.http2(stream.with_read_ahead(BytesMut::new()), service).await;
-                } else {
-                    self.http1(stream, service).await;
-                }
+                connect.handshake(Ok(()));
+                return Some(stream);
             }
             Ok(Opened::PlainHttp(stream)) => {
-                http1::refuse(stream, &*service, limits, Refusal::Head(PLAIN_HTTP)).await;
+                http1::refuse(stream, &*self.service, limits, Refusal::Head(PLAIN_HTTP)).await;
             }
             Err(HandshakeError::Silent) => {}
             Err(error) => {
                 tracing::debug!(%peer, %error, "TLS handshake failed");
-                self.connect.handshake(Err(&error));
+                connect.handshake(Err(&error));
+            }
+        }
+        None
+    }
+
+    /// Not an `async fn`, which would hold what it is given twice.
+    fn http1(self, stream: impl Into<Stream>) -> impl Future<Output = ()> {
+        let stream = stream.into();
+        async move {
+            let Worker { connect, drain, .. } = &*self.worker;
+            if let Some(stream) = http1::serve(stream, &*self.service, connect.limits(), drain).await {
+                self.http2(*stream).await;
             }
         }
     }
 
-    async fn http1(&self, stream: Stream, service: Rc<C::Service>) {
-        if let Some(stream) = http1::serve(stream, &*service, self.connect.limits(), &self.drain).await {
-            self.http2(stream, service).await;
-        }
-    }
-
-    async fn http2(&self, stream: ReadAhead<Stream>, service: Rc<C::Service>) {
+    async fn http2(&self, stream: ReadAhead<Stream>) {
+        let Worker { connect, drain, .. } = &*self.worker;
         // On the heap, so that connections of HTTP/1.1 do not carry the room for it.
-        Box::pin(http2::serve(stream, service, self.connect.limits(), &self.drain)).await;
+        Box::pin(http2::serve(stream, Rc::clone(&self.service), connect.limits(), drain)).await;
     }
 
     /// Tells a client that there are too many connections, in its own words.
-    async fn refuse(&self, tcp: TcpStream, service: &C::Service) {
-        let limits = self.connect.limits();
+    async fn refuse(self, tcp: TcpStream) {
+        let limits = self.worker.connect.limits();
         if begins_http2(&tcp).await {
-            http2::refuse(Stream::from(tcp), service, limits, Refusal::TooManyConnections).await;
+            http2::refuse(Stream::from(tcp), &*self.service, limits, Refusal::TooManyConnections).await;
         } else {
-            http1::refuse(tcp.into(), service, limits, Refusal::TooManyConnections).await;
+            http1::refuse(tcp.into(), &*self.service, limits, Refusal::TooManyConnections).await;
         }
     }
 }
@@ -336,24 +357,16 @@ impl Live {
         self.connections.set(self.connections.get() + 1);
     }
 
-    fn at_end(&self) -> impl Drop + '_ {
-        Ended(self)
+    fn end(&self) {
+        self.connections.set(self.connections.get() - 1);
+        if self.connections.get() == 0 {
+            self.none.notify_one();
+        }
     }
 
     async fn none_left(&self) {
         while self.connections.get() > 0 {
             self.none.notified().await;
-        }
-    }
-}
-
-struct Ended<'a>(&'a Live);
-
-impl Drop for Ended<'_> {
-    fn drop(&mut self) {
-        self.0.connections.set(self.0.connections.get() - 1);
-        if self.0.connections.get() == 0 {
-            self.0.none.notify_one();
         }
     }
 }

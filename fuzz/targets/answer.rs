@@ -5,14 +5,15 @@
 
 use bytes::BytesMut;
 use libfuzzer_sys::fuzz_target;
+use sidegate::net::http1::head::Scan;
 use sidegate::upstream::http1::head::{self, Head};
 
 /// What is taken of `raw`, handed over in pieces, and what is left.
 fn taken(raw: &[u8], step: usize) -> Option<(Head, BytesMut)> {
-    let (mut buffer, mut seen) = (BytesMut::new(), 0);
+    let (mut buffer, mut scan) = (BytesMut::new(), Scan::default());
     for piece in raw.chunks(step.max(1)) {
         buffer.extend_from_slice(piece);
-        if let Some(head) = head::take(&mut buffer, &mut seen).ok()? {
+        if let Some(head) = head::take(&mut buffer, &mut scan).ok()? {
             return Some((head, buffer));
         }
     }

@@ -7,10 +7,10 @@ use http::{Version, header};
 use libfuzzer_sys::fuzz_target;
 use sidegate::net::http1::{framing, head};
 
+const BYTES_MAX: usize = 16 * 1024;
+
 fuzz_target!(|raw: &[u8]| {
-    let end = head::Scan::default().end(raw, 16 * 1024);
-    let Ok(Some(length)) = end else { return };
-    let Ok(parsed) = head::parse(BytesMut::from(&raw[..length])) else { return };
+    let Ok(Some(parsed)) = head::take(&mut BytesMut::from(raw), BYTES_MAX) else { return };
     let plain = |bytes: &[u8]| !bytes.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0));
     assert!(plain(parsed.target().as_bytes()) && !parsed.target().contains(' '));
     assert!(parsed.headers().values().all(|value| plain(value.as_bytes())));
@@ -25,6 +25,7 @@ fuzz_target!(|raw: &[u8]| {
         again.extend([name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());
     }
     again.extend(b"\r\n");
-    let again = head::parse(BytesMut::from(&again[..])).expect("what was accepted is accepted again");
+    let again = head::take(&mut BytesMut::from(&again[..]), 2 * BYTES_MAX).expect("what was accepted is accepted again");
+    let again = again.expect("all of it is there");
     assert_eq!((&again.method, again.version, again.headers()), (&parsed.method, parsed.version, parsed.headers()));
 });

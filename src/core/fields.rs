@@ -67,8 +67,7 @@ impl<'a> Fields<'a> {
             Kind::Lines(lines) => {
                 debug_assert!(lines.more.is_empty(), "nothing is looked up once something was added");
                 let name = name.as_str();
-                let may_be_there = lines.traits & trait_of(name.as_bytes()) != 0;
-                let rest = if may_be_there { lines.lines.iter() } else { [].iter() };
+                let rest = if lines.may_have(name.as_bytes()) { lines.lines.iter() } else { [].iter() };
                 Values::Lines { bytes: &lines.bytes, rest, name }
             }
         }
@@ -178,9 +177,16 @@ impl Lines {
 
     /// Sets a field, in the place of any of the same name.
     pub fn set(&mut self, name: HeaderName, value: HeaderValue) {
-        self.retain(|is, _| is != name.as_str().as_bytes());
+        if self.may_have(name.as_str().as_bytes()) {
+            self.retain(|is, _| is != name.as_str().as_bytes());
+        }
         self.more.retain(|(is, _)| *is != name);
         self.more.push((name, value));
+    }
+
+    /// False for most names that are not there.
+    fn may_have(&self, name: &[u8]) -> bool {
+        self.traits & trait_of(name) != 0
     }
 
     /// Adds these fields to a map. Their values share the head's bytes. What is no field for the map is left out; there is

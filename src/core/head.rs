@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use http::{Method, header};
+use memchr::memchr;
 
 use super::fields::{Fields, Occurs};
 use super::host::is_host;
@@ -50,7 +51,9 @@ impl<'a> RequestHead<'a> {
             None => host_field(self.headers)?,
         };
         let host = host.map_or(Ok(Cow::Borrowed("")), normal_host)?;
-        let (raw_path, query) = origin_form.split_once('?').unwrap_or((origin_form, ""));
+        // The mark stays with the query, which may have more of them.
+        let mark = memchr(b'?', origin_form.as_bytes()).unwrap_or(origin_form.len());
+        let (raw_path, query) = origin_form.split_at(mark);
         check_query(query)?;
         Ok(Target { host, raw_path, origin_form, authority })
     }
@@ -113,7 +116,7 @@ fn host_field(headers: Fields<'_>) -> Result<Option<&str>, Rejection> {
 /// A field value as text, if it is visible ASCII.
 fn visible(value: &[u8]) -> Option<&str> {
     let is_visible = |byte: &u8| matches!(byte, b' '..=b'~' | b'\t');
-    std::str::from_utf8(value).ok().filter(|_| value.iter().all(is_visible))
+    if value.iter().all(is_visible) { std::str::from_utf8(value).ok() } else { None }
 }
 
 /// `Host` without port and trailing dot, in lower case. Allocates only where a letter has to change.
@@ -134,7 +137,8 @@ fn strip_port(host: &str) -> Option<&str> {
         let (name, rest) = host.split_at(host.find(']')? + 1);
         (name, rest.strip_prefix(':').or(rest.is_empty().then_some(""))?)
     } else {
-        host.split_once(':').unwrap_or((host, ""))
+        let (name, port) = host.split_at(memchr(b':', host.as_bytes()).unwrap_or(host.len()));
+        (name, port.strip_prefix(':').unwrap_or_default())
     };
     let port_ok = port.len() <= 5 && port.bytes().all(|byte| byte.is_ascii_digit());
     port_ok.then_some(name)

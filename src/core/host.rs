@@ -40,7 +40,7 @@ impl HostName {
             _ if name.contains('*') => Err(HostError::Wildcard),
             _ if name.starts_with('[') => check_ipv6(name),
             _ if name.contains(':') => Err(HostError::Port),
-            _ if name.split('.').all(is_label) => Ok(()),
+            _ if is_host(name) => Ok(()),
             _ => Err(HostError::Syntax),
         }?;
         Ok(Self(name.to_ascii_lowercase().into()))
@@ -55,11 +55,14 @@ impl HostName {
 
 /// Whether a request can be for this host: what [`HostName`] could be, in any case.
 pub(super) fn is_host(name: &str) -> bool {
-    if name.starts_with('[') { check_ipv6(name).is_ok() } else { name.split('.').all(is_label) }
+    match name.as_bytes() {
+        [b'[', ..] => check_ipv6(name).is_ok(),
+        name => name.split(|byte| *byte == b'.').all(is_label),
+    }
 }
 
-fn is_label(label: &str) -> bool {
-    !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+fn is_label(label: &[u8]) -> bool {
+    !label.is_empty() && label.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
 }
 
 fn check_ipv6(name: &str) -> Result<(), HostError> {

@@ -98,7 +98,7 @@ impl Service for AuthzConnection {
     async fn call(&self, request: Request) -> Response<AuthzBody> {
         match self.protocol {
             Protocol::ExtAuthz => ext_authz::call(self, request).await,
-            Protocol::ForwardAuth => forward_auth::call(self, request.head).await,
+            Protocol::ForwardAuth => forward_auth::call(self, *request.head).await,
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::future::pending;
 use std::net::IpAddr;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -20,7 +21,6 @@ use super::render::{self, Asked};
 use super::request_id::RequestIds;
 use super::serving::{Current, Serving};
 use super::unreadable;
-use crate::clock;
 use crate::core::decision::{Decision, Outcome, Permit};
 use crate::core::fields::Fields;
 use crate::core::head::{RequestHead, split_authority};
@@ -207,7 +207,7 @@ impl Service for ProxyConnection {
         let mut record = Record::new(&self.worker, self.peer, &head);
         let shown = shown_in_answers(head.fields());
         if let Some(asked) = authority::asked(&record, self.listener, &head) {
-            return match Box::pin(self.worker.authority.answer(asked, head, body, &mut record)).await {
+            return match Box::pin(self.worker.authority.answer(asked, *head, body, &mut record)).await {
                 Ok(response) => authority::finish(response, &shown, record),
                 Err(rejection) => self.reject(rejection, record, &shown),
             };
@@ -218,7 +218,11 @@ impl Service for ProxyConnection {
         let outcome = match outcome {
             Outcome::Forward(permit) => {
                 let is_connect = head.version == Version::HTTP_2 && head.upgrade.is_some();
-                let response = self.forward(permit, head, body, interim, &mut record).await;
+                let response = match self.forward(permit, head, body, interim, &mut record) {
+                    Ok(response) => response,
+                    Err(rejection) => return self.reject(rejection, record, &shown),
+                };
+                let response = answered(pin!(response), &mut record).await;
                 response.and_then(|response| if is_connect { refused_or_switched(response) } else { Ok(response) })
             }
             Outcome::Answer(answer) => {
@@ -248,15 +252,15 @@ impl Service for ProxyConnection {
 }
 
 impl ProxyConnection {
-    /// Spends the permit.
-    async fn forward(
+    /// Spends the permit: what there is to be waited for.
+    fn forward(
         &self,
         permit: Permit,
-        mut head: Head,
+        mut head: Box<Head>,
         body: RequestBody,
         interim: Interim,
         record: &mut Record,
-    ) -> Result<Response<ResponseBody>, Rejection> {
+    ) -> Result<impl Future<Output = Result<Response<ResponseBody>, UpstreamError>> + use<>, Rejection> {
         let bytes_max = permit.body_bytes_max();
         if let (Some(max), Some(length)) = (bytes_max, body.size_hint().exact())
             && length > max
@@ -269,19 +273,9 @@ impl ProxyConnection {
         record.upload = body.upload();
         let wishes = Wishes { interim: Some(interim), upgrade: head.upgrade.take() };
         let outgoing = self.outgoing(&permit, &head, wishes.upgrade.is_some(), body, record, trusted)?;
-        // What it was made of is not needed while the backend works.
-        drop(head);
-
-        let upstream = permit.upstream();
-        let asked_at = clock::monotonic();
-        record.upstream = Some((upstream, None));
-        let response = tokio::select! {
-            biased;
-            response = serving.upstreams.forward(permit, outgoing, wishes) => response.map_err(explain)?,
-            rejection = fallen(record) => return Err(rejection),
-        };
-        record.upstream = Some((upstream, Some(asked_at.elapsed())));
-        Ok(response)
+        record.upstream = Some((permit.upstream(), None));
+        // What it was made of is not needed while the backend works, and dropped here.
+        Ok(serving.upstreams.forward(permit, outgoing, wishes))
     }
 
     /// The request as the backend sees it.
@@ -298,7 +292,7 @@ impl ProxyConnection {
         let path = match (authority, origin_form) {
             // Of `http://host` it is no part.
             (Some(_), "/") => PathAndQuery::from_static("/"),
-            _ => PathAndQuery::from_maybe_shared(head.target_bytes().slice_ref(origin_form.as_bytes()))
+            _ => PathAndQuery::try_from(origin_form)
                 .map_err(|_| Rejection::new(Reason::RequestMalformed, "the request target is too long for a URI"))?,
         };
         let client = ClientFacts {
@@ -338,6 +332,22 @@ impl ProxyConnection {
         record.rejection = Some(rejection);
         finish(response, record)
     }
+}
+
+/// Waits for a backend, for as long as the client whose token let the request in stands.
+async fn answered(
+    response: Pin<&mut impl Future<Output = Result<Response<ResponseBody>, UpstreamError>>>,
+    record: &mut Record,
+) -> Result<Response<ResponseBody>, Rejection> {
+    let response = tokio::select! {
+        biased;
+        response = response => response.map_err(explain)?,
+        rejection = fallen(record) => return Err(rejection),
+    };
+    if let Some((_, duration)) = &mut record.upstream {
+        *duration = Some(response.body().waited());
+    }
+    Ok(response)
 }
 
 /// Returns when the client whose token let the request in does not stand any more.
@@ -394,14 +404,19 @@ fn refused_or_switched<B>(response: Response<B>) -> Result<Response<B>, Rejectio
 
 /// The fields of a request that answers depend on: the others have gone to the backend by then.
 pub(super) fn shown_in_answers(fields: Fields<'_>) -> HeaderMap {
-    const SHOWN: [HeaderName; 4] = [
+    static SHOWN: [HeaderName; 4] = [
         header::CONTENT_TYPE,
         header::ORIGIN,
         header::ACCESS_CONTROL_REQUEST_METHOD,
         header::ACCESS_CONTROL_REQUEST_HEADERS,
     ];
-    let first = |name: &HeaderName| HeaderValue::from_bytes(fields.all(name).next()?).ok();
-    SHOWN.into_iter().filter_map(|name| first(&name).map(|value| (name, value))).collect()
+    let mut shown = HeaderMap::new();
+    for name in &SHOWN {
+        if let Some(value) = fields.all(name).next().and_then(|value| HeaderValue::from_bytes(value).ok()) {
+            shown.insert(name, value);
+        }
+    }
+    shown
 }
 
 fn explain(error: UpstreamError) -> Rejection {

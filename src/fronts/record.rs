@@ -4,7 +4,6 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use http::{HeaderValue, Method};
 
 use super::body::Upload;
@@ -52,7 +51,7 @@ pub(super) struct Record {
 
 /// What only the access log tells of a request.
 struct Seen {
-    target: Bytes,
+    target: Box<str>,
     host: Option<Box<[u8]>>,
 }
 
@@ -61,7 +60,8 @@ impl Record {
     pub(super) fn new(worker: &Rc<Worker>, peer: IpAddr, head: &Head) -> Box<Self> {
         let request_id = worker.ids().of(head.fields());
         let seen = worker.log().is_on().then(|| Seen {
-            target: head.target_bytes().clone(),
+            // Not shared: the whole head would be kept for it.
+            target: head.target().into(),
             host: head.fields().all(&http::header::HOST).next().map(Into::into),
         });
         Self::begin(worker, peer, head.method.clone(), seen, request_id)
@@ -167,8 +167,7 @@ impl Record {
 
     fn log(&self, duration: Duration) {
         let snapshot = self.serving.snapshot();
-        let (target, host) = self.seen.as_ref().map_or((&b""[..], None), |seen| (&seen.target, seen.host.as_deref()));
-        let target = std::str::from_utf8(target).unwrap_or_default();
+        let (target, host) = self.seen.as_ref().map_or(("", None), |seen| (&*seen.target, seen.host.as_deref()));
         let route = self.trace.route.and_then(|id| snapshot.routes.get(id));
         let principal = self.trace.principal.as_deref();
         let refused = self.rejection.as_ref().or(self.trace.shadowed.as_ref());

@@ -46,15 +46,28 @@ impl RequestIds {
     /// A new id: 32 hexadecimal digits.
     #[must_use]
     pub fn next(&self) -> HeaderValue {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let number = u128::from(next(&self.high)) << 64 | u128::from(next(&self.low));
         let mut text = [0; 32];
-        for (place, digit) in text.iter_mut().enumerate() {
-            let nibble = (number >> (124 - 4 * place)) & 0xf;
-            *digit = DIGITS.get(nibble as usize).copied().unwrap_or(b'0');
-        }
+        let halves = [next(&self.high), next(&self.low)].map(hexadecimal);
+        text.iter_mut().zip(halves.as_flattened()).for_each(|(to, from)| *to = *from);
         HeaderValue::from_bytes(&text).unwrap_or_else(|_| HeaderValue::from_static("0"))
     }
+}
+
+/// 16 digits, lower case. All at once rather than one after the other: every request has an id.
+fn hexadecimal(number: u64) -> [u8; 16] {
+    // Nibbles as bytes, the last one lowest.
+    let mut spread = u128::from(number);
+    for (shift, mask) in [
+        (32, 0x0000_0000_ffff_ffff_0000_0000_ffff_ffff),
+        (16, 0x0000_ffff_0000_ffff_0000_ffff_0000_ffff),
+        (8, 0x00ff_00ff_00ff_00ff_00ff_00ff_00ff_00ff),
+        (4, 0x0f0f_0f0f_0f0f_0f0f_0f0f_0f0f_0f0f_0f0f),
+    ] {
+        spread = (spread | (spread << shift)) & mask;
+    }
+    // From 10 on they are letters, which come 39 behind where digits would go on.
+    let letters = ((spread + u128::from_ne_bytes([6; 16])) >> 4) & u128::from_ne_bytes([1; 16]);
+    (spread + u128::from_ne_bytes([b'0'; 16]) + letters * 39).to_be_bytes()
 }
 
 /// SplitMix64 (Steele, Lea, Flood 2014): each number occurs once before any occurs twice.
@@ -92,6 +105,13 @@ mod tests {
     fn any_other_is_replaced() {
         for odd in ["", "a b", "a/b", "{}", "é", &"x".repeat(129)] {
             assert_eq!(of(&[odd]).len(), 32, "{odd}");
+        }
+    }
+
+    #[test]
+    fn new_ids_are_hexadecimal_digits() {
+        for number in [0, u64::MAX, 0x0123_4567_89ab_cdef, 0xfedc_ba98_7654_3210, 0x9a09_a90a_0a90_9a99] {
+            assert_eq!(hexadecimal(number), format!("{number:016x}").as_bytes());
         }
     }
 

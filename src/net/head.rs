@@ -3,7 +3,6 @@
 
 use std::cell::OnceCell;
 
-use bytes::Bytes;
 use http::header::EXPECT;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 
@@ -19,7 +18,7 @@ pub struct Head {
     /// What the client wants the connection (HTTP/1.1, RFC 9110 section 7.8) or the stream (HTTP/2, RFC 8441) to become,
     /// if anything: the protocol's name, such as `websocket`. The method is then what it is in HTTP/1.1, for HTTP/2 too.
     pub upgrade: Option<HeaderValue>,
-    target: Bytes,
+    target: Box<str>,
     fields: HeadFields,
 }
 
@@ -46,7 +45,7 @@ impl Head {
     ///
     /// # Errors
     /// [`HeadError::Malformed`] for a target that is not UTF-8.
-    pub fn new(method: Method, target: Bytes, version: Version, headers: HeaderMap) -> Result<Self, HeadError> {
+    pub fn new(method: Method, target: &[u8], version: Version, headers: HeaderMap) -> Result<Self, HeadError> {
         Self::with(method, target, version, HeadFields::Map(headers))
     }
 
@@ -54,13 +53,13 @@ impl Head {
     ///
     /// # Errors
     /// As those of [`Head::new`].
-    pub fn of_lines(method: Method, target: Bytes, version: Version, lines: Lines) -> Result<Self, HeadError> {
+    pub fn of_lines(method: Method, target: &[u8], version: Version, lines: Lines) -> Result<Self, HeadError> {
         Self::with(method, target, version, HeadFields::Lines(lines, OnceCell::new()))
     }
 
-    fn with(method: Method, target: Bytes, version: Version, fields: HeadFields) -> Result<Self, HeadError> {
-        match std::str::from_utf8(&target) {
-            Ok(_) => Ok(Self { method, version, upgrade: None, target, fields }),
+    fn with(method: Method, target: &[u8], version: Version, fields: HeadFields) -> Result<Self, HeadError> {
+        match std::str::from_utf8(target) {
+            Ok(target) => Ok(Self { method, version, upgrade: None, target: target.into(), fields }),
             Err(_) => Err(HeadError::Malformed("the request target is not UTF-8")),
         }
     }
@@ -115,8 +114,7 @@ impl Head {
     /// The request target, byte for byte.
     #[must_use]
     pub fn target(&self) -> &str {
-        // Checked in `new`; an empty target is refused everywhere.
-        std::str::from_utf8(&self.target).unwrap_or_default()
+        &self.target
     }
 
     /// Whether there is as much `Host` as there has to be (RFC 9112 section 3.2), whatever the target is and whatever two
@@ -146,12 +144,6 @@ impl Head {
             return Ok(any);
         }
         Err(HeadError::Malformed("an expectation other than 100-continue"))
-    }
-
-    /// The request target's bytes, shared.
-    #[must_use]
-    pub fn target_bytes(&self) -> &Bytes {
-        &self.target
     }
 }
 

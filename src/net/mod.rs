@@ -1,5 +1,6 @@
 //! Sockets and protocols: what turns bytes into requests and answers into bytes.
 
+pub mod buffers;
 mod date;
 pub mod deadline;
 pub mod drain;

@@ -17,8 +17,8 @@ use crate::core::fields::Lines;
 
 /// A request as it comes off a connection.
 pub struct Request {
-    /// Request line and header fields.
-    pub head: Head,
+    /// Request line and header fields. Boxed: it is large, and handed on several times.
+    pub head: Box<Head>,
     /// The body, to be read while it arrives.
     pub body: RequestBody,
     /// Where informational answers (1xx) to this request may be left.

@@ -24,8 +24,8 @@ use tokio::time::timeout;
 use tokio_rustls::{TlsStream, client, server};
 
 pub use self::read_ahead::ReadAhead;
-use super::tls;
 use super::tunnel::{Io, Side};
+use super::{buffers, tls};
 
 /// How long to go on reading after the last that is sent.
 const LINGER: Duration = Duration::from_secs(2);
@@ -104,7 +104,7 @@ impl Stream {
             },
             Kind::Unix(unix) => loop {
                 ready!(unix.poll_read_ready(cx))?;
-                buffer.reserve(wanted);
+                buffers::reserve(buffer, wanted);
                 match unix.try_read_buf(buffer) {
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                     done => return Poll::Ready(done),
@@ -114,6 +114,7 @@ impl Stream {
                 let tls = &mut *tls.borrow_mut();
                 let mut decrypted = ready!(Pin::new(&mut *tls).poll_fill_buf(cx))?;
                 decrypted = decrypted.get(..wanted).unwrap_or(decrypted);
+                buffers::reserve(buffer, decrypted.len());
                 buffer.extend_from_slice(decrypted);
                 let read = decrypted.len();
                 Pin::new(tls).consume(read);
@@ -264,7 +265,7 @@ impl Side for Stream {
 /// for each request. Whatever arrives from now on is a new event (`epoll(7)`, edge-triggered; tokio's own reads do the
 /// same).
 fn try_fill(tcp: &TcpStream, buffer: &mut BytesMut, wanted: usize) -> io::Result<usize> {
-    buffer.reserve(wanted);
+    buffers::reserve(buffer, wanted);
     let room = buffer.capacity() - buffer.len();
     let read = tcp.try_read_buf(buffer)?;
     if 0 < read && read < room {

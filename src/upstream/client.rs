@@ -13,6 +13,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Response, StatusCode, header};
 use http_body::Body;
+use tokio::time::Instant;
 
 use super::balance::{Candidate, choose};
 use super::dial::Dialer;
@@ -74,19 +75,30 @@ impl Client {
         self.http1_only
     }
 
-    /// Forwards one request. `timeout` goes before the upstream's own.
-    pub(super) async fn forward<B>(
+    /// Makes a request ready to be forwarded. `timeout` goes before the upstream's own.
+    pub(super) fn plan<B>(
         &self,
         request: Outgoing<B>,
         wishes: Wishes,
         timeout: Option<Duration>,
+    ) -> Result<(Box<Plan>, Ready<B>), UpstreamError>
+    where
+        B: Body<Data = Bytes>,
+    {
+        let limits = TimeLimits { head: timeout.unwrap_or(self.limits.head), ..self.limits };
+        Plan::new(request, wishes, limits)
+    }
+
+    /// Has one endpoint after the other answer, until one does or none may be asked any more.
+    pub(super) async fn forward<B>(
+        &self,
+        plan: &mut Plan,
+        mut request: Ready<B>,
     ) -> Result<Response<ResponseBody>, UpstreamError>
     where
         B: Body<Data = Bytes> + Unpin + 'static,
         B::Error: Into<BoxError>,
     {
-        let limits = TimeLimits { head: timeout.unwrap_or(self.limits.head), ..self.limits };
-        let (mut plan, mut request) = Plan::new(request, wishes, limits)?;
         let mut tried = [usize::MAX; ENDPOINTS_TRIED_MAX];
         let mut last = UpstreamError::new(UpstreamErrorKind::Connect, "the upstream has no endpoint");
         for slot in 0..ENDPOINTS_TRIED_MAX {
@@ -94,12 +106,14 @@ impl Client {
             if let Some(slot) = tried.get_mut(slot) {
                 *slot = index;
             }
-            match self.ask(lease, &mut plan, request).await {
+            match self.ask(lease, plan, request).await {
                 Ok(response) => return Ok(response),
                 Err(Refused::Failed(error)) => return Err(error),
                 Err(Refused::Elsewhere(unsent, error)) => {
                     request = unsent;
                     last = error;
+                    // What was lost on this endpoint is not the next one's fault.
+                    plan.connected = Instant::now();
                 }
             }
         }
@@ -146,9 +160,16 @@ impl Client {
     {
         // A client of HTTP/1.0 may have sent none, and there has to be one.
         request.set_host(&lease.endpoint.host, self.host == HostHeader::Upstream);
-        let idle = if plan.fresh_only { None } else { lease.endpoint.idle_link() };
+        let idle = if plan.fresh_only { None } else { lease.endpoint.idle_link(plan.connected) };
         if let Some(link) = idle {
-            let link = if plan.upgrade.is_some() { Box::pin(lease.link_for(plan, link)).await? } else { link };
+            let link = match plan.upgrade {
+                Some(_) => {
+                    let link = Box::pin(lease.link_for(plan, link)).await?;
+                    plan.connected = Instant::now();
+                    link
+                }
+                None => link,
+            };
             match exchange(link, request, plan, &self.memory).await {
                 Ok(answered) => return lease.accept(plan, answered),
                 Err(Failure::Unsent(unsent, _)) => request = unsent,
@@ -164,6 +185,7 @@ impl Client {
             Ok(link) => link,
             Err(error) => return Err(lease.unsent(request, error)),
         };
+        plan.connected = Instant::now();
         match exchange(link, request, plan, &self.memory).await {
             Ok(answered) => lease.accept(plan, answered),
             Err(Failure::Unsent(request, error)) => Err(lease.unsent(request, error)),
@@ -199,7 +221,7 @@ impl Lease {
         }
         let held = Held { framing: framed.framing, lease: self };
         let incoming = Incoming::Http1(incoming);
-        Ok(response.map(|()| ResponseBody::streamed(incoming, held, plan.upload.clone(), plan.limits.idle)))
+        Ok(response.map(|()| ResponseBody::streamed(incoming, held, plan)))
     }
 
     fn accept_http2<B>(
@@ -221,7 +243,7 @@ impl Lease {
             response.headers_mut().remove(header::CONTENT_LENGTH);
         }
         let held = Held { framing: framed.framing, lease: self };
-        Ok(response.map(|body| ResponseBody::streamed(body, held, plan.upload.clone(), plan.limits.idle)))
+        Ok(response.map(|body| ResponseBody::streamed(body, held, plan)))
     }
 
     /// Nothing of the request was sent, or nothing was looked at. A busy backend is not a broken one.

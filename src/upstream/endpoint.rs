@@ -77,11 +77,11 @@ impl Endpoint {
     }
 
     /// An idle connection, or a place on one that others use, if there is one.
-    pub(super) fn idle_link(&self) -> Option<Link> {
+    pub(super) fn idle_link(&self, now: Instant) -> Option<Link> {
         match self.version.get() {
             Some(Version::Http1) => {
                 let addresses = self.health.addresses();
-                self.pool.take(|address| addresses.list.contains(address)).map(Link::Http1)
+                self.pool.take(now, |address| addresses.list.contains(address)).map(Link::Http1)
             }
             Some(Version::Http2) => self.place().map(Link::Http2),
             None => None,

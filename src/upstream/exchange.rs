@@ -77,13 +77,8 @@ pub(super) fn body_failure<B>(upload: Option<&Upload>) -> Option<Failure<B>> {
 }
 
 /// `None` if it was too late.
-pub(super) async fn until_late<T>(
-    response: impl Future<Output = T>,
-    upload: Option<&Upload>,
-    limits: TimeLimits,
-    timer: &mut Deadline,
-) -> Option<T> {
-    let started = Instant::now();
+pub(super) async fn until_late<T>(response: impl Future<Output = T>, plan: &Plan, timer: &mut Deadline) -> Option<T> {
+    let (upload, limits, started) = (plan.upload.as_deref(), plan.limits, plan.connected);
     let mut response = pin!(response);
     poll_fn(|context: &mut Context<'_>| {
         if let Poll::Ready(response) = response.as_mut().poll(context) {

@@ -38,14 +38,17 @@ mod stopping;
 mod tests;
 mod upgrade;
 
+use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::Response;
 use http_body::Body;
+use tokio::time::Instant;
 
 use self::client::Client;
+use self::plan::{Plan, Ready};
 use crate::config::{Upstream, UpstreamKind};
 use crate::core::decision::Permit;
 use crate::core::snapshot::UpstreamId;
@@ -68,6 +71,13 @@ pub struct Upstreams {
 enum Backend {
     Echo,
     Http(Rc<Client>),
+}
+
+/// A request that is about to be answered.
+enum Begun<B> {
+    /// And when that began.
+    Echo(Pin<Box<dyn Future<Output = Result<Response<ResponseBody>, UpstreamError>>>>, Instant),
+    Http(Rc<Client>, Box<Plan>, Ready<B>),
 }
 
 impl Upstreams {
@@ -125,20 +135,33 @@ impl Upstreams {
     ///
     /// # Errors
     /// [`UpstreamError`], once everything that may be tried again was tried again.
-    pub async fn forward<B>(
+    pub fn forward<B>(
         &self,
         permit: Permit,
         request: Outgoing<B>,
         wishes: Wishes,
-    ) -> Result<Response<ResponseBody>, UpstreamError>
+    ) -> impl Future<Output = Result<Response<ResponseBody>, UpstreamError>> + use<B>
     where
         B: Body<Data = Bytes> + Unpin + 'static,
         B::Error: Into<BoxError>,
     {
-        match self.backends.get(usize::from(permit.upstream().0)) {
-            Some(Backend::Http(client)) => client.forward(request, wishes, permit.timeout()).await,
-            Some(Backend::Echo) => Box::pin(echo::answer(request.into_http())).await,
+        // Made ready before there is a future, which would have to have room for all that it is made of.
+        let begun = match self.backends.get(usize::from(permit.upstream().0)) {
+            Some(Backend::Http(client)) => client
+                .plan(request, wishes, permit.timeout())
+                .map(|(plan, request)| Begun::Http(Rc::clone(client), plan, request)),
+            Some(Backend::Echo) => Ok(Begun::Echo(Box::pin(echo::answer(request.into_http())), Instant::now())),
             None => Err(UpstreamError::new(UpstreamErrorKind::Connect, "the upstream is gone")),
+        };
+        async move {
+            match begun? {
+                Begun::Http(client, mut plan, request) => client.forward(&mut plan, request).await,
+                Begun::Echo(answer, started) => {
+                    let mut response = answer.await?;
+                    response.body_mut().waited = started.elapsed();
+                    Ok(response)
+                }
+            }
         }
     }
 }

@@ -2,12 +2,13 @@
 
 use std::mem;
 
-use bytes::{BufMut, BytesMut};
+use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
 use http::{Method, Request, Uri};
 
 use super::framing::expects_content;
+use crate::net::buffers;
 use crate::net::http1::encode::field;
 use crate::net::interim::Interim;
 
@@ -49,7 +50,7 @@ pub enum OutgoingFields {
 /// The head of a request as it is sent in HTTP/1.1, but for the framing and the empty line.
 #[derive(Debug)]
 pub struct OutgoingLines {
-    bytes: BytesMut,
+    bytes: Vec<u8>,
     /// Where the request line ends.
     first_line: usize,
     /// Where the line with `Host` ends, which is the next one; there may be none.
@@ -65,11 +66,11 @@ impl OutgoingLines {
     #[must_use]
     pub fn begin(method: &Method, path: &PathAndQuery, fields_bytes: usize) -> Self {
         let path = path.as_str().as_bytes();
-        let mut bytes = BytesMut::with_capacity(LINE_BYTES + path.len() + fields_bytes);
-        bytes.put_slice(method.as_str().as_bytes());
-        bytes.put_slice(b" ");
-        bytes.put_slice(path);
-        bytes.put_slice(b" HTTP/1.1\r\n");
+        let mut bytes = buffers::to_write(LINE_BYTES + path.len() + fields_bytes);
+        bytes.extend_from_slice(method.as_str().as_bytes());
+        bytes.extend_from_slice(b" ");
+        bytes.extend_from_slice(path);
+        bytes.extend_from_slice(b" HTTP/1.1\r\n");
         let end = bytes.len();
         Self { bytes, first_line: end, host_line: end, has_length: false, announced: Vec::new() }
     }
@@ -122,10 +123,10 @@ impl<B> Outgoing<B> {
     }
 
     /// The head as it is sent in HTTP/1.1, with its empty line. Only once, unless it is put back ([`Outgoing::put_back`]).
-    pub(super) fn take_head(&mut self) -> BytesMut {
+    pub(super) fn take_head(&mut self) -> Vec<u8> {
         match &mut self.fields {
             OutgoingFields::Lines(lines) => {
-                lines.bytes.put_slice(b"\r\n");
+                lines.bytes.extend_from_slice(b"\r\n");
                 mem::take(&mut lines.bytes)
             }
             OutgoingFields::Map(map) => head_of(&self.method, &self.path, map),
@@ -133,7 +134,7 @@ impl<B> Outgoing<B> {
     }
 
     /// Takes back a head that was to be sent.
-    pub(super) fn put_back(&mut self, mut head: BytesMut) {
+    pub(super) fn put_back(&mut self, mut head: Vec<u8>) {
         if let OutgoingFields::Lines(lines) = &mut self.fields {
             head.truncate(head.len().saturating_sub(2));
             lines.bytes = head;
@@ -201,7 +202,7 @@ impl OutgoingFields {
             Self::Map(map) => return map,
             Self::Lines(lines) => lines,
         };
-        let (mut map, text) = (HeaderMap::new(), lines.bytes.freeze());
+        let (mut map, text) = (HeaderMap::new(), Bytes::from(lines.bytes));
         // Written above, from fields of one line each. The request line comes before them.
         for line in text.get(lines.first_line..).unwrap_or_default().split(|byte| *byte == b'\n') {
             let Some(colon) = memchr::memchr(b':', line) else { continue };
@@ -215,13 +216,13 @@ impl OutgoingFields {
     }
 }
 
-fn head_of(method: &Method, path: &PathAndQuery, map: &HeaderMap) -> BytesMut {
+fn head_of(method: &Method, path: &PathAndQuery, map: &HeaderMap) -> Vec<u8> {
     let fields_bytes = map.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
     let mut lines = OutgoingLines::begin(method, path, fields_bytes);
     let host = map.iter().filter(|(name, _)| *name == header::HOST);
     let others = map.iter().filter(|(name, _)| *name != header::HOST);
     host.chain(others).for_each(|(name, value)| field(&mut lines.bytes, name.as_str().as_bytes(), value.as_bytes()));
-    lines.bytes.put_slice(b"\r\n");
+    lines.bytes.extend_from_slice(b"\r\n");
     lines.bytes
 }
 
@@ -267,7 +268,7 @@ mod tests {
     }
 
     fn head(fields: OutgoingFields) -> String {
-        String::from_utf8(outgoing(fields).take_head().to_vec()).unwrap()
+        String::from_utf8(outgoing(fields).take_head()).unwrap()
     }
 
     #[test]
@@ -299,7 +300,7 @@ mod tests {
             ] {
                 let mut request = outgoing(make(fields));
                 request.set_host(&host, always);
-                assert_eq!(request.take_head(), format!("GET /a?b HTTP/1.1\r\n{expected}\r\n"));
+                assert_eq!(request.take_head(), format!("GET /a?b HTTP/1.1\r\n{expected}\r\n").as_bytes());
             }
         }
     }
@@ -310,7 +311,7 @@ mod tests {
         let head = request.take_head();
         request.put_back(head);
         request.set_host(&HeaderValue::from_static("other"), true);
-        assert_eq!(request.take_head(), "GET /a?b HTTP/1.1\r\nhost: other\r\nx-a: 1\r\n\r\n");
+        assert_eq!(request.take_head(), b"GET /a?b HTTP/1.1\r\nhost: other\r\nx-a: 1\r\n\r\n");
     }
 
     #[test]

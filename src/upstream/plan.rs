@@ -5,6 +5,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 use http::Method;
 use http_body::Body;
+use tokio::time::Instant;
 
 use super::error::{UpstreamError, UpstreamErrorKind};
 use super::exchange::TimeLimits;
@@ -17,9 +18,13 @@ use crate::net::interim::Interim;
 /// A request that is ready to be sent. It is boxed: it is large, and handed on several times.
 pub(super) type Ready<B> = Box<Outgoing<RequestBody<B>>>;
 
-/// What one request needs beside itself.
+/// What one request needs beside itself. Boxed, like the request: futures hold it more than once.
 #[derive(Debug)]
 pub(super) struct Plan {
+    /// When it was made.
+    pub(super) started: Instant,
+    /// When the endpoint that has it now could begin with it: its time limits count from here.
+    pub(super) connected: Instant,
     pub(super) limits: TimeLimits,
     /// Where its 1xx responses go.
     pub(super) sink: Option<Interim>,
@@ -33,8 +38,8 @@ pub(super) struct Plan {
     pub(super) fresh_only: bool,
     /// Whether it is a HEAD request.
     pub(super) head: bool,
-    /// What its connection is asked to become.
-    pub(super) upgrade: Option<Asked>,
+    /// What its connection is asked to become. Boxed: it is large and rare.
+    pub(super) upgrade: Option<Box<Asked>>,
 }
 
 impl Plan {
@@ -43,7 +48,7 @@ impl Plan {
         request: Outgoing<B>,
         wishes: Wishes,
         limits: TimeLimits,
-    ) -> Result<(Self, Ready<B>), UpstreamError>
+    ) -> Result<(Box<Self>, Ready<B>), UpstreamError>
     where
         B: Body<Data = Bytes>,
     {
@@ -55,9 +60,12 @@ impl Plan {
         let mut request = request.map(RequestBody::new);
         request.fields.frame(&request.method, length);
         let Wishes { interim, upgrade } = wishes;
-        let upgrade = upgrade.map(|protocol| Asked::ask(protocol, &mut request)).transpose()?;
+        let upgrade = upgrade.map(|protocol| Asked::ask(protocol, &mut request).map(Box::new)).transpose()?;
         let upload = request.body.upload();
+        let started = Instant::now();
         let plan = Self {
+            started,
+            connected: started,
             limits,
             sink: interim,
             replayable: upload.is_none() && request.method.is_idempotent(),
@@ -67,7 +75,7 @@ impl Plan {
             head: request.method == Method::HEAD,
             upgrade,
         };
-        Ok((plan, Box::new(request)))
+        Ok((Box::new(plan), Box::new(request)))
     }
 
     /// Whether it may be sent once more if a connection that was used before closes in silence.

@@ -31,10 +31,10 @@ struct Idle {
 
 impl Pool {
     /// A connection that is alive as far as anybody can tell. `is_current` says whether its address still is one.
-    pub(super) fn take(&self, is_current: impl Fn(&SocketAddr) -> bool) -> Option<Box<Connection>> {
+    pub(super) fn take(&self, now: Instant, is_current: impl Fn(&SocketAddr) -> bool) -> Option<Box<Connection>> {
         let mut idle = self.idle.borrow_mut();
         while let Some(Idle { mut connection, since }) = idle.pop() {
-            if connection.is_idle() && since.elapsed() < IDLE && is_current(&connection.address) {
+            if connection.is_idle() && now.saturating_duration_since(since) < IDLE && is_current(&connection.address) {
                 connection.reused = true;
                 return Some(connection);
             }
@@ -42,11 +42,11 @@ impl Pool {
         None
     }
 
-    /// Takes a connection back. One that is not done with its request is dropped.
-    pub(super) fn put(self: &Rc<Self>, mut connection: Box<Connection>) {
+    /// Takes a connection back on which nothing but the last piece of an answer has come after `since`. One that is not done with its request is dropped.
+    pub(super) fn put(self: &Rc<Self>, mut connection: Box<Connection>, since: Instant) {
         let mut idle = self.idle.borrow_mut();
         if connection.finish() && idle.len() < IDLE_MAX {
-            idle.push(Idle { connection, since: Instant::now() });
+            idle.push(Idle { connection, since });
             if !self.sweeping.replace(true) {
                 tokio::task::spawn_local(sweep(Rc::downgrade(self)));
             }

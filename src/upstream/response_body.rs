@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep, sleep_until};
 
@@ -20,16 +20,22 @@ use super::framing::Framing;
 use super::headers::clean_response_trailers;
 use super::http2::Place;
 use super::link::Incoming;
+use super::plan::Plan;
 use super::request_body::{Stage, Upload};
 use super::upgrade::Switched;
 use crate::core::fields::Lines;
+use crate::net::buffers;
 
 /// The body of a forwarded response.
 ///
 /// Read to its end it gives its connection back to the pool. Dropped before, it closes the connection, or resets its
 /// stream of a shared one, and the backend sees that nobody listens any more.
 #[derive(Debug)]
-pub struct ResponseBody(Inner);
+pub struct ResponseBody {
+    inner: Inner,
+    /// How long the head was waited for.
+    pub(super) waited: Duration,
+}
 
 #[derive(Debug)]
 enum Inner {
@@ -37,7 +43,7 @@ enum Inner {
     Streamed(Box<Streamed>),
     Full(Option<Bytes>),
     /// None: the connection is no longer one of HTTP. It counts as an outstanding request while the body is kept.
-    Switched(Option<Switched>, #[expect(dead_code, reason = "held")] (Option<Place>, Lease)),
+    Switched(Box<(Option<Switched>, Option<Place>, Lease)>),
 }
 
 #[derive(Debug)]
@@ -48,6 +54,8 @@ struct Streamed {
     held: Option<Held>,
     upload: Option<Rc<Upload>>,
     silence: Silence,
+    /// What a short one was read into, once it has ended: somebody may still hold the last piece.
+    used: BytesMut,
 }
 
 /// What a response holds until it has ended.
@@ -79,50 +87,59 @@ impl ResponseBody {
     /// A body that is there already.
     #[must_use]
     pub fn full(content: Bytes) -> Self {
-        Self(Inner::Full((!content.is_empty()).then_some(content)))
+        Self { inner: Inner::Full((!content.is_empty()).then_some(content)), waited: Duration::ZERO }
     }
 
     /// No body, but what the backend's connection has become.
-    pub(super) fn switched(connection: Switched, place: Option<Place>, lease: Lease) -> Self {
-        Self(Inner::Switched(Some(connection), (place, lease)))
+    pub(super) fn switched(connection: Switched, place: Option<Place>, lease: Lease, plan: &Plan) -> Self {
+        Self { inner: Inner::Switched(Box::new((Some(connection), place, lease))), waited: plan.started.elapsed() }
     }
 
     /// The connection to the backend, if that has switched protocols. Keep the body while it is used.
     pub fn take_switched(&mut self) -> Option<Switched> {
-        match &mut self.0 {
-            Inner::Switched(connection, _) => connection.take(),
+        match &mut self.inner {
+            Inner::Switched(held) => held.0.take(),
             Inner::Streamed(_) | Inner::Full(_) => None,
         }
     }
 
     /// The fields of the response that stand in the bytes that they came in, if they do. They are taken once.
     pub fn take_lines(&mut self) -> Option<Lines> {
-        match &mut self.0 {
+        match &mut self.inner {
             Inner::Streamed(streamed) => streamed.lines.take(),
-            Inner::Full(_) | Inner::Switched(..) => None,
+            Inner::Full(_) | Inner::Switched(_) => None,
         }
     }
 
     /// The same, to be changed.
     pub fn lines_mut(&mut self) -> Option<&mut Lines> {
-        match &mut self.0 {
+        match &mut self.inner {
             Inner::Streamed(streamed) => streamed.lines.as_mut(),
-            Inner::Full(_) | Inner::Switched(..) => None,
+            Inner::Full(_) | Inner::Switched(_) => None,
         }
     }
 
-    pub(super) fn streamed(mut incoming: Incoming, held: Held, upload: Option<Rc<Upload>>, idle: Duration) -> Self {
-        let silence = Silence { max: idle, since: Instant::now(), timer: None };
+    /// How long its head was waited for, from when the request was given to the upstream.
+    #[must_use]
+    pub fn waited(&self) -> Duration {
+        self.waited
+    }
+
+    pub(super) fn streamed(mut incoming: Incoming, held: Held, plan: &Plan) -> Self {
+        let (now, upload) = (Instant::now(), plan.upload.clone());
+        let silence = Silence { max: plan.limits.idle, since: now, timer: None };
         let is_empty = incoming.is_end_stream();
         let lines = match &mut incoming {
             Incoming::Http1(body) => Some(mem::take(&mut body.lines)),
             Incoming::Http2(..) | Incoming::Switched(..) => None,
         };
-        let mut streamed = Streamed { incoming: Some(incoming), lines, held: Some(held), upload, silence };
+        let mut streamed =
+            Streamed { incoming: Some(incoming), lines, held: Some(held), upload, silence, used: BytesMut::new() };
         if is_empty {
             streamed.end();
         }
-        Self(Inner::Streamed(Box::new(streamed)))
+        let waited = now.saturating_duration_since(plan.started);
+        Self { inner: Inner::Streamed(Box::new(streamed)), waited }
     }
 }
 
@@ -164,13 +181,21 @@ impl Streamed {
     /// that has answered in full wants no more of it.
     fn end(&mut self) {
         let (incoming, held) = (self.incoming.take(), self.held.take());
-        if let (Some(Incoming::Http1(body)), Some(Held { framing: Framing::Reusable, lease })) = (incoming, held) {
-            lease.endpoint.pool.put(body.into_connection());
+        if let (Some(Incoming::Http1(mut body)), Some(Held { framing: Framing::Reusable, lease })) = (incoming, held) {
+            self.used = body.take_buffer();
+            lease.endpoint.pool.put(body.into_connection(), self.silence.since);
         }
     }
 
     fn break_off(&mut self) {
         (self.incoming, self.held) = (None, None);
+    }
+}
+
+impl Drop for Streamed {
+    fn drop(&mut self) {
+        self.lines = None;
+        buffers::was_read(&mut self.used);
     }
 }
 
@@ -206,26 +231,26 @@ impl Body for ResponseBody {
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, ResponseBodyError>>> {
-        match &mut self.get_mut().0 {
+        match &mut self.get_mut().inner {
             Inner::Streamed(streamed) => streamed.poll(context),
             Inner::Full(content) => Poll::Ready(content.take().map(|content| Ok(Frame::data(content)))),
-            Inner::Switched(..) => Poll::Ready(None),
+            Inner::Switched(_) => Poll::Ready(None),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.0 {
+        match &self.inner {
             Inner::Streamed(streamed) => streamed.incoming.is_none(),
             Inner::Full(content) => content.is_none(),
-            Inner::Switched(..) => true,
+            Inner::Switched(_) => true,
         }
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.0 {
+        match &self.inner {
             Inner::Streamed(streamed) => streamed.incoming.as_ref().map_or(SizeHint::with_exact(0), Body::size_hint),
             Inner::Full(content) => SizeHint::with_exact(content.as_ref().map_or(0, |content| content.len() as u64)),
-            Inner::Switched(..) => SizeHint::with_exact(0),
+            Inner::Switched(_) => SizeHint::with_exact(0),
         }
     }
 }

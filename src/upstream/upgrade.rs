@@ -194,7 +194,7 @@ impl Lease {
         self.endpoint.health.answered();
         asked.clean(response.headers_mut());
         let switched = Switched { protocol: Protocol::named(&asked.protocol), backend };
-        Ok(response.map(|()| ResponseBody::switched(switched, place, self)))
+        Ok(response.map(|()| ResponseBody::switched(switched, place, self, plan)))
     }
 }
 

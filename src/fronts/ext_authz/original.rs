@@ -59,7 +59,7 @@ fn head(http: HttpRequest, bytes_max: usize) -> Result<Head, Rejection> {
     if path.is_empty() {
         return Err(malformed("a request without a path"));
     }
-    Head::new(method, path, Version::HTTP_11, headers).map_err(|_| malformed("the path is not UTF-8"))
+    Head::new(method, &path, Version::HTTP_11, headers).map_err(|_| malformed("the path is not UTF-8"))
 }
 
 /// What the message says of the request line, and says once more in pseudo-header fields.

@@ -5,7 +5,6 @@
 
 use std::net::IpAddr;
 
-use bytes::Bytes;
 use http::header::HOST;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 
@@ -44,8 +43,7 @@ impl Original {
             headers.remove(name);
         }
         headers.insert(HOST, line.host);
-        let target = Bytes::copy_from_slice(line.uri.as_bytes());
-        let head = Head::new(method, target, Version::HTTP_11, headers);
+        let head = Head::new(method, line.uri.as_bytes(), Version::HTTP_11, headers);
         let head = head.map_err(|_| malformed("the URI is not UTF-8"))?;
         Ok(Self { head, client: client(asked.headers()) })
     }
@@ -107,7 +105,7 @@ mod tests {
         for (name, value) in fields {
             headers.append(*name, HeaderValue::from_static(value));
         }
-        Original::of(&Head::new(Method::GET, "/auth".into(), Version::HTTP_11, headers).ok().unwrap())
+        Original::of(&Head::new(Method::GET, b"/auth", Version::HTTP_11, headers).ok().unwrap())
     }
 
     const FORWARDED: [(&str, &str); 3] =

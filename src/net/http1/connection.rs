@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -16,7 +16,7 @@ use super::body::Body;
 use super::encode::{self, Exchange};
 use super::framing;
 use super::head::{self, Scan};
-use super::send::GATHER_BYTES_MAX;
+use super::send::{GATHER_BYTES_MAX, Unsent};
 use super::transport::{Remaining, Transport};
 use crate::net::deadline::Deadline;
 use crate::net::drain::{Drain, Seat};
@@ -41,38 +41,44 @@ const TOO_SLOW: HeadError = HeadError::Malformed("the request head did not arriv
 
 /// Serves the requests of one connection until either side ends it. `Some` if the client turns out to speak HTTP/2, which
 /// it knows without having asked (RFC 9113 section 3.3): then the stream is as it came, and nothing was answered.
-pub async fn serve<S: Service>(
+///
+/// Made before there is a future, which would have to have room for all that the connection is made of: connections are many.
+pub fn serve<S: Service>(
     stream: Stream,
     service: &S,
     limits: Limits,
     drain: &Drain,
-) -> Option<ReadAhead<Stream>> {
-    let mut connection = Connection::new(stream, limits);
-    let seat = drain.seat();
-    let mut wait = limits.request_head;
-    loop {
-        if !connection.has_begun(wait, &seat).await {
-            connection.transport.stream.close();
-            return None;
-        }
-        // On the heap, for as long as there is a request: connections that wait for one are many, and do not carry the room.
-        match Box::pin(connection.turn(service, drain)).await {
-            Turn::Again => wait = limits.idle,
-            Turn::Over => {
+) -> impl Future<Output = Option<Box<ReadAhead<Stream>>>> {
+    let (mut connection, seat, mut is_first) = (Connection::new(stream, limits), drain.seat(), true);
+    async move {
+        loop {
+            let mut until = None;
+            if !poll_fn(|cx| connection.poll_begun(cx, &mut until, is_first, &seat)).await {
                 connection.transport.stream.close();
                 return None;
             }
-            Turn::Broken => return None,
-            Turn::Http2 => return Rc::into_inner(connection.transport).map(Transport::into_stream),
-            Turn::Switched(switched) => {
-                let (exchange, response) = *switched;
-                Box::pin(connection.tunnel(exchange, response, drain)).await;
-                return None;
+            is_first = false;
+            // On the heap, for as long as there is a request: connections that wait for one do not carry the room.
+            match Box::pin(connection.turn(service, drain)).await {
+                Turn::Again => {}
+                Turn::Over => {
+                    connection.transport.stream.close();
+                    return None;
+                }
+                Turn::Broken => return None,
+                Turn::Http2 => {
+                    return Rc::into_inner(connection.transport).map(|transport| Box::new(transport.into_stream()));
+                }
+                Turn::Switched(switched) => {
+                    let (exchange, response) = *switched;
+                    Box::pin(connection.tunnel(exchange, response, drain)).await;
+                    return None;
+                }
             }
+            // With requests at hand and answers of our own nothing else in a turn waits, and the worker's other connections
+            // would have to.
+            consume_budget().await;
         }
-        // With requests at hand and answers of our own nothing else in a turn waits, and the worker's other connections
-        // would have to.
-        consume_budget().await;
     }
 }
 
@@ -103,10 +109,9 @@ enum NoHead {
 pub(super) struct Connection {
     pub(super) transport: Rc<Transport>,
     interim: Interim,
-    /// Written and not yet sent.
-    pub(super) out: BytesMut,
+    pub(super) out: Unsent,
     pub(super) limits: Limits,
-    deadline: Deadline,
+    pub(super) deadline: Deadline,
     /// Whether what comes next may be the preface of HTTP/2. Over TLS that is settled in the handshake.
     may_be_http2: bool,
 }
@@ -118,7 +123,7 @@ impl Connection {
         Self {
             transport,
             interim: Interim::default(),
-            out: BytesMut::new(),
+            out: Unsent::default(),
             limits,
             deadline: Deadline::default(),
             may_be_http2,
@@ -131,48 +136,53 @@ impl Connection {
             Ok(head) => head,
             Err(NoHead::Closed) => return Turn::Over,
             Err(NoHead::Http2) => return Turn::Http2,
-            Err(NoHead::Bad(error)) => return self.refuse(service, Refusal::Head(error), None).await,
+            Err(NoHead::Bad(error)) => return Box::pin(self.refuse(service, Refusal::Head(error), None)).await,
         };
         self.may_be_http2 = false;
         let mut exchange = match self.begin(&mut head) {
             Ok(exchange) => exchange,
-            Err(error) => return self.refuse(service, Refusal::Head(error), Some(&head)).await,
+            Err(error) => return Box::pin(self.refuse(service, Refusal::Head(error), Some(&head))).await,
         };
         let body = Body::new(Rc::clone(&self.transport), self.interim.clone(), self.limits.idle);
         let request = Request { head, body: RequestBody::Http1(body), interim: self.interim.clone() };
-        let call = pin!(service.call(request));
-        let Some(response) = self.answer(&exchange, call).await else { return Turn::Over };
+        let Some(response) = self.ask(&exchange, service, request).await else { return Turn::Over };
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             return Turn::Switched(Box::new((exchange, response)));
         }
-        exchange.keep_alive &= !drain.is_started() && !encode::asks_to_close(response.headers()) && self.is_readable();
-        if self.send(&exchange, response).await.is_err() {
+        let (parts, mut body) = response.into_parts();
+        exchange.keep_alive &= !drain.is_started() && !encode::asks_to_close(&parts.headers) && self.is_readable();
+        let sent = self.send(&exchange, &parts, &mut body).await;
+        // The request is over with its answer, whatever the connection waits for now.
+        drop(body);
+        if sent.is_err() {
             return Turn::Broken;
         }
         self.end(exchange.keep_alive).await
     }
 
-    /// Waits for the first byte of a request; false if there will be none. Until there is one the connection is idle, and ends
-    /// with the worker.
-    async fn has_begun(&mut self, wait: Duration, drain: &Seat) -> bool {
-        let Self { transport, deadline, .. } = self;
-        if !transport.inbound.borrow().buffer.is_empty() {
-            return true;
+    /// Waits for the first byte of a request; false if there will be none. Until there is one the connection is idle, and
+    /// ends with the worker.
+    fn poll_begun(
+        &mut self,
+        cx: &mut Context<'_>,
+        until: &mut Option<Instant>,
+        is_first: bool,
+        drain: &Seat,
+    ) -> Poll<bool> {
+        if !self.transport.inbound.borrow().buffer.is_empty() {
+            return Poll::Ready(true);
         }
-        let mut until = None;
-        poll_fn(|cx| {
-            if let Poll::Ready(filled) = transport.poll_fill_head(cx) {
-                return Poll::Ready(filled.is_ok_and(|bytes| bytes > 0));
-            }
-            let until = *until.get_or_insert_with(|| Instant::now() + wait);
-            let is_over = drain.poll_started(cx).is_ready() || deadline.poll(cx, until).is_ready();
-            if is_over { Poll::Ready(false) } else { Poll::Pending }
-        })
-        .await
+        if let Poll::Ready(filled) = self.transport.poll_fill_head(cx) {
+            return Poll::Ready(filled.is_ok_and(|bytes| bytes > 0));
+        }
+        let wait = if is_first { self.limits.request_head } else { self.limits.idle };
+        let until = *until.get_or_insert_with(|| Instant::now() + wait);
+        let is_over = drain.poll_started(cx).is_ready() || self.deadline.poll(cx, until).is_ready();
+        if is_over { Poll::Ready(false) } else { Poll::Pending }
     }
 
     /// The head of a request that has begun to come.
-    async fn head(&mut self) -> Result<Head, NoHead> {
+    async fn head(&mut self) -> Result<Box<Head>, NoHead> {
         let (mut scan, mut until) = (Scan::default(), None);
         let Self { transport, deadline, limits, may_be_http2, .. } = self;
         let bytes = poll_fn(|cx| {
@@ -191,7 +201,7 @@ impl Connection {
             }
         })
         .await?;
-        head::parse(bytes).map_err(NoHead::Bad)
+        head::parse(bytes).map(Box::new).map_err(NoHead::Bad)
     }
 
     /// Readies the connection for a request's body.
@@ -223,15 +233,21 @@ impl Connection {
 
     /// Drives the service to its answer, passing informational answers on; `None` if the client went away meanwhile,
     /// whereupon the service is dropped and with it what it had begun upstream.
-    async fn answer<F: Future>(&mut self, exchange: &Exchange, mut call: Pin<&mut F>) -> Option<F::Output> {
+    async fn ask<S: Service>(
+        &mut self,
+        exchange: &Exchange,
+        service: &S,
+        request: Request,
+    ) -> Option<Response<S::Body>> {
+        let mut call = pin!(service.call(request));
         let pipelined_bytes_max = self.limits.header_bytes;
         poll_fn(|cx| {
             let called = call.as_mut().poll(cx);
             while let Poll::Ready(interim) = self.interim.poll_next(cx) {
                 // RFC 9110 section 15.2: a client of HTTP/1.0 takes the first answer for the last. A client that does not
                 // read misses some, rather than having them pile up here.
-                if exchange.version == Version::HTTP_11 && self.out.len() < GATHER_BYTES_MAX {
-                    encode::interim(&mut self.out, interim.status(), interim.headers());
+                if exchange.version == Version::HTTP_11 && self.out.rest().len() < GATHER_BYTES_MAX {
+                    encode::interim(&mut self.out.bytes, interim.status(), interim.headers());
                 }
             }
             if let Poll::Ready(response) = called {
@@ -241,6 +257,7 @@ impl Connection {
                 Poll::Ready(Err(_)) => return Poll::Ready(None),
                 Poll::Ready(Ok(())) | Poll::Pending => {}
             }
+            // Looks for the client, and gives the head's buffer back, of which nothing is needed by now.
             self.transport.poll_gone(cx, pipelined_bytes_max).map(|()| None)
         })
         .await
@@ -284,7 +301,10 @@ impl Connection {
         self.transport.inbound.borrow_mut().body = Remaining::Broken;
         let is_head = head.is_some_and(|head| head.method == Method::HEAD);
         let exchange = Exchange { is_head, version: Version::HTTP_11, keep_alive: false };
-        if self.send(&exchange, service.refuse(refusal, head)).await.is_err() {
+        let (parts, mut body) = service.refuse(refusal, head).into_parts();
+        let sent = self.send(&exchange, &parts, &mut body).await;
+        drop(body);
+        if sent.is_err() {
             return Turn::Broken;
         }
         self.transport.stream.linger().await;
@@ -301,7 +321,7 @@ fn take_head(
 ) -> Result<Option<BytesMut>, NoHead> {
     let buffer = &mut transport.inbound.borrow_mut().buffer;
     if buffer.starts_with(b"\r\n") {
-        head::skip_empty_line(buffer);
+        head::skip_empty_lines(buffer);
         *scan = Scan::default();
     }
     let Some(length) = scan.end(buffer, limits.header_bytes).map_err(NoHead::Bad)? else { return Ok(None) };

@@ -1,10 +1,9 @@
 //! Answers: from status and fields to bytes (RFC 9112 sections 4 to 7). Pure.
 
-use bytes::{BufMut, BytesMut};
 use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderName, StatusCode, Version};
 
-use crate::core::fields::{Fields, Lines};
+use crate::core::fields::Lines;
 use crate::net::date;
 
 /// How the client learns where the body of an answer ends.
@@ -48,7 +47,7 @@ pub fn framing(exchange: &Exchange, status: StatusCode, length: Option<u64>) -> 
 /// Writes the status line and the fields: those in `headers`, and those in `lines`. Framing and connection fields are ours;
 /// theirs are left out.
 pub fn head(
-    out: &mut BytesMut,
+    out: &mut Vec<u8>,
     exchange: &Exchange,
     status: StatusCode,
     headers: &HeaderMap,
@@ -58,15 +57,18 @@ pub fn head(
     status_line(out, status);
     let leaves_length_out = framing != Framing::NoBody || has_no_length(status);
     let mut has_date = false;
-    let fields = [Some(headers.into()), lines.map(Fields::from)].into_iter().flatten();
-    for (name, value) in fields.flat_map(Fields::iter) {
+    let mut put = |name: &[u8], value: &[u8]| {
         match name {
-            b"transfer-encoding" | b"connection" => continue,
-            b"content-length" if leaves_length_out => continue,
+            b"transfer-encoding" | b"connection" => return,
+            b"content-length" if leaves_length_out => return,
             b"date" => has_date = true,
             _ => {}
         }
         field(out, name, value);
+    };
+    headers.iter().for_each(|(name, value)| put(name.as_str().as_bytes(), value.as_bytes()));
+    if let Some(lines) = lines {
+        lines.iter().for_each(|(name, value)| put(name, value));
     }
     match framing {
         Framing::Length(length) => field(out, b"content-length", itoa::Buffer::new().format(length).as_bytes()),
@@ -82,7 +84,7 @@ pub fn head(
         (true, Version::HTTP_10) => field(out, b"connection", b"keep-alive"),
         (true, _) => {}
     }
-    out.put_slice(b"\r\n");
+    out.extend_from_slice(b"\r\n");
 }
 
 /// Statuses that have no `Content-Length`, not even one that stands for another answer's (RFC 9110 section 8.6).
@@ -91,7 +93,7 @@ fn has_no_length(status: StatusCode) -> bool {
 }
 
 /// Writes an informational answer.
-pub fn interim(out: &mut BytesMut, status: StatusCode, headers: &HeaderMap) {
+pub fn interim(out: &mut Vec<u8>, status: StatusCode, headers: &HeaderMap) {
     status_line(out, status);
     for (name, value) in headers {
         let framing: [&HeaderName; 3] = [&TRANSFER_ENCODING, &CONNECTION, &CONTENT_LENGTH];
@@ -99,47 +101,47 @@ pub fn interim(out: &mut BytesMut, status: StatusCode, headers: &HeaderMap) {
             field(out, name.as_str().as_bytes(), value.as_bytes());
         }
     }
-    out.put_slice(b"\r\n");
+    out.extend_from_slice(b"\r\n");
 }
 
 /// Writes what goes before a chunk's data; CRLF goes behind it.
-pub fn chunk_size(out: &mut BytesMut, bytes: usize) {
+pub fn chunk_size(out: &mut Vec<u8>, bytes: usize) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let digits = (usize::BITS - bytes.leading_zeros()).div_ceil(4).max(1);
     for place in (0..digits).rev() {
         let digit = (bytes >> (4 * place)) & 0xf;
-        out.put_u8(DIGITS.get(digit).copied().unwrap_or(b'0'));
+        out.push(DIGITS.get(digit).copied().unwrap_or(b'0'));
     }
-    out.put_slice(b"\r\n");
+    out.extend_from_slice(b"\r\n");
 }
 
 /// Writes the last chunk and the trailer section.
-pub fn last_chunk(out: &mut BytesMut, trailers: Option<&HeaderMap>) {
-    out.put_slice(b"0\r\n");
+pub fn last_chunk(out: &mut Vec<u8>, trailers: Option<&HeaderMap>) {
+    out.extend_from_slice(b"0\r\n");
     for (name, value) in trailers.into_iter().flatten() {
         field(out, name.as_str().as_bytes(), value.as_bytes());
     }
-    out.put_slice(b"\r\n");
+    out.extend_from_slice(b"\r\n");
 }
 
-fn status_line(out: &mut BytesMut, status: StatusCode) {
+fn status_line(out: &mut Vec<u8>, status: StatusCode) {
     if status == StatusCode::OK {
-        return out.put_slice(b"HTTP/1.1 200 OK\r\n");
+        return out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
     }
-    out.put_slice(b"HTTP/1.1 ");
-    out.put_slice(status.as_str().as_bytes());
-    out.put_slice(b" ");
-    out.put_slice(status.canonical_reason().unwrap_or_default().as_bytes());
-    out.put_slice(b"\r\n");
+    out.extend_from_slice(b"HTTP/1.1 ");
+    out.extend_from_slice(status.as_str().as_bytes());
+    out.extend_from_slice(b" ");
+    out.extend_from_slice(status.canonical_reason().unwrap_or_default().as_bytes());
+    out.extend_from_slice(b"\r\n");
 }
 
 /// Writes a field.
-pub fn field(out: &mut BytesMut, name: &[u8], value: &[u8]) {
+pub fn field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     out.reserve(name.len() + value.len() + 4);
-    out.put_slice(name);
-    out.put_slice(b": ");
-    out.put_slice(value);
-    out.put_slice(b"\r\n");
+    out.extend_from_slice(name);
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
 }
 
 /// Whether an answer asks for its connection to be closed.
@@ -174,9 +176,9 @@ mod tests {
         for (name, value) in fields {
             headers.append(*name, HeaderValue::from_static(value));
         }
-        let mut out = BytesMut::new();
+        let mut out = Vec::new();
         head(&mut out, exchange, status, &headers, None, framing(exchange, status, length));
-        String::from_utf8(out.to_vec()).unwrap()
+        String::from_utf8(out).unwrap()
     }
 
     #[test]
@@ -216,7 +218,7 @@ mod tests {
     #[test]
     fn chunk_sizes_are_hexadecimal() {
         for (size, text) in [(0, "0\r\n"), (1, "1\r\n"), (15, "f\r\n"), (16, "10\r\n"), (65_536, "10000\r\n")] {
-            let mut out = BytesMut::new();
+            let mut out = Vec::new();
             chunk_size(&mut out, size);
             assert_eq!(out, text.as_bytes());
         }

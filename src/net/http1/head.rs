@@ -1,8 +1,8 @@
 //! Request heads: from bytes to method, target and fields (RFC 9112 sections 2, 3 and 5), or to a refusal.
 
-use std::mem::MaybeUninit;
+use std::mem::{self, MaybeUninit};
 
-use bytes::BytesMut;
+use bytes::{Buf, BytesMut};
 use http::{Method, Version};
 use memchr::memchr;
 
@@ -23,40 +23,77 @@ impl Scan {
     /// Looks for the empty line that ends the head in `buffer`, which starts with the head; `Some(length)` once it is
     /// there. Refuses a line feed without carriage return as soon as it is seen: some readers end a line there.
     ///
+    /// Names of fields are put in lower case, as everybody behind compares and sends them: whatever stands at the beginning
+    /// of a line, up to its colon. The first line has none.
+    ///
     /// # Errors
-    /// [`HeadError::Malformed`] for a bare line feed, [`HeadError::TooLarge`] once `bytes_max` is passed.
-    pub fn end(&mut self, buffer: &[u8], bytes_max: usize) -> Result<Option<usize>, HeadError> {
-        while let Some(found) = buffer.get(self.seen..).and_then(|rest| memchr(b'\n', rest)) {
-            let line_feed = self.seen + found;
-            let line = buffer.get(self.line_start..line_feed).unwrap_or_default();
-            let Some(line) = line.strip_suffix(b"\r") else {
-                return Err(HeadError::Malformed("a line ends in a bare line feed"));
-            };
-            self.seen = line_feed + 1;
-            let is_first = self.line_start == 0;
-            self.line_start = self.seen;
-            if line.is_empty() && !is_first {
+    /// [`HeadError::Malformed`] for a bare line feed and for an empty first line, [`HeadError::TooLarge`] once `bytes_max` is
+    /// passed.
+    pub fn end(&mut self, buffer: &mut [u8], bytes_max: usize) -> Result<Option<usize>, HeadError> {
+        while let Some(line) = self.line(buffer) {
+            match line {
+                [.., b'\r', b'\n'] => {}
+                _ => return Err(HeadError::Malformed("a line ends in a bare line feed")),
+            }
+            if line.len() == 2 {
+                if self.is_in_first_line(2) {
+                    return Err(HeadError::Malformed("an empty line in place of a request line"));
+                }
                 return if self.seen > bytes_max { Err(HeadError::TooLarge) } else { Ok(Some(self.seen)) };
             }
         }
-        self.seen = buffer.len();
         if buffer.len() > bytes_max { Err(HeadError::TooLarge) } else { Ok(None) }
     }
-}
 
-/// Removes the empty line that some clients send before a request line (RFC 9112 section 2.2).
-pub fn skip_empty_line(buffer: &mut BytesMut) {
-    if buffer.starts_with(b"\r\n") {
-        let _ = buffer.split_to(2);
+    /// The next line, with its line feed, once that is there.
+    pub(crate) fn line<'a>(&mut self, buffer: &'a mut [u8]) -> Option<&'a [u8]> {
+        let Some(found) = buffer.get(self.seen..).and_then(|rest| memchr(b'\n', rest)) else {
+            self.seen = buffer.len();
+            return None;
+        };
+        self.seen += found + 1;
+        let line = buffer.get_mut(mem::replace(&mut self.line_start, self.seen)..self.seen)?;
+        if line.len() < self.seen {
+            let name = line.iter_mut().take_while(|byte| **byte != b':');
+            name.for_each(|byte| byte.make_ascii_lowercase());
+        }
+        Some(line)
+    }
+
+    /// How far the lines go that were found.
+    pub(crate) fn seen(&self) -> usize {
+        self.seen
+    }
+
+    /// Whether the last line that was found, of this length, is the first one.
+    pub(crate) fn is_in_first_line(&self, length: usize) -> bool {
+        self.line_start == length
     }
 }
 
-/// Parses one whole head, its final empty line included.
+/// Removes empty lines, of which some clients send one before a request line (RFC 9112 section 2.2).
+pub fn skip_empty_lines(buffer: &mut BytesMut) {
+    while buffer.starts_with(b"\r\n") {
+        buffer.advance(2);
+    }
+}
+
+/// Takes a head off the bytes that begin with it, if all of it is there.
+///
+/// # Errors
+/// As those of [`Scan::end`] and [`parse`].
+pub fn take(bytes: &mut BytesMut, bytes_max: usize) -> Result<Option<Head>, HeadError> {
+    match Scan::default().end(bytes, bytes_max)? {
+        Some(length) => parse(bytes.split_to(length)).map(Some),
+        None => Ok(None),
+    }
+}
+
+/// Parses one whole head, its final empty line included, as [`Scan::end`] has left it.
 ///
 /// # Errors
 /// [`HeadError`], for whatever RFC 9112 does not allow in a request; leniency is where smuggling begins.
-pub fn parse(mut bytes: BytesMut) -> Result<Head, HeadError> {
-    lower_names(&mut bytes);
+pub(super) fn parse(bytes: BytesMut) -> Result<Head, HeadError> {
     let bytes = bytes.freeze();
     let mut fields = [const { MaybeUninit::uninit() }; HEADERS_MAX];
     let mut request = httparse::Request::new(&mut []);
@@ -71,18 +108,7 @@ pub fn parse(mut bytes: BytesMut) -> Result<Head, HeadError> {
     let version = if minor == 1 { Version::HTTP_11 } else { Version::HTTP_10 };
     let method = Method::from_bytes(method.as_bytes()).map_err(|_| HeadError::Malformed("the method is no token"))?;
     let fields = request.headers.iter().map(|field| (field.name.as_bytes(), field.value));
-    Head::of_lines(method, bytes.slice_ref(target.as_bytes()), version, Lines::new(&bytes, fields))
-}
-
-/// Puts the names of a head's fields in lower case, as everybody behind compares and sends them: whatever stands at the
-/// beginning of a line, up to its colon. The first line is none.
-pub fn lower_names(head: &mut [u8]) {
-    let mut rest = head;
-    while let Some(end) = memchr(b'\n', rest) {
-        rest = rest.get_mut(end + 1..).unwrap_or_default();
-        let name = rest.iter_mut().take_while(|byte| !matches!(**byte, b':' | b'\r' | b'\n'));
-        name.for_each(|byte| byte.make_ascii_lowercase());
-    }
+    Head::of_lines(method, target.as_bytes(), version, Lines::new(&bytes, fields))
 }
 
 fn explain(error: httparse::Error) -> HeadError {
@@ -102,8 +128,7 @@ mod tests {
     use super::*;
 
     fn parsed(text: &str) -> Result<Head, HeadError> {
-        let end = Scan::default().end(text.as_bytes(), 1024)?.ok_or(HeadError::Malformed("incomplete"))?;
-        let head = parse(BytesMut::from(&text.as_bytes()[..end]))?;
+        let head = take(&mut BytesMut::from(text), 1024)?.ok_or(HeadError::Malformed("incomplete"))?;
         head.check_host().map(|()| head)
     }
 
@@ -119,9 +144,10 @@ mod tests {
     fn whatever_is_let_through_is_a_field_for_everybody_else() {
         for byte in 0..=u8::MAX {
             let with = |before: &[u8], after: &[u8]| {
-                parse(BytesMut::from(&[b"GET / HTTP/1.1\r\n", before, &[byte], after, b"\r\n\r\n"].concat()[..]))
+                let text = [b"GET / HTTP/1.1\r\n", before, &[byte], after, b"\r\n\r\n"].concat();
+                take(&mut BytesMut::from(&text[..]), 1024)
             };
-            for head in [with(b"x", b"y: 1"), with(b"x: a", b"b")].into_iter().flatten() {
+            for head in [with(b"x", b"y: 1"), with(b"x: a", b"b")].into_iter().flatten().flatten() {
                 assert_eq!(head.headers().len(), head.fields().len(), "{byte:#x}");
                 assert_eq!(head.fields().len(), 1, "{byte:#x}");
             }
@@ -142,6 +168,7 @@ mod tests {
             "GET / HTTP/1.2\r\nHost: h\r\n\r\n",
             "GET /\r\n\r\n",
             "GET / HTTP/1.1\r\n\r\n",
+            "\r\nGET /A:b HTTP/1.1\r\nHost: h\r\n\r\n",
             "GET http://h/ HTTP/1.1\r\nHost: h\r\nHost: h\r\n\r\n",
         ] {
             assert!(matches!(parsed(bad), Err(HeadError::Malformed(_))), "{bad:?}");
@@ -150,10 +177,10 @@ mod tests {
 
     #[test]
     fn the_end_is_found_however_the_bytes_arrive() {
-        let text = b"GET / HTTP/1.1\r\nHost: h\r\n\r\nbody\n";
+        let text = &mut b"GET / HTTP/1.1\r\nHost: h\r\n\r\nbody\n".to_owned();
         let mut scan = Scan::default();
         for length in 0..text.len() - 5 {
-            assert_eq!(scan.end(&text[..length], 1024), Ok(None), "{length}");
+            assert_eq!(scan.end(&mut text[..length], 1024), Ok(None), "{length}");
         }
         assert_eq!(scan.end(text, 1024), Ok(Some(text.len() - 5)));
         assert_eq!(Scan::default().end(text, 20), Err(HeadError::TooLarge));

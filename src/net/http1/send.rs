@@ -4,16 +4,16 @@ use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
-use bytes::{Buf, Bytes, BytesMut};
-use http::Response;
+use bytes::{Buf, Bytes};
+use http::response::Parts;
 use http_body::{Body, Frame};
-use tokio::time::timeout;
+use tokio::time::Instant;
 
 use super::connection::Connection;
 use super::encode::{self, Exchange, Framing};
 use crate::core::fields::Lines;
+use crate::net::buffers;
 use crate::net::service::Answer;
 
 /// Pieces of an answer's body up to this size are copied behind one another, so that they leave in one write.
@@ -23,28 +23,70 @@ const OURS_BYTES: usize = 256;
 /// What is gathered before it is written even though more is at hand.
 pub(super) const GATHER_BYTES_MAX: usize = 64 * 1024;
 
+/// What is written and not yet sent.
+#[derive(Default)]
+pub(super) struct Unsent {
+    pub(super) bytes: Vec<u8>,
+    /// How much of it was sent.
+    sent: usize,
+}
+
+impl Unsent {
+    /// Has room for as many bytes.
+    fn begin(&mut self, bytes: usize) {
+        if self.bytes.capacity() == 0 {
+            self.bytes = buffers::to_write(bytes);
+        } else {
+            self.bytes.reserve(bytes);
+        }
+    }
+
+    /// What is left to be sent.
+    pub(super) fn rest(&self) -> &[u8] {
+        self.bytes.get(self.sent..).unwrap_or_default()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.sent == self.bytes.len()
+    }
+
+    fn advance(&mut self, bytes: usize) {
+        self.sent += bytes;
+        // All of it, or else as much as is worth moving the rest for: a client that never catches up makes nothing grow.
+        if self.is_empty() || self.sent >= GATHER_BYTES_MAX {
+            self.bytes.drain(..self.sent);
+            self.sent = 0;
+        }
+    }
+
+    /// All of it was sent. A connection that waits holds no buffer.
+    fn end(&mut self) {
+        buffers::was_written(&mut self.bytes);
+    }
+}
+
 impl Connection {
     /// Sends an answer.
     ///
     /// # Errors
     /// The client is gone or does not read, or the body broke off: then the connection must end without the answer
     /// looking complete.
-    pub(super) async fn send<B>(&mut self, exchange: &Exchange, response: Response<B>) -> io::Result<()>
+    pub(super) async fn send<B>(&mut self, exchange: &Exchange, parts: &Parts, body: &mut B) -> io::Result<()>
     where
         B: Answer,
     {
-        let (parts, mut body) = response.into_parts();
         let lines = body.take_lines();
         let length = if body.is_end_stream() { Some(0) } else { body.size_hint().exact() };
         let framing = encode::framing(exchange, parts.status, length);
-        // One allocation, for the head and for a body that is copied behind it.
+        // Room for the head and for a body that is copied behind it.
         let body_bytes = match framing {
             Framing::Length(bytes) if bytes <= COPY_BYTES_MAX as u64 => usize::try_from(bytes).unwrap_or(0),
             _ => 0,
         };
-        self.out.reserve(OURS_BYTES + lines.as_ref().map_or(0, Lines::bytes) + body_bytes);
-        encode::head(&mut self.out, exchange, parts.status, &parts.headers, lines.as_ref(), framing);
-        match self.send_body(framing, &mut body).await {
+        self.out.begin(OURS_BYTES + lines.as_ref().map_or(0, Lines::bytes) + body_bytes);
+        encode::head(&mut self.out.bytes, exchange, parts.status, &parts.headers, lines.as_ref(), framing);
+        drop(lines);
+        match self.send_body(framing, body).await {
             Ok(()) => self.flush().await,
             Err(error) => {
                 // Without a length the end of the connection is the end of the body: only a reset tells them apart.
@@ -81,7 +123,7 @@ impl Connection {
             return Err(broken("shorter than its length"));
         }
         if framing == Framing::Chunked {
-            encode::last_chunk(&mut self.out, trailers.as_ref());
+            encode::last_chunk(&mut self.out.bytes, trailers.as_ref());
         }
         Ok(())
     }
@@ -119,22 +161,22 @@ impl Connection {
     async fn send_data(&mut self, framing: Framing, data: Bytes) -> io::Result<()> {
         let chunked = framing == Framing::Chunked;
         if chunked {
-            encode::chunk_size(&mut self.out, data.len());
+            encode::chunk_size(&mut self.out.bytes, data.len());
         }
         if data.len() <= COPY_BYTES_MAX {
-            self.out.extend_from_slice(&data);
+            self.out.bytes.extend_from_slice(&data);
         } else {
             self.write_out(data).await?;
         }
         if chunked {
-            self.out.extend_from_slice(b"\r\n");
+            self.out.bytes.extend_from_slice(b"\r\n");
         }
-        if self.out.len() > GATHER_BYTES_MAX { self.flush().await } else { Ok(()) }
+        if self.out.rest().len() > GATHER_BYTES_MAX { self.flush().await } else { Ok(()) }
     }
 
     pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.out.is_empty() {
-            let written = ready!(self.transport.stream.poll_write(cx, &[IoSlice::new(&self.out)]))?;
+            let written = ready!(self.transport.stream.poll_write(cx, &[IoSlice::new(self.out.rest())]))?;
             self.out.advance(written);
         }
         self.transport.stream.poll_flush(cx)
@@ -145,31 +187,42 @@ impl Connection {
         self.write_out(Bytes::new()).await
     }
 
-    /// Sends what was written and `data` behind it, without copying `data`.
+    /// Sends what was written and `data` behind it, without copying `data`. The client may keep each step waiting for as long
+    /// as `limits.idle`; one that is done at once costs no timer.
     async fn write_out(&mut self, mut data: Bytes) -> io::Result<()> {
+        let mut until = None;
+        poll_fn(|cx| {
+            if self.poll_write_out(cx, &mut data, &mut until)?.is_ready() {
+                return Poll::Ready(io::Result::Ok(()));
+            }
+            let until = *until.get_or_insert_with(|| Instant::now() + self.limits.idle);
+            self.deadline.poll(cx, until).map(|()| Err(io::ErrorKind::TimedOut.into()))
+        })
+        .await?;
+        self.out.end();
+        Ok(())
+    }
+
+    /// Each step that is done moves the limit, `until`, away again.
+    fn poll_write_out(
+        &mut self,
+        cx: &mut Context<'_>,
+        data: &mut Bytes,
+        until: &mut Option<Instant>,
+    ) -> Poll<io::Result<()>> {
         let stream = &self.transport.stream;
         while !(self.out.is_empty() && data.is_empty()) {
-            let pieces = [IoSlice::new(&self.out), IoSlice::new(&data)];
-            let written = within(self.limits.idle, |cx| stream.poll_write(cx, &pieces)).await?;
+            let pieces = [IoSlice::new(self.out.rest()), IoSlice::new(data)];
+            let written = ready!(stream.poll_write(cx, &pieces))?;
             if written == 0 {
-                return Err(io::ErrorKind::WriteZero.into());
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
-            let of_out = written.min(self.out.len());
+            *until = None;
+            let of_out = written.min(self.out.rest().len());
             self.out.advance(of_out);
             data.advance(written - of_out);
         }
-        within(self.limits.idle, |cx| stream.poll_flush(cx)).await?;
-        // A connection that waits holds no buffer.
-        self.out = BytesMut::new();
-        Ok(())
-    }
-}
-
-/// Takes a step for which the client may be waited for as long as `idle`. One that is done at once costs no timer.
-async fn within<T>(idle: Duration, mut step: impl FnMut(&mut Context<'_>) -> Poll<io::Result<T>>) -> io::Result<T> {
-    match poll_fn(|cx| Poll::Ready(step(cx))).await {
-        Poll::Ready(done) => done,
-        Poll::Pending => timeout(idle, poll_fn(step)).await?,
+        stream.poll_flush(cx)
     }
 }
 

@@ -9,6 +9,7 @@ use bytes::BytesMut;
 
 use super::chunked::Decoder;
 use super::framing::BodyLength;
+use crate::net::buffers;
 use crate::net::stream::{ReadAhead, Stream};
 
 /// Bytes asked of the socket at once while a head is awaited.
@@ -70,14 +71,14 @@ impl Transport {
 
     /// Reads what there is of a head. A connection that waits for one holds no buffer: there may be many of them.
     pub(super) fn poll_fill_head(&self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let inbound = &mut *self.inbound.borrow_mut();
-        if inbound.buffer.is_empty() {
-            inbound.buffer = BytesMut::new();
+        let buffer = &mut self.inbound.borrow_mut().buffer;
+        if buffer.is_empty() {
+            buffers::was_read(buffer);
         }
-        let polled = self.stream.poll_read_buf(cx, &mut inbound.buffer, HEAD_READ_BYTES);
-        if polled.is_pending() && inbound.buffer.is_empty() {
-            // Made for a read that found nothing, as the first on a connection does.
-            inbound.buffer = BytesMut::new();
+        let polled = self.stream.poll_read_buf(cx, buffer, HEAD_READ_BYTES);
+        if polled.is_pending() && buffer.is_empty() {
+            // Taken for a read that found nothing, as the first on a connection does.
+            buffers::was_read(buffer);
         }
         polled
     }

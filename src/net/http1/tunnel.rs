@@ -15,7 +15,7 @@ impl Connection {
     /// belongs to the new protocol: the backend is not sent any of it before it has agreed to that.
     pub(super) async fn tunnel<B: Answer>(mut self, exchange: Exchange, response: Response<B>, drain: &Drain) {
         let (parts, mut body) = response.into_parts();
-        encode::head(&mut self.out, &exchange, parts.status, &parts.headers, None, Framing::NoBody);
+        encode::head(&mut self.out.bytes, &exchange, parts.status, &parts.headers, None, Framing::NoBody);
         if self.flush().await.is_err() {
             return;
         }

@@ -36,7 +36,7 @@ impl Exchange {
         let is_head = request.method() == Method::HEAD;
         let (parts, stream) = request.into_parts();
         let head = match head::translate(parts, self.limits.header_bytes) {
-            Ok(head) => head,
+            Ok(head) => Box::new(head),
             Err(error) => return self.answer(service.refuse(Refusal::Head(error), None), is_head, None).await,
         };
         let promised = match Promised::by(&head) {
@@ -56,7 +56,7 @@ impl Exchange {
     }
 
     /// The request as everybody behind sees it, and what the client sends beside it if it asks for a tunnel.
-    fn request(&self, head: Head, promised: Promised, stream: RecvStream) -> (Request, Option<RecvStream>) {
+    fn request(&self, head: Box<Head>, promised: Promised, stream: RecvStream) -> (Request, Option<RecvStream>) {
         let Promised { length, expects_continue } = promised;
         let interim = Interim::default();
         let (body, kept) = match head.upgrade {

@@ -45,7 +45,7 @@ pub(super) fn translate(parts: request::Parts, bytes_max: usize) -> Result<Head,
     if length_in_http1(&method, &target, &headers) > bytes_max {
         return Err(HeadError::TooLarge);
     }
-    let mut head = Head::new(method, target, Version::HTTP_2, headers)?;
+    let mut head = Head::new(method, &target, Version::HTTP_2, headers)?;
     head.upgrade = protocol.map(|protocol| upgrade::of_http2(protocol.as_str(), head.headers())).transpose()?;
     Ok(head)
 }

@@ -18,6 +18,22 @@ pub(super) const HOP_BY_HOP: [&str; 8] = [
     "proxy",
 ];
 
+/// Whether a name is one of [`HOP_BY_HOP`], `Connection` or `TE`: by its length first, which is enough for nearly all.
+fn is_hop_by_hop(name: &[u8]) -> bool {
+    match name.len() {
+        2 => name == b"te",
+        5 => name == b"proxy",
+        7 => name == b"upgrade",
+        10 => matches!(name, b"connection" | b"keep-alive"),
+        14 => name == b"http2-settings",
+        16 => name == b"proxy-connection",
+        17 => name == b"transfer-encoding",
+        18 => name == b"proxy-authenticate",
+        19 => name == b"proxy-authorization",
+        _ => false,
+    }
+}
+
 /// Fields that `Connection` cannot name away. RFC 9110 section 7.6.1 forbids a sender to name a field that is meant for
 /// all recipients; a client that does so wants the backend to see another request than the one that was decided about.
 const END_TO_END: [&str; 22] = [
@@ -64,6 +80,9 @@ impl Connection {
 
     /// Whether it names this field, which is in lower case, and may: not one that is meant for all recipients.
     pub(super) fn names(&self, name: &[u8]) -> bool {
+        if self.0.is_empty() {
+            return false;
+        }
         let found = self.0.binary_search_by(|named| named.as_str().as_bytes().cmp(name));
         found.ok().and_then(|at| self.0.get(at)).is_some_and(|named| !is_end_to_end(named.as_str()))
     }
@@ -107,9 +126,7 @@ pub fn clean_response_lines(lines: &mut Lines) {
 }
 
 fn is_of_hop(name: &[u8], connection: &Connection) -> bool {
-    matches!(name, b"connection" | b"te")
-        || HOP_BY_HOP.iter().any(|hop| hop.as_bytes() == name)
-        || connection.names(name)
+    is_hop_by_hop(name) || connection.names(name)
 }
 
 /// Takes out of response trailers what must not stand there: framing and hop-by-hop fields (RFC 9110 section 6.5.1).
@@ -124,6 +141,13 @@ mod tests {
     use http::HeaderValue;
 
     use super::*;
+
+    #[test]
+    fn what_is_taken_out_of_requests_is_taken_out_of_answers() {
+        let of_hop = HOP_BY_HOP.iter().chain(&["connection", "te"]);
+        of_hop.for_each(|name| assert!(is_hop_by_hop(name.as_bytes()), "{name}"));
+        END_TO_END.iter().for_each(|name| assert!(!is_hop_by_hop(name.as_bytes()), "{name}"));
+    }
 
     fn map(lines: &[(&'static str, &'static str)]) -> HeaderMap {
         let mut map = HeaderMap::new();

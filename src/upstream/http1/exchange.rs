@@ -13,6 +13,7 @@ use super::connection::Connection;
 use super::head::{self, Head};
 use super::incoming::Incoming;
 use super::sending::{Sending, Stopped};
+use crate::net::http1::head::Scan;
 use crate::net::interim::Interim;
 use crate::upstream::error::{BoxError, UpstreamError, UpstreamErrorKind};
 use crate::upstream::exchange::{Failure, body_failure, late, until_late};
@@ -38,7 +39,7 @@ enum NoHead {
 struct Awaited<'a> {
     sink: Option<&'a Interim>,
     /// How much of the head was looked at.
-    seen: usize,
+    scan: Scan,
     /// Whether a byte came back.
     is_heard: bool,
     is_sent: bool,
@@ -56,10 +57,10 @@ where
 {
     let body = mem::replace(&mut request.body, RequestBody::empty());
     let mut sending = Sending::new(&connection.wire, &mut request, body, plan.length);
-    let mut awaited = Awaited { sink: plan.sink.as_ref(), seen: 0, is_heard: false, is_sent: false };
+    let mut awaited = Awaited { sink: plan.sink.as_ref(), scan: Scan::default(), is_heard: false, is_sent: false };
     let mut deadline = mem::take(&mut connection.deadline);
     let response = poll_fn(|cx| awaited.poll(cx, &mut connection, &mut sending));
-    let response = until_late(response, plan.upload.as_deref(), plan.limits, &mut deadline).await;
+    let response = until_late(response, plan, &mut deadline).await;
     connection.deadline = deadline;
     let Awaited { is_heard, is_sent, .. } = awaited;
     match response {
@@ -112,7 +113,7 @@ impl Awaited<'_> {
     fn poll_head(&mut self, cx: &mut Context<'_>, connection: &mut Connection) -> Poll<Result<Head, NoHead>> {
         let Connection { wire, buffer, .. } = connection;
         loop {
-            match head::take(buffer, &mut self.seen).map_err(|error| NoHead::Malformed(error.into()))? {
+            match head::take(buffer, &mut self.scan).map_err(|error| NoHead::Malformed(error.into()))? {
                 Some(head) if !is_interim(head.status) => return Poll::Ready(Ok(head)),
                 Some(head) => {
                     if let Some(sink) = self.sink {

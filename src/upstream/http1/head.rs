@@ -5,10 +5,9 @@ use std::mem::MaybeUninit;
 use bytes::BytesMut;
 use http::{StatusCode, Version};
 use httparse::{ParserConfig, Status};
-use memchr::memchr_iter;
 
 use crate::core::fields::Lines;
-use crate::net::http1::head::lower_names;
+use crate::net::http1::head::Scan;
 
 /// Longest head in bytes.
 pub const BYTES_MAX: usize = 64 * 1024;
@@ -37,34 +36,31 @@ pub struct Head {
     pub lines: Lines,
 }
 
-/// Takes a head off `buffer`, if all of it is there. `seen` is how much of it was looked at before, from 0; nothing is looked
-/// at twice however slowly a head arrives.
+/// Takes a head off `buffer`, if all of it is there. `scan` says how much of it was looked at before; nothing is looked at twice
+/// however slowly a head arrives.
 ///
 /// # Errors
 /// [`HeadError`]: nothing on this connection can be understood.
-pub fn take(buffer: &mut BytesMut, seen: &mut usize) -> Result<Option<Head>, HeadError> {
-    let Some(length) = end(buffer, *seen) else {
-        *seen = buffer.len();
+pub fn take(buffer: &mut BytesMut, scan: &mut Scan) -> Result<Option<Head>, HeadError> {
+    let Some(length) = end(buffer, scan) else {
         return if buffer.len() > BYTES_MAX || is_no_http(buffer) { Err(too_long_or_none(buffer)) } else { Ok(None) };
     };
     if length > BYTES_MAX {
         return Err(HeadError::TooLarge);
     }
-    *seen = 0;
+    *scan = Scan::default();
     parse(buffer.split_to(length)).map(Some)
 }
 
 /// The length of the head with its empty line. A line may end in a bare line feed (RFC 9112 section 2.2): what a backend means
 /// by that cannot be taken for anything else.
-fn end(buffer: &[u8], seen: usize) -> Option<usize> {
-    // The last line feed that was seen may have been that of the last line but one.
-    let from = seen.saturating_sub(2);
-    let rest = buffer.get(from..)?;
-    memchr_iter(b'\n', rest).find_map(|at| match rest.get(at + 1..)? {
-        [b'\n', ..] => Some(from + at + 2),
-        [b'\r', b'\n', ..] => Some(from + at + 3),
-        _ => None,
-    })
+fn end(buffer: &mut [u8], scan: &mut Scan) -> Option<usize> {
+    while let Some(line) = scan.line(buffer) {
+        if let (b"\n" | b"\r\n", false) = (line, scan.is_in_first_line(line.len())) {
+            return Some(scan.seen());
+        }
+    }
+    None
 }
 
 /// Whether it cannot become HTTP, so that nothing more has to be waited for.
@@ -77,8 +73,7 @@ fn too_long_or_none(buffer: &[u8]) -> HeadError {
     if is_no_http(buffer) { HeadError::Malformed("it does not begin with a version") } else { HeadError::TooLarge }
 }
 
-fn parse(mut bytes: BytesMut) -> Result<Head, HeadError> {
-    lower_names(&mut bytes);
+fn parse(bytes: BytesMut) -> Result<Head, HeadError> {
     let bytes = bytes.freeze();
     let mut fields = [const { MaybeUninit::uninit() }; FIELDS_MAX];
     let mut response = httparse::Response::new(&mut []);
@@ -106,11 +101,10 @@ mod tests {
 
     /// What is taken of `text`, handed over in pieces of `step` bytes.
     fn taken(text: &[u8], step: usize) -> Result<Taken, HeadError> {
-        let (mut buffer, mut seen) = (BytesMut::new(), 0);
+        let (mut buffer, mut scan) = (BytesMut::new(), Scan::default());
         for piece in text.chunks(step) {
             buffer.extend_from_slice(piece);
-            if let Some(head) = take(&mut buffer, &mut seen)? {
-                assert_eq!(seen, 0);
+            if let Some(head) = take(&mut buffer, &mut scan)? {
                 return Ok(Some((head, buffer.to_vec())));
             }
         }

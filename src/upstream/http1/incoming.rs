@@ -1,10 +1,11 @@
 //! A response's body, read from the connection as it is asked for.
 
 use std::io;
+use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
 
 use super::connection::Connection;
@@ -21,6 +22,8 @@ const READ_BYTES: usize = 64 * 1024;
 pub(in crate::upstream) struct Incoming {
     connection: Box<Connection>,
     rest: Rest,
+    /// Whether it came with the head: what it was read into has not grown then.
+    is_short: bool,
     /// The fields of the response, until somebody takes them.
     pub(in crate::upstream) lines: Lines,
 }
@@ -42,12 +45,19 @@ impl Incoming {
             BodyLength::Chunked => Rest::Chunked(Decoder::default()),
             BodyLength::UntilClose => Rest::UntilClose,
         };
-        Self { connection, rest, lines }
+        Self { connection, rest, is_short: true, lines }
     }
 
     /// The connection, on which the body has ended or never began.
     pub(in crate::upstream) fn into_connection(self) -> Box<Connection> {
         self.connection
+    }
+
+    /// The buffer that a short body was read into, once it has ended. What came behind it stays: it tells that the connection
+    /// is not to be used again.
+    pub(in crate::upstream) fn take_buffer(&mut self) -> BytesMut {
+        let buffer = &mut self.connection.buffer;
+        if self.is_short && buffer.is_empty() { mem::take(buffer) } else { BytesMut::new() }
     }
 
     /// The next frame of what was read; `None` if more has to be.
@@ -83,6 +93,7 @@ impl Incoming {
             Rest::Exact(left) => usize::try_from(left).unwrap_or(usize::MAX).min(READ_BYTES),
             _ => READ_BYTES,
         };
+        self.is_short = false;
         let Connection { wire, buffer, .. } = &mut *self.connection;
         wire.stream.poll_read_buf(cx, buffer, wanted)
     }

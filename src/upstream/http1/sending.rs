@@ -2,14 +2,16 @@
 
 use std::future::{pending, poll_fn};
 use std::io::IoSlice;
+use std::mem;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, Bytes};
 use http::{HeaderMap, HeaderName};
 use http_body::Body;
 
 use super::connection::Wire;
+use crate::net::buffers;
 use crate::net::http1::encode::{chunk_size, last_chunk};
 use crate::upstream::error::BoxError;
 use crate::upstream::outgoing::Outgoing;
@@ -27,12 +29,13 @@ pub(super) struct Sending<B> {
     wire: Rc<Wire>,
     /// Encoded and, from `sent` on, not yet sent. What was sent stays until something else is to be: a request without a body
     /// may have to be sent again.
-    out: BytesMut,
+    out: Vec<u8>,
     sent: usize,
     head_bytes: usize,
     /// What goes behind it, not copied.
     piece: Bytes,
-    body: Option<Encoding<B>>,
+    /// Boxed: it is large, and most requests have none.
+    body: Option<Box<Encoding<B>>>,
     /// Whether the backend did not take what it was given last.
     is_blocked: bool,
     /// Whether the socket has taken a byte of it.
@@ -68,11 +71,9 @@ where
     pub(super) fn new<T>(wire: &Rc<Wire>, head: &mut Outgoing<T>, body: RequestBody<B>, length: Option<u64>) -> Self {
         let out = head.take_head();
         // What the head says decides, not whether the body is at its end by now: chunks have a last one even if there is no other.
-        let body = (length != Some(0) || !body.is_end_stream()).then(|| Encoding {
-            source: Source::new(body, length),
-            left: length,
-            is_read: false,
-            announced: head.fields.announced(),
+        let body = (length != Some(0) || !body.is_end_stream()).then(|| {
+            let announced = head.fields.announced();
+            Box::new(Encoding { source: Source::new(body, length), left: length, is_read: false, announced })
         });
         let head_bytes = out.len();
         Self {
@@ -198,13 +199,13 @@ where
     }
 
     /// Head and body as they were, of which nothing was sent, if all of it is still known.
-    pub(super) fn take_back(mut self) -> Option<(BytesMut, RequestBody<B>)> {
+    pub(super) fn take_back(mut self) -> Option<(Vec<u8>, RequestBody<B>)> {
         self.out.truncate(self.head_bytes);
-        let body = match self.body {
+        let body = match self.body.take() {
             None => RequestBody::empty(),
             Some(mut body) => body.source.take_back()?,
         };
-        Some((self.out, body))
+        Some((mem::take(&mut self.out), body))
     }
 
     /// Goes on behind the response's head, until it is dropped: whoever reads the response may be slow.
@@ -220,6 +221,12 @@ where
                 }
             }
         })
+    }
+}
+
+impl<B> Drop for Sending<B> {
+    fn drop(&mut self) {
+        buffers::was_written(&mut self.out);
     }
 }
 

@@ -72,7 +72,7 @@ where
     let (response, sent) = send(&place, request.into_http(), plan, memory).await?;
     let mut awaited = Awaited { response, sink: plan.sink.as_ref(), is_heard: false };
     let head = poll_fn(|context| awaited.poll(context));
-    match until_late(head, plan.upload.as_deref(), plan.limits, &mut Deadline::default()).await {
+    match until_late(head, plan, &mut Deadline::default()).await {
         Some(Ok(response)) => Ok(answered(place, response, sent.rest)),
         Some(Err(error)) => {
             let fate = fate(&error, awaited.is_heard);

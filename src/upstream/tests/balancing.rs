@@ -129,6 +129,20 @@ fn a_name_that_nobody_looks_up_is_a_connect_error() {
 }
 
 #[test]
+fn time_that_is_lost_on_one_endpoint_is_not_taken_from_the_next() {
+    worker(async {
+        let backend = Backend::counting().await;
+        let mut config = upstream(&[backend.address]);
+        config.endpoints.push(Endpoint { scheme: Scheme::Http, host: "backend.invalid".into(), port: 80 });
+        (config.connect_timeout, config.timeout) = (Duration::from_secs(1), Duration::from_millis(500));
+        let worker = Worker::new(config);
+        for _ in 0..3 {
+            assert_eq!(worker.get().await.unwrap(), "1", "on the connection that was there");
+        }
+    });
+}
+
+#[test]
 fn connections_to_addresses_that_are_gone_are_not_used_again_and_dead_ones_are_passed_over() {
     worker(async {
         let (old, new) = (Backend::counting().await, Backend::counting().await);

@@ -55,6 +55,19 @@ fn an_idle_connection_ends() {
 }
 
 #[test]
+fn a_request_is_over_with_its_answer_and_not_with_its_connection() {
+    let backend = RawBackend::fixed(OK);
+    let gateway = Setup { more: "", upstream: "" }.start(&[backend.address]);
+    let mut client = gateway.connect();
+    client.send("GET /a HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    assert_eq!(client.receive().status, 200);
+    // The client has not closed its side, and is waited for, for 2 s.
+    let entry = gateway.access_log_entry(|entry| entry["status"] == 200);
+    assert!(entry["duration_ms"].as_f64().unwrap() < 1500.0, "{entry}");
+    drop(client);
+}
+
+#[test]
 fn a_body_that_stops_coming_ends_the_request() {
     let backend = RawBackend::fixed(OK);
     let gateway = Setup { more: "limits: {idle: 200ms}", upstream: "" }.start(&[backend.address]);

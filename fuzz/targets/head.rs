@@ -25,7 +25,8 @@ fuzz_target!(|raw: &[u8]| {
         again.extend([name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());
     }
     again.extend(b"\r\n");
-    let again = head::take(&mut BytesMut::from(&again[..]), 2 * BYTES_MAX).expect("what was accepted is accepted again");
+    let again =
+        head::take(&mut BytesMut::from(&again[..]), 2 * BYTES_MAX).expect("what was accepted is accepted again");
     let again = again.expect("all of it is there");
     assert_eq!((&again.method, again.version, again.headers()), (&parsed.method, parsed.version, parsed.headers()));
 });

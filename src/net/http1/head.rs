@@ -81,7 +81,7 @@ pub fn skip_empty_lines(buffer: &mut BytesMut) {
 /// Takes a head off the bytes that begin with it, if all of it is there.
 ///
 /// # Errors
-/// As those of [`Scan::end`] and [`parse`].
+/// As those of [`Scan::end`], and [`HeadError`] for whatever RFC 9112 does not allow in a request.
 pub fn take(bytes: &mut BytesMut, bytes_max: usize) -> Result<Option<Head>, HeadError> {
     match Scan::default().end(bytes, bytes_max)? {
         Some(length) => parse(bytes.split_to(length)).map(Some),

@@ -321,7 +321,7 @@ fn take_head(
 ) -> Result<Option<BytesMut>, NoHead> {
     let buffer = &mut transport.inbound.borrow_mut().buffer;
     if buffer.starts_with(b"\r\n") {
-        head::skip_empty_lines(buffer);
+        head::skip_empty_line(buffer);
         *scan = Scan::default();
     }
     let Some(length) = scan.end(buffer, limits.header_bytes).map_err(NoHead::Bad)? else { return Ok(None) };

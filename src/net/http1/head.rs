@@ -71,9 +71,9 @@ impl Scan {
     }
 }
 
-/// Removes empty lines, of which some clients send one before a request line (RFC 9112 section 2.2).
-pub fn skip_empty_lines(buffer: &mut BytesMut) {
-    while buffer.starts_with(b"\r\n") {
+/// Removes the empty line that some clients send before a request line (RFC 9112 section 2.2).
+pub fn skip_empty_line(buffer: &mut BytesMut) {
+    if buffer.starts_with(b"\r\n") {
         buffer.advance(2);
     }
 }

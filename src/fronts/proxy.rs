@@ -292,6 +292,7 @@ impl ProxyConnection {
         let path = match (authority, origin_form) {
             // Of `http://host` it is no part.
             (Some(_), "/") => PathAndQuery::from_static("/"),
+            // A copy: the buffer that the head stands in is given up while the backend works.
             _ => PathAndQuery::try_from(origin_form)
                 .map_err(|_| Rejection::new(Reason::RequestMalformed, "the request target is too long for a URI"))?,
         };

@@ -42,7 +42,8 @@ impl Pool {
         None
     }
 
-    /// Takes a connection back on which nothing but the last piece of an answer has come after `since`. One that is not done with its request is dropped.
+    /// Takes a connection back on which nothing but the last piece of an answer has come after `since`. One that is not done
+    /// with its request is dropped.
     pub(super) fn put(self: &Rc<Self>, mut connection: Box<Connection>, since: Instant) {
         let mut idle = self.idle.borrow_mut();
         if connection.finish() && idle.len() < IDLE_MAX {

@@ -194,6 +194,7 @@ impl Streamed {
 
 impl Drop for Streamed {
     fn drop(&mut self) {
+        // They stand in it, if nobody has taken them.
         self.lines = None;
         buffers::was_read(&mut self.used);
     }

@@ -42,7 +42,8 @@ const TOO_SLOW: HeadError = HeadError::Malformed("the request head did not arriv
 /// Serves the requests of one connection until either side ends it. `Some` if the client turns out to speak HTTP/2, which
 /// it knows without having asked (RFC 9113 section 3.3): then the stream is as it came, and nothing was answered.
 ///
-/// Made before there is a future, which would have to have room for all that the connection is made of: connections are many.
+/// The connection is made before there is a future, which would have to have room for all that it is made of as well: there
+/// may be many.
 pub fn serve<S: Service>(
     stream: Stream,
     service: &S,
@@ -320,10 +321,7 @@ fn take_head(
     may_be_http2: bool,
 ) -> Result<Option<BytesMut>, NoHead> {
     let buffer = &mut transport.inbound.borrow_mut().buffer;
-    if buffer.starts_with(b"\r\n") {
-        head::skip_empty_line(buffer);
-        *scan = Scan::default();
-    }
+    scan.skip_empty_line(buffer);
     let Some(length) = scan.end(buffer, limits.header_bytes).map_err(NoHead::Bad)? else { return Ok(None) };
     if may_be_http2 && buffer.get(..length) == Some(HTTP2_PREFACE_HEAD) {
         return Err(NoHead::Http2);

@@ -17,9 +17,19 @@ pub const HEADERS_MAX: usize = 128;
 pub struct Scan {
     line_start: usize,
     seen: usize,
+    has_skipped: bool,
 }
 
 impl Scan {
+    /// Removes the empty line that some clients send before a request line (RFC 9112 section 2.2): one, however it arrives. The
+    /// next one is refused ([`Scan::end`]).
+    pub fn skip_empty_line(&mut self, buffer: &mut BytesMut) {
+        if !self.has_skipped && buffer.starts_with(b"\r\n") {
+            buffer.advance(2);
+            *self = Self { has_skipped: true, ..Self::default() };
+        }
+    }
+
     /// Looks for the empty line that ends the head in `buffer`, which starts with the head; `Some(length)` once it is
     /// there. Refuses a line feed without carriage return as soon as it is seen: some readers end a line there.
     ///
@@ -71,19 +81,14 @@ impl Scan {
     }
 }
 
-/// Removes the empty line that some clients send before a request line (RFC 9112 section 2.2).
-pub fn skip_empty_line(buffer: &mut BytesMut) {
-    if buffer.starts_with(b"\r\n") {
-        buffer.advance(2);
-    }
-}
-
 /// Takes a head off the bytes that begin with it, if all of it is there.
 ///
 /// # Errors
 /// As those of [`Scan::end`], and [`HeadError`] for whatever RFC 9112 does not allow in a request.
 pub fn take(bytes: &mut BytesMut, bytes_max: usize) -> Result<Option<Head>, HeadError> {
-    match Scan::default().end(bytes, bytes_max)? {
+    let mut scan = Scan::default();
+    scan.skip_empty_line(bytes);
+    match scan.end(bytes, bytes_max)? {
         Some(length) => parse(bytes.split_to(length)).map(Some),
         None => Ok(None),
     }
@@ -168,10 +173,31 @@ mod tests {
             "GET / HTTP/1.2\r\nHost: h\r\n\r\n",
             "GET /\r\n\r\n",
             "GET / HTTP/1.1\r\n\r\n",
-            "\r\nGET /A:b HTTP/1.1\r\nHost: h\r\n\r\n",
+            "\r\n\r\nGET /A:b HTTP/1.1\r\nHost: h\r\n\r\n",
             "GET http://h/ HTTP/1.1\r\nHost: h\r\nHost: h\r\n\r\n",
         ] {
             assert!(matches!(parsed(bad), Err(HeadError::Malformed(_))), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn one_empty_line_is_skipped_however_it_arrives_and_no_other() {
+        let taken = |text: &str, step: usize| {
+            let (mut scan, mut buffer) = (Scan::default(), BytesMut::new());
+            for piece in text.as_bytes().chunks(step) {
+                buffer.extend_from_slice(piece);
+                scan.skip_empty_line(&mut buffer);
+                if let Some(length) = scan.end(&mut buffer, 1024)? {
+                    return Ok(buffer.split_to(length));
+                }
+            }
+            Err(HeadError::Malformed("incomplete"))
+        };
+        let head = "GET /A:b HTTP/1.1\r\nhost: h\r\n\r\n";
+        for step in 1..=head.len() + 4 {
+            assert_eq!(taken(&format!("\r\n{head}"), step).unwrap(), head, "{step}");
+            let refused = HeadError::Malformed("an empty line in place of a request line");
+            assert_eq!(taken(&format!("\r\n\r\n{head}"), step), Err(refused), "{step}");
         }
     }
 

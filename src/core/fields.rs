@@ -2,7 +2,6 @@
 //! HTTP/1.1. A decision needs five of them, and a map of all is more work than the whole of it.
 
 use std::fmt;
-use std::slice;
 
 use bytes::Bytes;
 use http::header::ValueIter;
@@ -29,23 +28,51 @@ pub enum Occurs<'a> {
     Again,
 }
 
+/// A field.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Field<'a> {
+    /// Its name, in lower case.
+    pub name: &'a [u8],
+    /// Its value.
+    pub value: &'a [u8],
+    /// Its line as it is sent, if it came so.
+    line: Option<&'a [u8]>,
+}
+
 /// The fields of one head of HTTP/1.1, in the bytes that they came in and in their order. Names are in lower case.
 #[derive(Clone, Default)]
 pub struct Lines {
-    bytes: Bytes,
-    lines: Vec<Line>,
-    /// A bit for each [`trait_of`] a name: most names that are looked for are not there, and are not looked for any further.
-    traits: u64,
+    head: Bytes,
+    places: Places,
     /// Those that were added since.
     more: Vec<(HeaderName, HeaderValue)>,
 }
 
-/// Where name and value begin and end. A head is far below 4 GiB.
-#[derive(Debug, Clone, Copy)]
-struct Line {
-    name: (u32, u32),
-    value: (u32, u32),
+/// Where the fields of a head stand.
+#[derive(Debug, Clone, Default)]
+pub struct Places {
+    lines: Vec<Line>,
+    /// A bit for each [`trait_of`] a name: most names that are looked for are not there, and are not looked for any further.
+    traits: u64,
 }
+
+/// Where a field stands. A head is far below 4 GiB.
+#[derive(Debug, Clone, Copy)]
+pub struct Line {
+    /// Where its line and its name begin.
+    pub start: u32,
+    /// Where its name ends.
+    pub name_end: u32,
+    /// Where its value begins, without the white space before it.
+    pub value_start: u32,
+    /// Where its value ends, without the white space behind it.
+    pub value_end: u32,
+    /// Whether the line is written as it is sent on: a colon and a space between name and value, CRLF behind them.
+    pub is_as_sent: bool,
+}
+
+/// Fields that a head has room for without asking for more.
+const USUAL_FIELDS: usize = 12;
 
 impl<'a> From<&'a HeaderMap> for Fields<'a> {
     fn from(map: &'a HeaderMap) -> Self {
@@ -61,21 +88,28 @@ impl<'a> From<&'a Lines> for Fields<'a> {
 
 impl<'a> Fields<'a> {
     /// The values of this name, in their order.
+    #[inline]
     pub fn all(self, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
         match self.0 {
             Kind::Map(map) => Values::Map(map.get_all(name).iter()),
             Kind::Lines(lines) => {
                 debug_assert!(lines.more.is_empty(), "nothing is looked up once something was added");
-                let name = name.as_str();
-                let rest = if lines.may_have(name.as_bytes()) { lines.lines.iter() } else { [].iter() };
-                Values::Lines { bytes: &lines.bytes, rest, name }
+                Values::Lines { head: &lines.head, rest: lines.named(name), name: name.as_str() }
             }
         }
     }
 
     /// How often this name is there.
+    #[inline]
     #[must_use]
     pub fn occurs(self, name: &HeaderName) -> Occurs<'a> {
+        match self.0 {
+            Kind::Lines(lines) if lines.named(name).is_empty() => Occurs::Never,
+            Kind::Lines(_) | Kind::Map(_) => self.counted(name),
+        }
+    }
+
+    fn counted(self, name: &HeaderName) -> Occurs<'a> {
         let mut values = self.all(name);
         match (values.next(), values.next()) {
             (None, _) => Occurs::Never,
@@ -85,18 +119,19 @@ impl<'a> Fields<'a> {
     }
 
     /// Whether this name is there.
+    #[inline]
     #[must_use]
     pub fn contains(self, name: &HeaderName) -> bool {
         self.all(name).next().is_some()
     }
 
-    /// Names, in lower case, and values, in their order.
-    pub fn iter(self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
+    /// All of them, in their order.
+    pub fn iter(self) -> impl Iterator<Item = Field<'a>> {
         let (map, lines) = match self.0 {
             Kind::Map(map) => (Some(map), None),
             Kind::Lines(lines) => (None, Some(lines)),
         };
-        let map = map.into_iter().flatten().map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));
+        let map = map.into_iter().flatten().map(|(name, value)| Field::new(name.as_str().as_bytes(), value.as_bytes()));
         map.chain(lines.into_iter().flat_map(Lines::iter))
     }
 
@@ -105,7 +140,7 @@ impl<'a> Fields<'a> {
     pub fn len(self) -> usize {
         match self.0 {
             Kind::Map(map) => map.len(),
-            Kind::Lines(lines) => lines.lines.len() + lines.more.len(),
+            Kind::Lines(lines) => lines.places.len() + lines.more.len(),
         }
     }
 
@@ -116,87 +151,172 @@ impl<'a> Fields<'a> {
     }
 }
 
+impl<'a> Field<'a> {
+    /// A field that stands nowhere yet.
+    #[must_use]
+    pub fn new(name: &'a [u8], value: &'a [u8]) -> Self {
+        Self { name, value, line: None }
+    }
+
+    /// Writes it as it is sent in HTTP/1.1.
+    #[inline]
+    pub fn write_to(self, out: &mut Vec<u8>) {
+        if let Some(line) = self.line {
+            return out.extend_from_slice(line);
+        }
+        out.reserve(self.name.len() + self.value.len() + 4);
+        out.extend_from_slice(self.name);
+        out.extend_from_slice(b": ");
+        out.extend_from_slice(self.value);
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
 enum Values<'a, 'n> {
     Map(ValueIter<'a, HeaderValue>),
-    Lines { bytes: &'a [u8], rest: slice::Iter<'a, Line>, name: &'n str },
+    Lines { head: &'a [u8], rest: &'a [Line], name: &'n str },
 }
 
 impl<'a> Iterator for Values<'a, '_> {
     type Item = &'a [u8];
 
+    #[inline]
     fn next(&mut self) -> Option<&'a [u8]> {
         match self {
             Self::Map(values) => values.next().map(HeaderValue::as_bytes),
-            Self::Lines { bytes, rest, name } => {
-                let line = rest.find(|line| line.is_named(bytes, name.as_bytes()))?;
-                Some(slice(bytes, line.value))
-            }
+            Self::Lines { rest: [], .. } => None,
+            Self::Lines { head, rest, name } => next_named(head, rest, name.as_bytes()),
         }
     }
 }
 
+/// The value of the next line of this name.
+fn next_named<'a>(head: &'a [u8], rest: &mut &'a [Line], name: &[u8]) -> Option<&'a [u8]> {
+    let found = rest.iter().position(|line| line.is_named(head, name));
+    let (line, behind) = found.and_then(|at| rest.get(at..)?.split_first()).unzip();
+    *rest = behind.unwrap_or_default();
+    line.map(|line| line.value(head))
+}
+
 impl Line {
-    fn is_named(&self, bytes: &[u8], name: &[u8]) -> bool {
-        (self.name.1 - self.name.0) as usize == name.len() && slice(bytes, self.name) == name
+    fn name<'a>(&self, head: &'a [u8]) -> &'a [u8] {
+        slice(head, self.start, self.name_end)
+    }
+
+    fn value<'a>(&self, head: &'a [u8]) -> &'a [u8] {
+        slice(head, self.value_start, self.value_end)
+    }
+
+    fn is_named(&self, head: &[u8], name: &[u8]) -> bool {
+        (self.name_end - self.start) as usize == name.len() && self.name(head) == name
+    }
+
+    /// The whole line, with its ending, if it can be sent on.
+    fn as_sent<'a>(&self, head: &'a [u8]) -> Option<&'a [u8]> {
+        self.is_as_sent.then(|| slice(head, self.start, self.value_end + 2))
+    }
+
+    fn field<'a>(&self, head: &'a [u8]) -> Field<'a> {
+        Field { name: self.name(head), value: self.value(head), line: self.as_sent(head) }
+    }
+}
+
+impl Places {
+    /// Adds a field of this name, which has to be in lower case.
+    #[inline]
+    pub fn push(&mut self, name: &[u8], line: Line) {
+        if self.lines.capacity() == 0 {
+            self.lines.reserve_exact(USUAL_FIELDS);
+        }
+        self.traits |= trait_of(name);
+        self.lines.push(line);
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.lines.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
+
+    /// The fields of the head that they stand in.
+    #[must_use]
+    pub fn of(self, head: Bytes) -> Lines {
+        Lines { head, places: self, more: Vec::new() }
     }
 }
 
 impl Lines {
-    /// The fields of a head with these bytes, of which all names and values are parts. Names have to be in lower case.
-    pub fn new<'a>(bytes: &Bytes, fields: impl ExactSizeIterator<Item = (&'a [u8], &'a [u8])>) -> Self {
-        let place = |part: &[u8]| {
-            let start = (part.as_ptr() as usize).wrapping_sub(bytes.as_ptr() as usize);
-            // An empty value may point anywhere; what is no part of the head is read as empty.
-            (start as u32, (start as u32).wrapping_add(part.len() as u32))
-        };
-        let (mut lines, mut traits) = (Vec::with_capacity(fields.len()), 0);
-        for (name, value) in fields {
-            traits |= trait_of(name);
-            lines.push(Line { name: place(name), value: place(value) });
-        }
-        Self { bytes: bytes.clone(), lines, traits, more: Vec::new() }
-    }
-
-    /// Names and values.
-    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        let more = self.more.iter().map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));
-        self.lines.iter().map(|line| (slice(&self.bytes, line.name), slice(&self.bytes, line.value))).chain(more)
+    /// All of them, in their order.
+    pub fn iter(&self) -> impl Iterator<Item = Field<'_>> {
+        let more = self.more.iter().map(|(name, value)| Field::new(name.as_str().as_bytes(), value.as_bytes()));
+        self.places.lines.iter().map(|line| line.field(&self.head)).chain(more)
     }
 
     /// Length of the head that they stand in.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.bytes.len()
+        self.head.len()
+    }
+
+    /// Writes those that `keep` wants as they are sent in HTTP/1.1. Lines that stand together are copied together.
+    pub fn write_to(&self, out: &mut Vec<u8>, mut keep: impl FnMut(&[u8], &[u8]) -> bool) {
+        let mut run = 0..0;
+        for line in &self.places.lines {
+            let field = line.field(&self.head);
+            if !keep(field.name, field.value) {
+                continue;
+            }
+            if field.line.is_none() || run.end != line.start {
+                out.extend_from_slice(slice(&self.head, run.start, run.end));
+                run = line.start..line.start;
+            }
+            match field.line {
+                Some(_) => run.end = line.value_end + 2,
+                None => field.write_to(out),
+            }
+        }
+        out.extend_from_slice(slice(&self.head, run.start, run.end));
+        for (name, value) in &self.more {
+            if keep(name.as_str().as_bytes(), value.as_bytes()) {
+                Field::new(name.as_str().as_bytes(), value.as_bytes()).write_to(out);
+            }
+        }
     }
 
     /// Leaves out what `keep` does not want.
     pub fn retain(&mut self, keep: impl Fn(&[u8], &[u8]) -> bool) {
-        let Self { bytes, lines, .. } = self;
-        lines.retain(|line| keep(slice(bytes, line.name), slice(bytes, line.value)));
+        let head = &self.head;
+        self.places.lines.retain(|line| keep(line.name(head), line.value(head)));
     }
 
     /// Sets a field, in the place of any of the same name.
     pub fn set(&mut self, name: HeaderName, value: HeaderValue) {
-        if self.may_have(name.as_str().as_bytes()) {
+        if !self.named(&name).is_empty() {
             self.retain(|is, _| is != name.as_str().as_bytes());
         }
         self.more.retain(|(is, _)| *is != name);
         self.more.push((name, value));
     }
 
-    /// False for most names that are not there.
-    fn may_have(&self, name: &[u8]) -> bool {
-        self.traits & trait_of(name) != 0
+    /// The lines among which those of this name are: none for most names that are not there.
+    #[inline]
+    fn named(&self, name: &HeaderName) -> &[Line] {
+        if self.places.traits & trait_of(name.as_str().as_bytes()) == 0 { &[] } else { &self.places.lines }
     }
 
     /// Adds these fields to a map. Their values share the head's bytes. What is no field for the map is left out; there is
     /// none in a head that was parsed.
     pub fn append_to(&self, map: &mut HeaderMap) {
-        map.reserve(self.lines.len());
-        for line in &self.lines {
-            let (name, value) = (slice(&self.bytes, line.name), slice(&self.bytes, line.value));
-            let value = HeaderValue::from_maybe_shared(self.bytes.slice_ref(value));
-            if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), value) {
+        map.reserve(self.places.len());
+        for line in &self.places.lines {
+            let value = HeaderValue::from_maybe_shared(self.head.slice_ref(line.value(&self.head)));
+            if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(line.name(&self.head)), value) {
                 let _ = map.try_append(name, value);
             }
         }
@@ -205,19 +325,20 @@ impl Lines {
 }
 
 /// One of 64 bits, by length and first letter of a name.
+#[inline]
 fn trait_of(name: &[u8]) -> u64 {
     let first = name.first().copied().unwrap_or_default();
     1 << ((name.len() as u32).wrapping_mul(5).wrapping_add(u32::from(first)) & 63)
 }
 
-fn slice(bytes: &[u8], (start, end): (u32, u32)) -> &[u8] {
+fn slice(bytes: &[u8], start: u32, end: u32) -> &[u8] {
     bytes.get(start as usize..end as usize).unwrap_or_default()
 }
 
 /// Names only: a value may be the token.
 impl fmt::Debug for Lines {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.iter().map(|(name, _)| String::from_utf8_lossy(name))).finish()
+        f.debug_list().entries(self.iter().map(|field| String::from_utf8_lossy(field.name))).finish()
     }
 }
 
@@ -225,13 +346,27 @@ impl fmt::Debug for Lines {
 mod tests {
     use super::*;
 
+    /// The fields of a text that is well formed.
+    fn lines_of(head: &Bytes) -> Lines {
+        let (mut places, mut start) = (Places::default(), 0);
+        for line in head.split_inclusive(|byte| *byte == b'\n') {
+            let colon = line.iter().position(|byte| *byte == b':').unwrap();
+            let is_as_sent = line.get(colon + 1) == Some(&b' ');
+            let value_start = (start + colon + 1 + usize::from(is_as_sent)) as u32;
+            let value_end = (start + line.len() - 2) as u32;
+            let line_start = start as u32;
+            let place =
+                Line { start: line_start, name_end: (start + colon) as u32, value_start, value_end, is_as_sent };
+            places.push(&line[..colon], place);
+            start += line.len();
+        }
+        places.of(head.clone())
+    }
+
     #[test]
     fn fields_are_the_same_wherever_they_stand() {
-        let bytes = Bytes::from_static(b"host: h\r\nx-a: 1\r\nx-a: 2\r\nx-empty:\r\n");
-        let part = |start, end| bytes.get(start..end).unwrap();
-        let fields = [(0, 4, 6, 7), (9, 12, 14, 15), (17, 20, 22, 23), (25, 32, 33, 33)];
-        let fields: Vec<_> = fields.into_iter().map(|(a, b, c, d)| (part(a, b), part(c, d))).collect();
-        let lines = Lines::new(&bytes, fields.into_iter());
+        let head = Bytes::from_static(b"host: h\r\nx-a: 1\r\nx-a:2\r\nx-empty:\r\n");
+        let lines = lines_of(&head);
         let mut map = HeaderMap::new();
         lines.append_to(&mut map);
         for fields in [Fields::from(&lines), Fields::from(&map)] {
@@ -251,5 +386,24 @@ mod tests {
         lines.append_to(&mut map);
         assert_eq!(map.get_all("x-a").iter().collect::<Vec<_>>(), ["3"]);
         assert_eq!(lines.iter().count(), 3);
+    }
+
+    #[test]
+    fn what_is_left_is_written_in_its_order_and_what_was_added_behind_it() {
+        let head = Bytes::from_static(b"a: 1\r\nb: 2\r\nc:3\r\nd: 4\r\ne: 5\r\nf: 6\r\n");
+        let written = |lines: &Lines, without: &[u8]| {
+            let mut out = b"> ".to_vec();
+            lines.write_to(&mut out, |name, _| name != without);
+            String::from_utf8(out).unwrap()
+        };
+        let mut lines = lines_of(&head);
+        assert_eq!(written(&lines, b""), "> a: 1\r\nb: 2\r\nc: 3\r\nd: 4\r\ne: 5\r\nf: 6\r\n");
+        assert_eq!(written(&lines, b"e"), "> a: 1\r\nb: 2\r\nc: 3\r\nd: 4\r\nf: 6\r\n");
+        lines.retain(|name, _| name != b"b");
+        assert_eq!(written(&lines, b"a"), "> c: 3\r\nd: 4\r\ne: 5\r\nf: 6\r\n");
+        lines.set(HeaderName::from_static("d"), HeaderValue::from_static("7"));
+        assert_eq!(written(&lines, b"f"), "> a: 1\r\nc: 3\r\ne: 5\r\nd: 7\r\n");
+        let fields: Vec<u8> = lines.iter().flat_map(|field| [field.name, field.value].concat()).collect();
+        assert_eq!(fields, b"a1c3e5f6d7");
     }
 }

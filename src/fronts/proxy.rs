@@ -307,9 +307,9 @@ impl ProxyConnection {
         let (policy, caller) = (&serving.policy, Caller::from(permit));
         let fields = if serving.upstreams.takes_lines(permit.upstream()) && !asks_upgrade {
             let mut lines = OutgoingLines::begin(&head.method, &path, head.bytes() + OURS_BYTES);
-            policy.write_to_upstream(head.fields(), &caller, &client, |name, value| {
-                if !is_settled_here(head.version, name) {
-                    lines.put(name, value);
+            policy.write_to_upstream(head.fields(), &caller, &client, |field| {
+                if !is_settled_here(head.version, field.name) {
+                    lines.put(field);
                 }
             })?;
             OutgoingFields::Lines(lines)

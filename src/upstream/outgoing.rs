@@ -8,6 +8,7 @@ use http::uri::PathAndQuery;
 use http::{Method, Request, Uri};
 
 use super::framing::expects_content;
+use crate::core::fields::Field;
 use crate::net::buffers;
 use crate::net::http1::encode::field;
 use crate::net::interim::Interim;
@@ -76,16 +77,16 @@ impl OutgoingLines {
     }
 
     /// Adds a field. `Host` has to come first (RFC 9110 section 7.2).
-    pub fn put(&mut self, name: &[u8], value: &[u8]) {
-        match name {
-            b"host" => return self.set_host(value),
+    pub fn put(&mut self, field: Field<'_>) {
+        match field.name {
+            b"host" => return self.set_host(field.value),
             // The framing is settled by the body.
             b"content-length" => return self.has_length = true,
             b"transfer-encoding" => return,
-            b"trailer" => self.announced.extend(names_in(value)),
+            b"trailer" => self.announced.extend(names_in(field.value)),
             _ => {}
         }
-        field(&mut self.bytes, name, value);
+        field.write_to(&mut self.bytes);
     }
 
     fn has_host(&self) -> bool {
@@ -252,7 +253,7 @@ mod tests {
 
     fn lines(fields: &Given) -> OutgoingFields {
         let mut lines = OutgoingLines::begin(&Method::GET, &PathAndQuery::from_static("/a?b"), 0);
-        fields.iter().for_each(|(name, value)| lines.put(name.as_bytes(), value.as_bytes()));
+        fields.iter().for_each(|(name, value)| lines.put(Field::new(name.as_bytes(), value.as_bytes())));
         OutgoingFields::Lines(lines)
     }
 

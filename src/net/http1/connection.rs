@@ -202,7 +202,7 @@ impl Connection {
             }
         })
         .await?;
-        head::parse(bytes).map(Box::new).map_err(NoHead::Bad)
+        head::parse(bytes, scan).map(Box::new).map_err(NoHead::Bad)
     }
 
     /// Readies the connection for a request's body.

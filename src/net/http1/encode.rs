@@ -3,7 +3,7 @@
 use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderName, StatusCode, Version};
 
-use crate::core::fields::Lines;
+use crate::core::fields::{Field, Lines};
 use crate::net::date;
 
 /// How the client learns where the body of an answer ends.
@@ -57,18 +57,22 @@ pub fn head(
     status_line(out, status);
     let leaves_length_out = framing != Framing::NoBody || has_no_length(status);
     let mut has_date = false;
-    let mut put = |name: &[u8], value: &[u8]| {
-        match name {
-            b"transfer-encoding" | b"connection" => return,
-            b"content-length" if leaves_length_out => return,
-            b"date" => has_date = true,
-            _ => {}
+    let mut stays = |name: &[u8]| match name {
+        b"transfer-encoding" | b"connection" => false,
+        b"content-length" => !leaves_length_out,
+        b"date" => {
+            has_date = true;
+            true
         }
-        field(out, name, value);
+        _ => true,
     };
-    headers.iter().for_each(|(name, value)| put(name.as_str().as_bytes(), value.as_bytes()));
+    for (name, value) in headers {
+        if stays(name.as_str().as_bytes()) {
+            field(out, name.as_str().as_bytes(), value.as_bytes());
+        }
+    }
     if let Some(lines) = lines {
-        lines.iter().for_each(|(name, value)| put(name, value));
+        lines.write_to(out, |name, _| stays(name));
     }
     match framing {
         Framing::Length(length) => field(out, b"content-length", itoa::Buffer::new().format(length).as_bytes()),
@@ -137,11 +141,7 @@ fn status_line(out: &mut Vec<u8>, status: StatusCode) {
 
 /// Writes a field.
 pub fn field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
-    out.reserve(name.len() + value.len() + 4);
-    out.extend_from_slice(name);
-    out.extend_from_slice(b": ");
-    out.extend_from_slice(value);
-    out.extend_from_slice(b"\r\n");
+    Field::new(name, value).write_to(out);
 }
 
 /// Whether an answer asks for its connection to be closed.

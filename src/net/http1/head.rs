@@ -1,83 +1,38 @@
 //! Request heads: from bytes to method, target and fields (RFC 9112 sections 2, 3 and 5), or to a refusal.
 
-use std::mem::{self, MaybeUninit};
-
-use bytes::{Buf, BytesMut};
+use bytes::BytesMut;
 use http::{Method, Version};
-use memchr::memchr;
 
-use crate::core::fields::Lines;
+pub use super::scan::Scan;
 pub use crate::net::head::{Head, HeadError};
 
 /// Most header fields in a request.
 pub const HEADERS_MAX: usize = 128;
 
-/// Where a search for the end of a head has come to, so that no byte is looked at twice however slowly they arrive.
-#[derive(Debug, Default, Clone, Copy)]
-pub struct Scan {
-    line_start: usize,
-    seen: usize,
-    has_skipped: bool,
-}
-
 impl Scan {
-    /// Removes the empty line that some clients send before a request line (RFC 9112 section 2.2): one, however it arrives. The
-    /// next one is refused ([`Scan::end`]).
-    pub fn skip_empty_line(&mut self, buffer: &mut BytesMut) {
-        if !self.has_skipped && buffer.starts_with(b"\r\n") {
-            buffer.advance(2);
-            *self = Self { has_skipped: true, ..Self::default() };
-        }
-    }
-
-    /// Looks for the empty line that ends the head in `buffer`, which starts with the head; `Some(length)` once it is
-    /// there. Refuses a line feed without carriage return as soon as it is seen: some readers end a line there.
-    ///
-    /// Names of fields are put in lower case, as everybody behind compares and sends them: whatever stands at the beginning
-    /// of a line, up to its colon. The first line has none.
+    /// Looks for the empty line that ends the head of a request in `buffer`, which starts with it; `Some(length)` once it is
+    /// there. Names of fields are put in lower case.
     ///
     /// # Errors
-    /// [`HeadError::Malformed`] for a bare line feed and for an empty first line, [`HeadError::TooLarge`] once `bytes_max` is
-    /// passed.
+    /// [`HeadError::Malformed`] for an empty first line and for any line but the first that is not well formed, as soon as it is
+    /// there; [`HeadError::TooLarge`] once `bytes_max` is passed.
     pub fn end(&mut self, buffer: &mut [u8], bytes_max: usize) -> Result<Option<usize>, HeadError> {
-        while let Some(line) = self.line(buffer) {
-            match line {
-                [.., b'\r', b'\n'] => {}
-                _ => return Err(HeadError::Malformed("a line ends in a bare line feed")),
+        while let Some(line) = self.line(buffer).map_err(HeadError::Malformed)? {
+            if line.ends_bare() {
+                return Err(HeadError::Malformed("a line ends in a bare line feed"));
             }
-            if line.len() == 2 {
-                if self.is_in_first_line(2) {
-                    return Err(HeadError::Malformed("an empty line in place of a request line"));
-                }
-                return if self.seen > bytes_max { Err(HeadError::TooLarge) } else { Ok(Some(self.seen)) };
+            match (line.is_first(), line.is_empty()) {
+                (true, true) => return Err(HeadError::Malformed("an empty line in place of a request line")),
+                (true, false) => {}
+                (false, true) if line.end > bytes_max => return Err(HeadError::TooLarge),
+                (false, true) => return Ok(Some(line.end)),
+                (false, false) => self.field(buffer, line).map_err(HeadError::Malformed)?,
+            }
+            if self.fields() > HEADERS_MAX {
+                return Err(HeadError::TooLarge);
             }
         }
         if buffer.len() > bytes_max { Err(HeadError::TooLarge) } else { Ok(None) }
-    }
-
-    /// The next line, with its line feed, once that is there.
-    pub(crate) fn line<'a>(&mut self, buffer: &'a mut [u8]) -> Option<&'a [u8]> {
-        let Some(found) = buffer.get(self.seen..).and_then(|rest| memchr(b'\n', rest)) else {
-            self.seen = buffer.len();
-            return None;
-        };
-        self.seen += found + 1;
-        let line = buffer.get_mut(mem::replace(&mut self.line_start, self.seen)..self.seen)?;
-        if line.len() < self.seen {
-            let name = line.iter_mut().take_while(|byte| **byte != b':');
-            name.for_each(|byte| byte.make_ascii_lowercase());
-        }
-        Some(line)
-    }
-
-    /// How far the lines go that were found.
-    pub(crate) fn seen(&self) -> usize {
-        self.seen
-    }
-
-    /// Whether the last line that was found, of this length, is the first one.
-    pub(crate) fn is_in_first_line(&self, length: usize) -> bool {
-        self.line_start == length
     }
 }
 
@@ -89,47 +44,49 @@ pub fn take(bytes: &mut BytesMut, bytes_max: usize) -> Result<Option<Head>, Head
     let mut scan = Scan::default();
     scan.skip_empty_line(bytes);
     match scan.end(bytes, bytes_max)? {
-        Some(length) => parse(bytes.split_to(length)).map(Some),
+        Some(length) => parse(bytes.split_to(length), scan).map(Some),
         None => Ok(None),
     }
 }
 
-/// Parses one whole head, its final empty line included, as [`Scan::end`] has left it.
+/// Makes the head of its bytes, its final empty line included, and of what [`Scan::end`] has found in them.
 ///
 /// # Errors
 /// [`HeadError`], for whatever RFC 9112 does not allow in a request; leniency is where smuggling begins.
-pub(super) fn parse(bytes: BytesMut) -> Result<Head, HeadError> {
+pub(super) fn parse(bytes: BytesMut, scan: Scan) -> Result<Head, HeadError> {
     let bytes = bytes.freeze();
-    let mut fields = [const { MaybeUninit::uninit() }; HEADERS_MAX];
-    let mut request = httparse::Request::new(&mut []);
-    match request.parse_with_uninit_headers(&bytes, &mut fields) {
-        Ok(httparse::Status::Complete(length)) if length == bytes.len() => {}
-        Ok(_) => return Err(HeadError::Malformed("the head ends before its empty line")),
-        Err(error) => return Err(explain(error)),
-    }
-    let (Some(method), Some(target), Some(minor)) = (request.method, request.path, request.version) else {
-        return Err(HeadError::Malformed("the request line is incomplete"));
-    };
-    let version = if minor == 1 { Version::HTTP_11 } else { Version::HTTP_10 };
-    let method = Method::from_bytes(method.as_bytes()).map_err(|_| HeadError::Malformed("the method is no token"))?;
-    let fields = request.headers.iter().map(|field| (field.name.as_bytes(), field.value));
-    Head::of_lines(method, target.as_bytes(), version, Lines::new(&bytes, fields))
+    let (first_line, fields) = scan.finish(bytes.clone());
+    let (method, target, version) = request_line(bytes.get(..first_line).unwrap_or_default())?;
+    Head::of_lines(method, target, version, fields)
 }
 
-fn explain(error: httparse::Error) -> HeadError {
-    HeadError::Malformed(match error {
-        httparse::Error::TooManyHeaders => return HeadError::TooLarge,
-        httparse::Error::HeaderName => "a header name is no token, or is not followed by its colon",
-        httparse::Error::HeaderValue => "a header value holds a control character or is folded over lines",
-        httparse::Error::NewLine => "a carriage return without line feed",
-        httparse::Error::Token => "the request line is not a method, a target and a version",
-        httparse::Error::Version => "the version is neither HTTP/1.1 nor HTTP/1.0",
-        httparse::Error::Status => "not a request",
-    })
+/// Method, target and version (RFC 9112 section 3), with one space between them.
+fn request_line(line: &[u8]) -> Result<(Method, &[u8], Version), HeadError> {
+    const WRONG: HeadError = HeadError::Malformed("the request line is not a method, a target and a version");
+    let method_end = line.iter().position(|byte| *byte == b' ').ok_or(WRONG)?;
+    let (method, rest) = line.split_at(method_end);
+    let (target, version) =
+        rest.len().checked_sub(" HTTP/1.1".len()).and_then(|at| rest.split_at_checked(at)).ok_or(WRONG)?;
+    let version = match version {
+        b" HTTP/1.1" => Version::HTTP_11,
+        b" HTTP/1.0" => Version::HTTP_10,
+        [b' ', b'H', b'T', b'T', b'P', b'/', ..] => {
+            return Err(HeadError::Malformed("the version is neither HTTP/1.1 nor HTTP/1.0"));
+        }
+        _ => return Err(WRONG),
+    };
+    let target = target.get(1..).filter(|target| !target.is_empty()).ok_or(WRONG)?;
+    if target.iter().any(|byte| matches!(byte, b' ' | b'\t')) {
+        return Err(WRONG);
+    }
+    let method = Method::from_bytes(method).map_err(|_| HeadError::Malformed("the method is no token"))?;
+    Ok((method, target, version))
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn parsed(text: &str) -> Result<Head, HeadError> {
@@ -142,7 +99,7 @@ mod tests {
         let head = parsed("GET /a?b HTTP/1.1\r\nHost: h\r\nX-Twice: 1\r\nx-twice: 2\r\n\r\nrest").unwrap();
         assert_eq!((head.method.as_str(), head.target(), head.version), ("GET", "/a?b", Version::HTTP_11));
         assert_eq!(head.headers().get_all("x-twice").iter().count(), 2);
-        assert_eq!(head.fields().iter().map(|(name, _)| name.len()).collect::<Vec<_>>(), [4, 7, 7]);
+        assert_eq!(head.fields().iter().map(|field| field.name.len()).collect::<Vec<_>>(), [4, 7, 7]);
     }
 
     #[test]
@@ -210,5 +167,35 @@ mod tests {
         }
         assert_eq!(scan.end(text, 1024), Ok(Some(text.len() - 5)));
         assert_eq!(Scan::default().end(text, 20), Err(HeadError::TooLarge));
+    }
+
+    /// What `httparse` makes of a head, names in lower case. It takes lines that end in a bare line feed as well, and any number
+    /// of empty ones in front.
+    fn by_httparse(text: &str) -> Option<(String, String, u8, Vec<(String, Vec<u8>)>)> {
+        let mut fields = [httparse::EMPTY_HEADER; 16];
+        let mut request = httparse::Request::new(&mut fields);
+        let status = request.parse(text.as_bytes()).ok()?;
+        let fields = request.headers.iter().map(|field| (field.name.to_ascii_lowercase(), field.value.to_vec()));
+        status.is_complete().then_some(())?;
+        Some((request.method?.to_owned(), request.path?.to_owned(), request.version?, fields.collect()))
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+        #[test]
+        fn what_is_taken_is_what_another_parser_takes(
+            line in "(GET|G:T|[A ]{0,2}) (/[a?\u{e9}\t ]{0,3}| ?)( HTTP/1[.][012])?",
+            fields in prop::collection::vec("[A-b!:\t ]{0,3}:?[ \t]{0,2}[a:\u{0}\u{7f}\u{e9} \t\r]{0,12}[ \t]{0,2}", 0..4),
+        ) {
+            let text: String = std::iter::once(&line).chain(&fields).map(|line| format!("{line}\r\n")).collect();
+            let text = text + "\r\n";
+            let ours = take(&mut BytesMut::from(&*text), 1024).ok().flatten().map(|head| {
+                let fields = head.fields().iter().map(|field| (String::from_utf8_lossy(field.name).into(), field.value.into()));
+                let minor = u8::from(head.version == Version::HTTP_11);
+                (head.method.to_string(), head.target().to_owned(), minor, fields.collect())
+            });
+            prop_assert_eq!(ours, by_httparse(&text), "{:?}", text);
+        }
     }
 }

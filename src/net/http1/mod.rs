@@ -6,7 +6,7 @@
 //! request id, log line or metric; and it cannot send `103 Early Hints`. What is here is what a gateway needs of the
 //! protocol, and no more: no obsolete line folding and no bare line feeds by intent.
 //!
-//! [`head`], [`framing`] and [`chunked`] are pure and are fuzzed; [`connection`] moves the bytes.
+//! [`scan`], [`head`], [`framing`] and [`chunked`] are pure and are fuzzed; [`connection`] moves the bytes.
 
 pub(super) mod body;
 pub mod chunked;
@@ -14,6 +14,7 @@ pub mod connection;
 pub mod encode;
 pub mod framing;
 pub mod head;
+mod scan;
 mod send;
 #[cfg(test)]
 mod tests;

@@ -14,7 +14,7 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 use self::names::{Class, NameTable};
 use crate::core::decision::Permit;
-use crate::core::fields::Fields;
+use crate::core::fields::{Field, Fields};
 use crate::core::rejection::{Reason, Rejection};
 use crate::core::snapshot::{Authorization, Identity};
 
@@ -133,17 +133,16 @@ impl HeaderPolicy {
         let expected = fields.len() + ADDED_MAX + self.identity.len();
         let mut map = HeaderMap::try_with_capacity(expected).map_err(|_| too_many())?;
         let mut is_full = false;
-        self.write_to_upstream(fields, caller, client, |name, value| {
+        self.write_to_upstream(fields, caller, client, |field| {
             // What a client's field may be, a field may be.
-            if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value)) {
+            if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(field.name), HeaderValue::from_bytes(field.value)) {
                 is_full |= map.try_append(name, value).is_err();
             }
         })?;
         if is_full { Err(too_many()) } else { Ok(map) }
     }
 
-    /// The same, field by field: `put` is given names, in lower case, and values. `Host` comes first, each of ours once, behind
-    /// all of the client's.
+    /// The same, field by field. `Host` comes first, each of ours once, behind all of the client's.
     ///
     /// # Errors
     /// `request_malformed` for an authority that is no field value.
@@ -152,31 +151,31 @@ impl HeaderPolicy {
         fields: Fields<'_>,
         caller: &Caller<'_>,
         client: &ClientFacts<'_>,
-        mut put: impl FnMut(&[u8], &[u8]),
+        mut put: impl FnMut(Field<'_>),
     ) -> Result<(), Rejection> {
         let host = host(fields, client)?;
         if let Some(host) = host {
-            put(b"host", host);
+            put(Field::new(b"host", host));
         }
         let connection = hop::Connection::of(fields);
         let mut seen = Seen::default();
-        fields.iter().for_each(|(name, value)| {
-            if self.stays(name, client, &connection) && !seen.settles(name, value, client.trusted) {
-                put(name, value);
+        fields.iter().for_each(|field| {
+            if self.stays(field.name, client, &connection) && !seen.settles(field, client.trusted) {
+                put(field);
             }
         });
         if hop::takes_trailers(fields) {
-            put(b"te", b"trailers");
+            put(Field::new(b"te", b"trailers"));
             // Whoever sends TE has to name it in Connection.
-            put(b"connection", b"TE");
+            put(Field::new(b"connection", b"TE"));
         }
         put_forwarded(client, &seen, host, &mut put);
-        put(X_REQUEST_ID.as_str().as_bytes(), client.request_id.as_bytes());
+        put(Field::new(X_REQUEST_ID.as_str().as_bytes(), client.request_id.as_bytes()));
         for (name, value) in caller.headers {
-            put(name.as_str().as_bytes(), value.as_bytes());
+            put(Field::new(name.as_str().as_bytes(), value.as_bytes()));
         }
         if let (Some(name), Some(value)) = (&self.tenant, caller.tenant) {
-            put(name.as_str().as_bytes(), value.as_bytes());
+            put(Field::new(name.as_str().as_bytes(), value.as_bytes()));
         }
         Ok(())
     }
@@ -299,7 +298,8 @@ struct Seen<'a> {
 
 impl<'a> Seen<'a> {
     /// Keeps a field that stays if one of ours takes its place; whether it does.
-    fn settles(&mut self, name: &[u8], value: &'a [u8], trusted: bool) -> bool {
+    fn settles(&mut self, field: Field<'a>, trusted: bool) -> bool {
+        let Field { name, value, .. } = field;
         match name {
             b"host" | b"x-request-id" => {}
             b"x-forwarded-for" => self.forwarded_for.push(value),
@@ -321,14 +321,14 @@ fn host<'a>(fields: Fields<'a>, client: &ClientFacts<'a>) -> Result<Option<&'a [
 }
 
 /// `X-Forwarded-For`, `-Proto` and `-Host`: a trusted proxy's, continued, or else our own.
-fn put_forwarded(client: &ClientFacts<'_>, seen: &Seen<'_>, host: Option<&[u8]>, put: &mut impl FnMut(&[u8], &[u8])) {
+fn put_forwarded(client: &ClientFacts<'_>, seen: &Seen<'_>, host: Option<&[u8]>, put: &mut impl FnMut(Field<'_>)) {
     let forwarded_for = continued(&seen.forwarded_for, client.peer.as_bytes());
-    put(X_FORWARDED_FOR.as_str().as_bytes(), &forwarded_for);
+    put(Field::new(X_FORWARDED_FOR.as_str().as_bytes(), &forwarded_for));
     if !seen.has_proto {
-        put(X_FORWARDED_PROTO.as_str().as_bytes(), client.scheme.as_str().as_bytes());
+        put(Field::new(X_FORWARDED_PROTO.as_str().as_bytes(), client.scheme.as_str().as_bytes()));
     }
     if let (false, Some(host)) = (seen.has_host, host) {
-        put(X_FORWARDED_HOST.as_str().as_bytes(), host);
+        put(Field::new(X_FORWARDED_HOST.as_str().as_bytes(), host));
     }
 }
 

@@ -1,10 +1,9 @@
 //! Response heads: from bytes to status and fields (RFC 9112 sections 4 and 5). Pure.
 
-use std::mem::MaybeUninit;
+use std::mem;
 
 use bytes::BytesMut;
 use http::{StatusCode, Version};
-use httparse::{ParserConfig, Status};
 
 use crate::core::fields::Lines;
 use crate::net::http1::head::Scan;
@@ -42,25 +41,31 @@ pub struct Head {
 /// # Errors
 /// [`HeadError`]: nothing on this connection can be understood.
 pub fn take(buffer: &mut BytesMut, scan: &mut Scan) -> Result<Option<Head>, HeadError> {
-    let Some(length) = end(buffer, scan) else {
+    let Some(length) = end(buffer, scan)? else {
         return if buffer.len() > BYTES_MAX || is_no_http(buffer) { Err(too_long_or_none(buffer)) } else { Ok(None) };
     };
     if length > BYTES_MAX {
         return Err(HeadError::TooLarge);
     }
-    *scan = Scan::default();
-    parse(buffer.split_to(length)).map(Some)
+    parse(buffer.split_to(length), mem::take(scan)).map(Some)
 }
 
 /// The length of the head with its empty line. A line may end in a bare line feed (RFC 9112 section 2.2): what a backend means
 /// by that cannot be taken for anything else.
-fn end(buffer: &mut [u8], scan: &mut Scan) -> Option<usize> {
-    while let Some(line) = scan.line(buffer) {
-        if let (b"\n" | b"\r\n", false) = (line, scan.is_in_first_line(line.len())) {
-            return Some(scan.seen());
+fn end(buffer: &mut [u8], scan: &mut Scan) -> Result<Option<usize>, HeadError> {
+    const WRONG: HeadError = HeadError::Malformed("its status line or a field is not well formed");
+    while let Some(line) = scan.line(buffer).map_err(|_| WRONG)? {
+        match (line.is_first(), line.is_empty()) {
+            (true, true) => return Err(WRONG),
+            (true, false) => {}
+            (false, true) => return Ok(Some(line.end)),
+            (false, false) => scan.field(buffer, line).map_err(|_| WRONG)?,
+        }
+        if scan.fields() > FIELDS_MAX {
+            return Err(HeadError::TooLarge);
         }
     }
-    None
+    Ok(None)
 }
 
 /// Whether it cannot become HTTP, so that nothing more has to be waited for.
@@ -73,21 +78,26 @@ fn too_long_or_none(buffer: &[u8]) -> HeadError {
     if is_no_http(buffer) { HeadError::Malformed("it does not begin with a version") } else { HeadError::TooLarge }
 }
 
-fn parse(bytes: BytesMut) -> Result<Head, HeadError> {
+fn parse(bytes: BytesMut, scan: Scan) -> Result<Head, HeadError> {
     let bytes = bytes.freeze();
-    let mut fields = [const { MaybeUninit::uninit() }; FIELDS_MAX];
-    let mut response = httparse::Response::new(&mut []);
-    match ParserConfig::default().parse_response_with_uninit_headers(&mut response, &bytes, &mut fields) {
-        Ok(Status::Complete(length)) if length == bytes.len() => {}
-        Ok(_) => return Err(HeadError::Malformed("its head ends before the empty line")),
-        Err(httparse::Error::TooManyHeaders) => return Err(HeadError::TooLarge),
-        Err(_) => return Err(HeadError::Malformed("its status line or a field is not well formed")),
+    let (first_line, lines) = scan.finish(bytes.clone());
+    let (status, version) = status_line(bytes.get(..first_line).unwrap_or_default())?;
+    Ok(Head { status, version, lines })
+}
+
+/// Version and status (RFC 9112 section 4). The reason phrase, with the space before it, is optional to many.
+fn status_line(line: &[u8]) -> Result<(StatusCode, Version), HeadError> {
+    let [b'H', b'T', b'T', b'P', b'/', b'1', b'.', minor @ (b'0' | b'1'), b' ', rest @ ..] = line else {
+        return Err(HeadError::Malformed("it does not begin with a version"));
+    };
+    let version = if *minor == b'1' { Version::HTTP_11 } else { Version::HTTP_10 };
+    match rest.split_at_checked(3) {
+        Some((digits, [] | [b' ', ..])) => {
+            let status = StatusCode::from_bytes(digits).map_err(|_| HeadError::Malformed("it has no status"))?;
+            Ok((status, version))
+        }
+        _ => Err(HeadError::Malformed("it has no status")),
     }
-    let status = response.code.and_then(|code| StatusCode::from_u16(code).ok());
-    let status = status.ok_or(HeadError::Malformed("it has no status"))?;
-    let version = if response.version == Some(1) { Version::HTTP_11 } else { Version::HTTP_10 };
-    let fields = response.headers.iter().map(|field| (field.name.as_bytes(), field.value));
-    Ok(Head { status, version, lines: Lines::new(&bytes, fields) })
 }
 
 #[cfg(test)]
@@ -117,7 +127,7 @@ mod tests {
             for step in 1..=text.len() {
                 let (head, left) = taken(text.as_bytes(), step).unwrap().unwrap();
                 assert_eq!((head.status, head.version), (StatusCode::OK, Version::HTTP_11));
-                let x_a: Vec<_> = head.lines.iter().collect();
+                let x_a: Vec<_> = head.lines.iter().map(|field| (field.name, field.value)).collect();
                 assert_eq!(x_a, [(&b"x-a"[..], &b"1"[..]), (b"x-a", b"2")]);
                 assert!(left.is_empty());
             }
@@ -153,14 +163,36 @@ mod tests {
         assert_eq!(taken(many.as_bytes(), 4096).err(), Some(HeadError::TooLarge));
     }
 
+    /// Status, version and fields as `httparse` finds them; it skips empty lines in front.
+    fn by_httparse(text: &str) -> Option<(u16, u8, Vec<(String, Vec<u8>)>)> {
+        let mut fields = [httparse::EMPTY_HEADER; 16];
+        let mut response = httparse::Response::new(&mut fields);
+        let is_complete = response.parse(text.as_bytes()).ok()?.is_complete() && !text.starts_with(['\r', '\n']);
+        let fields = response.headers.iter().map(|field| (field.name.to_ascii_lowercase(), field.value.to_vec()));
+        is_complete.then_some((response.code.filter(|code| *code >= 100)?, response.version?, fields.collect()))
+    }
+
     proptest! {
         #[test]
         fn the_cut_never_matters(text in "(HTTP/1.1 200 OK\r\n)?[aX:\r\n ]{0,40}", step in 1_usize..8) {
             let fields = |step| {
                 let taken = taken(text.as_bytes(), step).ok()?;
-                Some(taken.map(|(head, _)| head.lines.iter().map(|(name, value)| (name.to_vec(), value.to_vec())).collect::<Vec<_>>()))
+                Some(taken.map(|(head, _)| head.lines.iter().map(|field| (field.name.to_vec(), field.value.to_vec())).collect::<Vec<_>>()))
             };
             prop_assert_eq!(fields(step), fields(text.len().max(1)));
+        }
+
+        #[test]
+        fn what_is_taken_is_what_another_parser_takes(
+            line in "HTTP/1[.][0-2] [0-9 ]{3}( [O\u{e9}\t ]{0,3})?\r?\n",
+            fields in prop::collection::vec("[A-b!:\t ]{0,3}:?[ \t]{0,2}[a:\u{0}\u{e9} \t\r]{0,12}[ \t]{0,2}\r?\n", 0..4),
+        ) {
+            let text = format!("{line}{}\r\n", fields.concat());
+            let ours = taken(text.as_bytes(), text.len()).ok().flatten().map(|(head, _)| {
+                let fields = head.lines.iter().map(|field| (String::from_utf8_lossy(field.name).into(), field.value.into()));
+                (head.status.as_u16(), u8::from(head.version == Version::HTTP_11), fields.collect())
+            });
+            prop_assert_eq!(ours, by_httparse(&text), "{:?}", text);
         }
     }
 }

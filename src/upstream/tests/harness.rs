@@ -21,6 +21,7 @@ use tokio::time::timeout;
 
 use crate::config::{Endpoint, HostHeader, HttpUpstream, Scheme, Upstream, UpstreamKind};
 use crate::core::decision::Permit;
+use crate::core::fields::Field;
 use crate::core::snapshot::{PathReading, UpstreamId};
 use crate::upstream::{
     BoxError, Health, Outgoing, OutgoingFields, OutgoingLines, ResponseBody, UpstreamError, Upstreams, Wishes,
@@ -225,7 +226,7 @@ impl Worker {
         let takes_lines = self.upstreams.takes_lines(UpstreamId(0)) && wishes.upgrade.is_none();
         if let (OutgoingFields::Map(map), true) = (&request.fields, takes_lines) {
             let mut lines = OutgoingLines::begin(&request.method, &request.path, 0);
-            map.iter().for_each(|(name, value)| lines.put(name.as_str().as_bytes(), value.as_bytes()));
+            map.iter().for_each(|(name, value)| lines.put(Field::new(name.as_str().as_bytes(), value.as_bytes())));
             request.fields = OutgoingFields::Lines(lines);
         }
         let mut response = self.upstreams.forward(Permit::for_tests(UpstreamId(0), None), request, wishes).await?;

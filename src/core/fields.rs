@@ -2,6 +2,7 @@
 //! HTTP/1.1. A decision needs five of them, and a map of all is more work than the whole of it.
 
 use std::fmt;
+use std::slice;
 
 use bytes::Bytes;
 use http::header::ValueIter;
@@ -51,10 +52,14 @@ pub struct Lines {
 /// Where the fields of a head stand.
 #[derive(Debug, Clone, Default)]
 pub struct Places {
-    lines: Vec<Line>,
-    /// A bit for each [`trait_of`] a name: most names that are looked for are not there, and are not looked for any further.
-    traits: u64,
+    lines: Vec<(Tag, Line)>,
+    /// A bit for each [`Tag`] of a name: most names that are looked for are not there, and are not looked for any further.
+    tags: u64,
 }
+
+/// What tells most names apart: one of 64, by length and first letter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Tag(u8);
 
 /// Where a field stands. A head is far below 4 GiB.
 #[derive(Debug, Clone, Copy)]
@@ -94,7 +99,9 @@ impl<'a> Fields<'a> {
             Kind::Map(map) => Values::Map(map.get_all(name).iter()),
             Kind::Lines(lines) => {
                 debug_assert!(lines.more.is_empty(), "nothing is looked up once something was added");
-                Values::Lines { head: &lines.head, rest: lines.named(name), name: name.as_str() }
+                let name = name.as_str().as_bytes();
+                let tag = Tag::of(name);
+                Values::Lines { head: &lines.head, rest: lines.tagged(tag).iter(), tag, name }
             }
         }
     }
@@ -104,18 +111,20 @@ impl<'a> Fields<'a> {
     #[must_use]
     pub fn occurs(self, name: &HeaderName) -> Occurs<'a> {
         match self.0 {
-            Kind::Lines(lines) if lines.named(name).is_empty() => Occurs::Never,
+            Kind::Lines(lines) if lines.tagged(Tag::of(name.as_str().as_bytes())).is_empty() => Occurs::Never,
             Kind::Lines(_) | Kind::Map(_) => self.counted(name),
         }
     }
 
     fn counted(self, name: &HeaderName) -> Occurs<'a> {
-        let mut values = self.all(name);
-        match (values.next(), values.next()) {
-            (None, _) => Occurs::Never,
-            (Some(value), None) => Occurs::Once(value),
-            (Some(_), Some(_)) => Occurs::Again,
+        let mut occurs = Occurs::Never;
+        for value in self.all(name) {
+            match occurs {
+                Occurs::Never => occurs = Occurs::Once(value),
+                Occurs::Once(_) | Occurs::Again => return Occurs::Again,
+            }
         }
+        occurs
     }
 
     /// Whether this name is there.
@@ -125,14 +134,13 @@ impl<'a> Fields<'a> {
         self.all(name).next().is_some()
     }
 
-    /// All of them, in their order.
-    pub fn iter(self) -> impl Iterator<Item = Field<'a>> {
-        let (map, lines) = match self.0 {
-            Kind::Map(map) => (Some(map), None),
-            Kind::Lines(lines) => (None, Some(lines)),
-        };
-        let map = map.into_iter().flatten().map(|(name, value)| Field::new(name.as_str().as_bytes(), value.as_bytes()));
-        map.chain(lines.into_iter().flat_map(Lines::iter))
+    /// Does `each` to all of them, in their order.
+    #[inline]
+    pub fn for_each(self, mut each: impl FnMut(Field<'a>)) {
+        match self.0 {
+            Kind::Map(map) => map.iter().for_each(|field| each(field.into())),
+            Kind::Lines(lines) => lines.iter().for_each(each),
+        }
     }
 
     /// How many there are.
@@ -148,6 +156,12 @@ impl<'a> Fields<'a> {
     #[must_use]
     pub fn is_empty(self) -> bool {
         self.len() == 0
+    }
+}
+
+impl<'a> From<(&'a HeaderName, &'a HeaderValue)> for Field<'a> {
+    fn from((name, value): (&'a HeaderName, &'a HeaderValue)) -> Self {
+        Self::new(name.as_str().as_bytes(), value.as_bytes())
     }
 }
 
@@ -174,7 +188,7 @@ impl<'a> Field<'a> {
 
 enum Values<'a, 'n> {
     Map(ValueIter<'a, HeaderValue>),
-    Lines { head: &'a [u8], rest: &'a [Line], name: &'n str },
+    Lines { head: &'a [u8], rest: slice::Iter<'a, (Tag, Line)>, tag: Tag, name: &'n [u8] },
 }
 
 impl<'a> Iterator for Values<'a, '_> {
@@ -184,36 +198,28 @@ impl<'a> Iterator for Values<'a, '_> {
     fn next(&mut self) -> Option<&'a [u8]> {
         match self {
             Self::Map(values) => values.next().map(HeaderValue::as_bytes),
-            Self::Lines { rest: [], .. } => None,
-            Self::Lines { head, rest, name } => next_named(head, rest, name.as_bytes()),
+            Self::Lines { head, rest, tag, name } => loop {
+                let (is, line) = rest.next()?;
+                if is == tag && line.name(head) == *name {
+                    return Some(line.value(head));
+                }
+            },
         }
     }
 }
 
-/// The value of the next line of this name.
-fn next_named<'a>(head: &'a [u8], rest: &mut &'a [Line], name: &[u8]) -> Option<&'a [u8]> {
-    let found = rest.iter().position(|line| line.is_named(head, name));
-    let (line, behind) = found.and_then(|at| rest.get(at..)?.split_first()).unzip();
-    *rest = behind.unwrap_or_default();
-    line.map(|line| line.value(head))
-}
-
 impl Line {
     fn name<'a>(&self, head: &'a [u8]) -> &'a [u8] {
-        slice(head, self.start, self.name_end)
+        part(head, self.start, self.name_end)
     }
 
     fn value<'a>(&self, head: &'a [u8]) -> &'a [u8] {
-        slice(head, self.value_start, self.value_end)
-    }
-
-    fn is_named(&self, head: &[u8], name: &[u8]) -> bool {
-        (self.name_end - self.start) as usize == name.len() && self.name(head) == name
+        part(head, self.value_start, self.value_end)
     }
 
     /// The whole line, with its ending, if it can be sent on.
     fn as_sent<'a>(&self, head: &'a [u8]) -> Option<&'a [u8]> {
-        self.is_as_sent.then(|| slice(head, self.start, self.value_end + 2))
+        self.is_as_sent.then(|| part(head, self.start, self.value_end + 2))
     }
 
     fn field<'a>(&self, head: &'a [u8]) -> Field<'a> {
@@ -228,8 +234,9 @@ impl Places {
         if self.lines.capacity() == 0 {
             self.lines.reserve_exact(USUAL_FIELDS);
         }
-        self.traits |= trait_of(name);
-        self.lines.push(line);
+        let tag = Tag::of(name);
+        self.tags |= tag.bit();
+        self.lines.push((tag, line));
     }
 
     /// How many there are.
@@ -254,8 +261,8 @@ impl Places {
 impl Lines {
     /// All of them, in their order.
     pub fn iter(&self) -> impl Iterator<Item = Field<'_>> {
-        let more = self.more.iter().map(|(name, value)| Field::new(name.as_str().as_bytes(), value.as_bytes()));
-        self.places.lines.iter().map(|line| line.field(&self.head)).chain(more)
+        let more = self.more.iter().map(|(name, value)| Field::from((name, value)));
+        self.places.lines.iter().map(|(_, line)| line.field(&self.head)).chain(more)
     }
 
     /// Length of the head that they stand in.
@@ -267,13 +274,13 @@ impl Lines {
     /// Writes those that `keep` wants as they are sent in HTTP/1.1. Lines that stand together are copied together.
     pub fn write_to(&self, out: &mut Vec<u8>, mut keep: impl FnMut(&[u8], &[u8]) -> bool) {
         let mut run = 0..0;
-        for line in &self.places.lines {
+        for (_, line) in &self.places.lines {
             let field = line.field(&self.head);
             if !keep(field.name, field.value) {
                 continue;
             }
             if field.line.is_none() || run.end != line.start {
-                out.extend_from_slice(slice(&self.head, run.start, run.end));
+                out.extend_from_slice(part(&self.head, run.start, run.end));
                 run = line.start..line.start;
             }
             match field.line {
@@ -281,10 +288,10 @@ impl Lines {
                 None => field.write_to(out),
             }
         }
-        out.extend_from_slice(slice(&self.head, run.start, run.end));
+        out.extend_from_slice(part(&self.head, run.start, run.end));
         for (name, value) in &self.more {
             if keep(name.as_str().as_bytes(), value.as_bytes()) {
-                Field::new(name.as_str().as_bytes(), value.as_bytes()).write_to(out);
+                Field::from((name, value)).write_to(out);
             }
         }
     }
@@ -292,29 +299,29 @@ impl Lines {
     /// Leaves out what `keep` does not want.
     pub fn retain(&mut self, keep: impl Fn(&[u8], &[u8]) -> bool) {
         let head = &self.head;
-        self.places.lines.retain(|line| keep(line.name(head), line.value(head)));
+        self.places.lines.retain(|(_, line)| keep(line.name(head), line.value(head)));
     }
 
     /// Sets a field, in the place of any of the same name.
     pub fn set(&mut self, name: HeaderName, value: HeaderValue) {
-        if !self.named(&name).is_empty() {
+        if !self.tagged(Tag::of(name.as_str().as_bytes())).is_empty() {
             self.retain(|is, _| is != name.as_str().as_bytes());
         }
         self.more.retain(|(is, _)| *is != name);
         self.more.push((name, value));
     }
 
-    /// The lines among which those of this name are: none for most names that are not there.
+    /// The lines among which those of this tag are: none if there is none.
     #[inline]
-    fn named(&self, name: &HeaderName) -> &[Line] {
-        if self.places.traits & trait_of(name.as_str().as_bytes()) == 0 { &[] } else { &self.places.lines }
+    fn tagged(&self, tag: Tag) -> &[(Tag, Line)] {
+        if self.places.tags & tag.bit() == 0 { &[] } else { &self.places.lines }
     }
 
     /// Adds these fields to a map. Their values share the head's bytes. What is no field for the map is left out; there is
     /// none in a head that was parsed.
     pub fn append_to(&self, map: &mut HeaderMap) {
         map.reserve(self.places.len());
-        for line in &self.places.lines {
+        for (_, line) in &self.places.lines {
             let value = HeaderValue::from_maybe_shared(self.head.slice_ref(line.value(&self.head)));
             if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(line.name(&self.head)), value) {
                 let _ = map.try_append(name, value);
@@ -324,14 +331,19 @@ impl Lines {
     }
 }
 
-/// One of 64 bits, by length and first letter of a name.
-#[inline]
-fn trait_of(name: &[u8]) -> u64 {
-    let first = name.first().copied().unwrap_or_default();
-    1 << ((name.len() as u32).wrapping_mul(5).wrapping_add(u32::from(first)) & 63)
+impl Tag {
+    #[inline]
+    fn of(name: &[u8]) -> Self {
+        let first = name.first().copied().unwrap_or_default();
+        Self((name.len() as u8).wrapping_mul(5).wrapping_add(first) & 63)
+    }
+
+    fn bit(self) -> u64 {
+        1 << self.0
+    }
 }
 
-fn slice(bytes: &[u8], start: u32, end: u32) -> &[u8] {
+fn part(bytes: &[u8], start: u32, end: u32) -> &[u8] {
     bytes.get(start as usize..end as usize).unwrap_or_default()
 }
 
@@ -376,7 +388,9 @@ mod tests {
             assert_eq!(fields.occurs(&http::header::HOST), Occurs::Once(b"h"));
             assert_eq!(fields.occurs(&HeaderName::from_static("x-empty")), Occurs::Once(b""));
             assert_eq!(fields.occurs(&http::header::TE), Occurs::Never);
-            assert_eq!((fields.len(), fields.iter().count()), (4, 4));
+            let mut seen = 0;
+            fields.for_each(|_| seen += 1);
+            assert_eq!((fields.len(), seen), (4, 4));
         }
         let mut lines = lines;
         lines.retain(|name, value| name != b"x-a" || value == b"2");

@@ -25,7 +25,7 @@ pub struct Head {
 #[derive(Clone)]
 enum HeadFields {
     /// As they came in HTTP/1.1, and as a map once somebody has asked for one.
-    Lines(Lines, OnceCell<HeaderMap>),
+    Lines(Lines, OnceCell<Box<HeaderMap>>),
     Map(HeaderMap),
 }
 
@@ -77,7 +77,7 @@ impl Head {
     #[must_use]
     pub fn headers(&self) -> &HeaderMap {
         match &self.fields {
-            HeadFields::Lines(lines, map) => map.get_or_init(|| map_of(lines)),
+            HeadFields::Lines(lines, map) => map.get_or_init(|| Box::new(map_of(lines))),
             HeadFields::Map(map) => map,
         }
     }
@@ -106,7 +106,7 @@ impl Head {
     #[must_use]
     pub fn into_headers(self) -> HeaderMap {
         match self.fields {
-            HeadFields::Lines(lines, map) => map.into_inner().unwrap_or_else(|| map_of(&lines)),
+            HeadFields::Lines(lines, map) => map.into_inner().map_or_else(|| map_of(&lines), |map| *map),
             HeadFields::Map(map) => map,
         }
     }

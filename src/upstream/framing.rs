@@ -99,11 +99,17 @@ fn content_length(fields: Fields<'_>) -> Result<Option<u64>, &'static str> {
     const WRONG: &str = "the backend sent a Content-Length that is no single number";
     match fields.occurs(&header::CONTENT_LENGTH) {
         Occurs::Never => Ok(None),
-        Occurs::Once(length) if length.iter().all(u8::is_ascii_digit) => {
-            std::str::from_utf8(length).ok().and_then(|digits| digits.parse().ok()).map(Some).ok_or(WRONG)
-        }
-        Occurs::Once(_) | Occurs::Again => Err(WRONG),
+        Occurs::Once(length) => decimal(length).map(Some).ok_or(WRONG),
+        Occurs::Again => Err(WRONG),
     }
+}
+
+fn decimal(digits: &[u8]) -> Option<u64> {
+    let digits = digits.split_first().map(|_| digits)?;
+    digits.iter().try_fold(0_u64, |sum, digit| {
+        let digit = digit.is_ascii_digit().then(|| u64::from(digit - b'0'))?;
+        sum.checked_mul(10)?.checked_add(digit)
+    })
 }
 
 #[cfg(test)]

@@ -41,11 +41,14 @@ pub(super) fn changed(snapshot: &Snapshot, head: &RequestHead<'_>, target: &Targ
     let left = headers(snapshot, head, target, &Caller::default()).unwrap_or_default();
     let is_changed = |name: &HeaderName| !head.headers.all(name).eq(Fields::from(&left).all(name));
     let mut names: Vec<HeaderName> = Vec::new();
-    for name in head.headers.iter().filter_map(|field| HeaderName::from_bytes(field.name).ok()) {
-        if !names.contains(&name) && is_changed(&name) {
+    head.headers.for_each(|field| {
+        if let Ok(name) = HeaderName::from_bytes(field.name)
+            && !names.contains(&name)
+            && is_changed(&name)
+        {
             names.push(name);
         }
-    }
+    });
     names
 }
 

@@ -69,9 +69,15 @@ pub(super) struct Connection(Vec<HeaderName>);
 impl Connection {
     /// That of these fields.
     pub(super) fn of(fields: Fields<'_>) -> Self {
-        let is_plain = |value: &[u8]| value.eq_ignore_ascii_case(b"keep-alive") || value.eq_ignore_ascii_case(b"close");
-        let names = fields.all(&header::CONNECTION).filter(|value| !is_plain(value)).flat_map(options);
-        let mut names: Vec<HeaderName> = names.filter_map(|name| HeaderName::from_bytes(name).ok()).collect();
+        let mut names = Vec::new();
+        for value in fields.all(&header::CONNECTION) {
+            if !names_no_field(value) {
+                names.extend(options(value).filter_map(|name| HeaderName::from_bytes(name).ok()));
+            }
+        }
+        if names.len() < 2 {
+            return Self(names);
+        }
         // A client may name thousands, and each of its fields is looked for.
         names.sort_unstable_by(|one, other| one.as_str().cmp(other.as_str()));
         names.dedup();
@@ -90,8 +96,19 @@ impl Connection {
 
 /// Whether `Connection` names this option, in any case.
 pub fn connection_names<'a>(fields: impl Into<Fields<'a>>, option: &str) -> bool {
-    let mut values = fields.into().all(&header::CONNECTION);
-    values.any(|value| options(value).any(|one| one.eq_ignore_ascii_case(option.as_bytes())))
+    let is_option = |one: &[u8]| one.eq_ignore_ascii_case(option.as_bytes());
+    // Nearly always there is just one.
+    let names = |value: &[u8]| is_option(value) || (value.contains(&b',') && options(value).any(is_option));
+    fields.into().all(&header::CONNECTION).any(names)
+}
+
+/// Whether it is what nearly every `Connection` says.
+fn names_no_field(value: &[u8]) -> bool {
+    match value.len() {
+        5 => value.eq_ignore_ascii_case(b"close"),
+        10 => value.eq_ignore_ascii_case(b"keep-alive"),
+        _ => false,
+    }
 }
 
 fn is_end_to_end(name: &str) -> bool {

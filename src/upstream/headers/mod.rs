@@ -159,7 +159,7 @@ impl HeaderPolicy {
         }
         let connection = hop::Connection::of(fields);
         let mut seen = Seen::default();
-        fields.iter().for_each(|field| {
+        fields.for_each(|field| {
             if self.stays(field.name, client, &connection) && !seen.settles(field, client.trusted) {
                 put(field);
             }
@@ -170,12 +170,12 @@ impl HeaderPolicy {
             put(Field::new(b"connection", b"TE"));
         }
         put_forwarded(client, &seen, host, &mut put);
-        put(Field::new(X_REQUEST_ID.as_str().as_bytes(), client.request_id.as_bytes()));
+        put((&X_REQUEST_ID, client.request_id).into());
         for (name, value) in caller.headers {
-            put(Field::new(name.as_str().as_bytes(), value.as_bytes()));
+            put((name, value).into());
         }
         if let (Some(name), Some(value)) = (&self.tenant, caller.tenant) {
-            put(Field::new(name.as_str().as_bytes(), value.as_bytes()));
+            put((name, value).into());
         }
         Ok(())
     }

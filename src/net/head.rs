@@ -46,22 +46,22 @@ impl Head {
     /// # Errors
     /// [`HeadError::Malformed`] for a target that is not UTF-8.
     pub fn new(method: Method, target: &[u8], version: Version, headers: HeaderMap) -> Result<Self, HeadError> {
-        Self::with(method, target, version, HeadFields::Map(headers))
+        let target = Self::target_of(target)?;
+        Ok(Self { method, version, upgrade: None, target, fields: HeadFields::Map(headers) })
     }
 
     /// The same with the fields as they came in HTTP/1.1.
-    ///
-    /// # Errors
-    /// As those of [`Head::new`].
-    pub fn of_lines(method: Method, target: &[u8], version: Version, lines: Lines) -> Result<Self, HeadError> {
-        Self::with(method, target, version, HeadFields::Lines(lines, OnceCell::new()))
+    #[must_use]
+    pub fn of_lines(method: Method, target: Box<str>, version: Version, lines: Lines) -> Self {
+        Self { method, version, upgrade: None, target, fields: HeadFields::Lines(lines, OnceCell::new()) }
     }
 
-    fn with(method: Method, target: &[u8], version: Version, fields: HeadFields) -> Result<Self, HeadError> {
-        match std::str::from_utf8(target) {
-            Ok(target) => Ok(Self { method, version, upgrade: None, target: target.into(), fields }),
-            Err(_) => Err(HeadError::Malformed("the request target is not UTF-8")),
-        }
+    /// A request target, to be kept.
+    ///
+    /// # Errors
+    /// [`HeadError::Malformed`] for one that is not UTF-8.
+    pub fn target_of(target: &[u8]) -> Result<Box<str>, HeadError> {
+        std::str::from_utf8(target).map(Into::into).map_err(|_| HeadError::Malformed("the request target is not UTF-8"))
     }
 
     /// The fields, to be looked at. Of HTTP/2 the authority is among them, as `Host`.

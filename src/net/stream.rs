@@ -278,9 +278,21 @@ fn try_fill(tcp: &TcpStream, buffer: &mut BytesMut, wanted: usize) -> io::Result
 fn try_write(tcp: &TcpStream, bytes: &[IoSlice<'_>]) -> io::Result<usize> {
     let mut pieces = bytes.iter().filter(|piece| !piece.is_empty());
     match (pieces.next(), pieces.next()) {
-        (Some(only), None) => tcp.try_write(only),
+        (Some(only), None) => try_send(tcp, only),
         _ => tcp.try_write_vectored(bytes),
     }
+}
+
+/// Without the C library in between, whose `send` is a point where a thread can be cancelled: that costs two locked additions.
+#[cfg(target_os = "linux")]
+fn try_send(tcp: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
+    use rustix::net::{SendFlags, send};
+    tcp.try_io(Interest::WRITABLE, || Ok(send(tcp, bytes, SendFlags::NOSIGNAL)?))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn try_send(tcp: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
+    tcp.try_write(bytes)
 }
 
 fn would_block(read: io::Result<usize>) -> bool {

@@ -54,10 +54,9 @@ pub fn take(bytes: &mut BytesMut, bytes_max: usize) -> Result<Option<Head>, Head
 /// # Errors
 /// [`HeadError`], for whatever RFC 9112 does not allow in a request; leniency is where smuggling begins.
 pub(super) fn parse(bytes: BytesMut, scan: Scan) -> Result<Head, HeadError> {
-    let bytes = bytes.freeze();
-    let (first_line, fields) = scan.finish(bytes.clone());
-    let (method, target, version) = request_line(bytes.get(..first_line).unwrap_or_default())?;
-    Head::of_lines(method, target, version, fields)
+    let (method, target, version) = request_line(scan.first_line(&bytes))?;
+    let target = Head::target_of(target)?;
+    Ok(Head::of_lines(method, target, version, scan.finish(bytes.freeze())))
 }
 
 /// Method, target and version (RFC 9112 section 3), with one space between them.

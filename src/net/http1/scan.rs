@@ -59,6 +59,7 @@ impl Scan {
     ///
     /// # Errors
     /// What is wrong: a control character, which no line of a head may hold.
+    #[inline]
     pub(crate) fn line(&mut self, buffer: &[u8]) -> Result<Option<Line>, &'static str> {
         loop {
             let rest = buffer.get(self.seen..).unwrap_or_default();
@@ -90,6 +91,7 @@ impl Scan {
     ///
     /// # Errors
     /// What is wrong with it. A line that is folded (section 5.2) begins with no name.
+    #[inline]
     pub(crate) fn field(&mut self, buffer: &mut [u8], line: Line) -> Result<(), &'static str> {
         let text = buffer.get_mut(line.start..line.text_end).unwrap_or_default();
         let length = lower_token(text);
@@ -125,13 +127,19 @@ impl Scan {
         self.fields.len()
     }
 
-    /// The length of the first line, without its ending, and the fields of `head`, all of which was read.
-    pub(crate) fn finish(self, head: Bytes) -> (usize, Lines) {
-        (self.first_line, self.fields.of(head))
+    /// The text of the first line of `head`.
+    pub(crate) fn first_line<'a>(&self, head: &'a [u8]) -> &'a [u8] {
+        head.get(..self.first_line).unwrap_or_default()
+    }
+
+    /// The fields of `head`, all of which was read.
+    pub(crate) fn finish(self, head: Bytes) -> Lines {
+        self.fields.of(head)
     }
 }
 
 /// Where the first control character is (a tab is one), or the length if there is none. What is not ASCII is none.
+#[inline]
 fn control(bytes: &[u8]) -> usize {
     // All of a block at once: the compiler makes vector instructions of it.
     let (blocks, _) = bytes.as_chunks::<32>();
@@ -140,6 +148,7 @@ fn control(bytes: &[u8]) -> usize {
     seen + control_by_words(bytes.get(seen..).unwrap_or_default())
 }
 
+#[inline]
 fn control_by_words(bytes: &[u8]) -> usize {
     const EACH: u64 = u64::from_ne_bytes([1; 8]);
     let (words, rest) = bytes.as_chunks::<8>();
@@ -155,7 +164,9 @@ fn control_by_words(bytes: &[u8]) -> usize {
     words.len() * 8 + rest.iter().take_while(|byte| !byte.is_ascii_control()).count()
 }
 
-/// Puts the token that a text begins with (RFC 9110 section 5.6.2) in lower case; its length.
+/// Puts the token that a text begins with (RFC 9110 section 5.6.2) in lower case; its length. Not inlined: what its caller counts
+/// beside would be counted byte by byte.
+#[inline(never)]
 fn lower_token(text: &mut [u8]) -> usize {
     const LOWER: [u8; 256] = lower_token_characters();
     let mut length = 0;

@@ -79,10 +79,8 @@ fn too_long_or_none(buffer: &[u8]) -> HeadError {
 }
 
 fn parse(bytes: BytesMut, scan: Scan) -> Result<Head, HeadError> {
-    let bytes = bytes.freeze();
-    let (first_line, lines) = scan.finish(bytes.clone());
-    let (status, version) = status_line(bytes.get(..first_line).unwrap_or_default())?;
-    Ok(Head { status, version, lines })
+    let (status, version) = status_line(scan.first_line(&bytes))?;
+    Ok(Head { status, version, lines: scan.finish(bytes.freeze()) })
 }
 
 /// Version and status (RFC 9112 section 4). The reason phrase, with the space before it, is optional to many.

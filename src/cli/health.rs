@@ -7,9 +7,13 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail};
+use bytes::BytesMut;
+use http::StatusCode;
 use serde_json::Value;
 
 use crate::clock;
+use crate::net::http1::head::Scan;
+use crate::upstream::http1::head::{self, Head};
 
 /// From the first attempt to connect to the last byte.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -93,17 +97,16 @@ fn too_slow() -> io::Error {
 
 /// Why the gateway is not ready; `None` if it is.
 fn cause(answer: &[u8]) -> anyhow::Result<Option<String>> {
-    let mut fields = [httparse::EMPTY_HEADER; 64];
-    let mut head = httparse::Response::new(&mut fields);
-    let parsed = head.parse(answer).map_err(|error| anyhow!("the answer is no HTTP: {error}"))?;
-    let httparse::Status::Complete(body) = parsed else { bail!("the answer ends too early") };
-    let status = head.code.unwrap_or_default();
-    if status == 200 {
+    let mut answer = BytesMut::from(answer);
+    let head =
+        head::take(&mut answer, &mut Scan::default()).map_err(|error| anyhow!("the answer is no HTTP: {error}"))?;
+    let Some(Head { status, .. }) = head else { bail!("the answer ends too early") };
+    if status == StatusCode::OK {
         return Ok(None);
     }
-    let body: Option<Value> = answer.get(body..).and_then(|body| serde_json::from_slice(body).ok());
+    let body: Option<Value> = serde_json::from_slice(&answer).ok();
     let cause = body.as_ref().and_then(|body| body.get("cause")?.as_str());
-    Ok(Some(cause.map_or_else(|| format!("status {status}"), |cause| cause.escape_debug().to_string())))
+    Ok(Some(cause.map_or_else(|| format!("status {}", status.as_u16()), |cause| cause.escape_debug().to_string())))
 }
 
 #[cfg(test)]

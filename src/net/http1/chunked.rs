@@ -2,8 +2,10 @@
 //! CRLF. A size line that two readers could take for different numbers is an error.
 
 use bytes::{Buf, Bytes, BytesMut};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::HeaderMap;
 use memchr::memchr;
+
+use super::scan::Scan;
 
 /// Longest chunk-size line, extensions included, in bytes. Extensions are read over.
 const SIZE_LINE_MAX: usize = 256;
@@ -120,9 +122,9 @@ impl Decoder {
             self.state = State::Trailers { read };
             return Ok(Decoded::NeedsMore);
         };
-        let section = buffer.split_to(length).freeze();
+        let section = buffer.split_to(length);
         self.state = State::Done;
-        if length == 2 { Ok(Decoded::End) } else { parse_trailers(&section).map(Decoded::Trailers) }
+        if length == 2 { Ok(Decoded::End) } else { parse_trailers(section).map(Decoded::Trailers) }
     }
 }
 
@@ -152,21 +154,17 @@ fn section_end(buffer: &[u8], read: &mut usize) -> Result<Option<usize>, Chunked
     if buffer.len() > TRAILER_BYTES_MAX { Err(ChunkedError("the trailer section is too long")) } else { Ok(None) }
 }
 
-fn parse_trailers(section: &Bytes) -> Result<HeaderMap, ChunkedError> {
-    let mut fields = [httparse::EMPTY_HEADER; TRAILER_FIELDS_MAX];
-    let parsed = httparse::parse_headers(section, &mut fields);
-    let Ok(httparse::Status::Complete((_, fields))) = parsed else {
-        return Err(ChunkedError("the trailer section is not well formed"));
-    };
-    let mut trailers = HeaderMap::with_capacity(fields.len());
-    for field in fields {
-        let name = HeaderName::from_bytes(field.name.as_bytes());
-        let value = HeaderValue::from_maybe_shared(section.slice_ref(field.value));
-        let (Ok(name), Ok(value)) = (name, value) else {
-            return Err(ChunkedError("the trailer section is not well formed"));
-        };
-        trailers.append(name, value);
+fn parse_trailers(mut section: BytesMut) -> Result<HeaderMap, ChunkedError> {
+    const WRONG: ChunkedError = ChunkedError("the trailer section is not well formed");
+    let mut scan = Scan::default();
+    while let Some(line) = scan.line(&section).map_err(|_| WRONG)?.filter(|line| !line.is_empty()) {
+        scan.field(&mut section, line).map_err(|_| WRONG)?;
+        if scan.fields() > TRAILER_FIELDS_MAX {
+            return Err(WRONG);
+        }
     }
+    let mut trailers = HeaderMap::new();
+    scan.finish(section.freeze()).append_to(&mut trailers);
     Ok(trailers)
 }
 

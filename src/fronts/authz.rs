@@ -177,7 +177,7 @@ pub(super) async fn judge(
 
 fn instructions(permit: &Permit, head: &Head, record: &Record, asked_with: &Method) -> Instructions {
     let serving = record.serving();
-    let set = serving.policy.identity(&Caller::from(permit), &record.request_id);
+    let set = serving.policy.identity(&Caller::from(permit), &record.request_id.value());
     let remove = serving.policy.not_to_forward(head.headers(), &set);
     let mut answer = HeaderMap::new();
     render::forwarded(serving.snapshot(), &asked(record, asked_with, head.headers()), &mut answer);
@@ -201,7 +201,7 @@ pub(super) fn reject(
 }
 
 fn asked<'a>(record: &'a Record, method: &'a Method, headers: &'a HeaderMap) -> Asked<'a> {
-    Asked { method, headers, request_id: record.request_id.to_str().unwrap_or_default() }
+    Asked { method, headers, request_id: record.request_id.as_str() }
 }
 
 /// The body of an answer to another proxy. When it is sent, or dropped, the request goes into log and metrics.

@@ -7,11 +7,13 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use http::HeaderName;
 use http_body::{Body, Frame, SizeHint};
 
 use super::authority::Pieces;
 use super::exchanges::Place;
 use super::record::Record;
+use super::render::X_REQUEST_ID;
 use super::serving::Serving;
 use crate::core::fields::Lines;
 use crate::core::rejection::{Reason, Rejection};
@@ -166,6 +168,18 @@ impl Answer for AnswerBody {
     fn take_lines(&mut self) -> Option<Lines> {
         let Kind::Upstream(body) = &mut self.kind else { return None };
         body.take_lines()
+    }
+
+    fn field(&self) -> Option<(&'static HeaderName, &[u8])> {
+        Some((&X_REQUEST_ID, self.record.request_id.as_bytes()))
+    }
+
+    fn write_whole(&mut self, out: &mut Vec<u8>, bytes_max: usize) -> bool {
+        let Kind::Upstream(body) = &mut self.kind else { return false };
+        let before = out.len();
+        let is_whole = body.write_whole(out, bytes_max);
+        self.record.bytes_out += (out.len() - before) as u64;
+        is_whole
     }
 }
 

@@ -7,8 +7,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use http::header::Entry;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderName, HeaderValue, Response, Version, header};
+use http::{HeaderMap, HeaderValue, Response, Version, header};
 use http_body::Body;
 use rustls::ServerConfig;
 
@@ -301,7 +302,7 @@ impl ProxyConnection {
             trusted,
             scheme: self.scheme,
             authority,
-            request_id: &record.request_id,
+            request_id: record.request_id.as_bytes(),
         };
         let serving = record.serving();
         let (policy, caller) = (&serving.policy, Caller::from(permit));
@@ -378,7 +379,11 @@ fn forwarded(response: &mut Response<ResponseBody>, record: &Record, shown: &Hea
         let lines = response.body_mut().take_lines();
         lines.iter().for_each(|lines| lines.append_to(response.headers_mut()));
     } else if let Some(lines) = response.body_mut().lines_mut() {
-        return lines.set(render::X_REQUEST_ID.clone(), record.request_id.clone());
+        // Ours is with the body, which knows the record.
+        if Fields::from(&*lines).contains(&render::X_REQUEST_ID) {
+            lines.retain(|name, _| name != render::X_REQUEST_ID.as_str().as_bytes());
+        }
+        return;
     }
     render::forwarded(snapshot, &asked(record, shown), response.headers_mut());
 }
@@ -389,7 +394,7 @@ fn finish(response: Response<Bytes>, mut record: Box<Record>) -> Response<Answer
 }
 
 fn asked<'a>(record: &'a Record, shown: &'a HeaderMap) -> Asked<'a> {
-    Asked { method: record.method(), headers: shown, request_id: record.request_id.to_str().unwrap_or_default() }
+    Asked { method: record.method(), headers: shown, request_id: record.request_id.as_str() }
 }
 
 /// Of the answers to a request for a tunnel over HTTP/2, which is a CONNECT there (RFC 8441), success says that there is one,
@@ -405,16 +410,18 @@ fn refused_or_switched<B>(response: Response<B>) -> Result<Response<B>, Rejectio
 
 /// The fields of a request that answers depend on: the others have gone to the backend by then.
 pub(super) fn shown_in_answers(fields: Fields<'_>) -> HeaderMap {
-    static SHOWN: [HeaderName; 4] = [
-        header::CONTENT_TYPE,
-        header::ORIGIN,
-        header::ACCESS_CONTROL_REQUEST_METHOD,
-        header::ACCESS_CONTROL_REQUEST_HEADERS,
-    ];
     let mut shown = HeaderMap::new();
-    for name in &SHOWN {
-        if let Some(value) = fields.all(name).next().and_then(|value| HeaderValue::from_bytes(value).ok()) {
-            shown.insert(name, value);
+    // One look at each: most requests have none of them.
+    for (name, value) in fields.iter() {
+        let name = match name {
+            b"content-type" => header::CONTENT_TYPE,
+            b"origin" => header::ORIGIN,
+            b"access-control-request-method" => header::ACCESS_CONTROL_REQUEST_METHOD,
+            b"access-control-request-headers" => header::ACCESS_CONTROL_REQUEST_HEADERS,
+            _ => continue,
+        };
+        if let (Entry::Vacant(place), Ok(value)) = (shown.entry(name), HeaderValue::from_bytes(value)) {
+            place.insert(value);
         }
     }
     shown

@@ -119,6 +119,15 @@ impl ResponseBody {
         }
     }
 
+    /// Writes all of it behind what is in `out`, if it is of a known length up to `bytes_max` and has come with its head; it has
+    /// ended then. Whether it did.
+    pub fn write_whole(&mut self, out: &mut Vec<u8>, bytes_max: usize) -> bool {
+        match &mut self.inner {
+            Inner::Streamed(streamed) => streamed.write_whole(out, bytes_max),
+            Inner::Full(_) | Inner::Switched(_) => false,
+        }
+    }
+
     /// How long its head was waited for, from when the request was given to the upstream.
     #[must_use]
     pub fn waited(&self) -> Duration {
@@ -162,6 +171,15 @@ impl Streamed {
                 None
             }
         })
+    }
+
+    fn write_whole(&mut self, out: &mut Vec<u8>, bytes_max: usize) -> bool {
+        let Some(Incoming::Http1(body)) = &mut self.incoming else { return false };
+        let is_whole = body.write_whole(out, bytes_max);
+        if is_whole {
+            self.end();
+        }
+        is_whole
     }
 
     fn passed(&mut self, mut frame: Frame<Bytes>) -> Frame<Bytes> {

@@ -5,7 +5,7 @@ use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
 
 use super::connection::Connection;
@@ -58,6 +58,18 @@ impl Incoming {
     pub(in crate::upstream) fn take_buffer(&mut self) -> BytesMut {
         let buffer = &mut self.connection.buffer;
         if self.is_short && buffer.is_empty() { mem::take(buffer) } else { BytesMut::new() }
+    }
+
+    /// Writes all of it behind what is in `out`, if it is of a known length up to `bytes_max` and was read with the head.
+    pub(in crate::upstream) fn write_whole(&mut self, out: &mut Vec<u8>, bytes_max: usize) -> bool {
+        let Rest::Exact(left) = self.rest else { return false };
+        let buffer = &mut self.connection.buffer;
+        let whole = usize::try_from(left).ok().filter(|left| *left <= bytes_max).and_then(|left| buffer.get(..left));
+        let Some(whole) = whole else { return false };
+        out.extend_from_slice(whole);
+        buffer.advance(whole.len());
+        self.rest = Rest::Nothing;
+        true
     }
 
     /// The next frame of what was read; `None` if more has to be.

@@ -20,7 +20,7 @@ use super::proxy::{Worker, shown_in_answers};
 use super::record::Record;
 use super::render::{self, Asked};
 use super::{ext_authz, forward_auth, unreadable};
-use crate::core::decision::{Decision, Outcome, Permit};
+use crate::core::decision::{Outcome, Permit};
 use crate::core::rejection::{Reason, Rejection};
 use crate::net::handshake::HandshakeError;
 use crate::net::head::Head;
@@ -154,13 +154,11 @@ pub(super) async fn judge(
     record: &mut Record,
     asked_with: &Method,
 ) -> Verdict {
-    let Decision { outcome, trace } = worker.decide(head, record).await;
-    record.trace = trace;
-    let permit = match outcome {
+    let permit = match worker.decide(head, record).await {
         Outcome::Forward(permit) => permit,
         Outcome::Answer(answer) => {
             record.decided = false;
-            let shown = shown_in_answers(head.fields());
+            let shown = shown_in_answers(head.fields()).unwrap_or_default();
             let response = render::own_answer(record.snapshot(), answer, &asked(record, asked_with, &shown));
             record.status = response.status().as_u16();
             return Verdict::Answer(response);

@@ -4,7 +4,6 @@
 use std::error::Error;
 use std::fmt;
 use std::future::Future;
-use std::mem;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -134,14 +133,10 @@ impl ResponseBody {
         self.waited
     }
 
-    pub(super) fn streamed(mut incoming: Incoming, held: Held, plan: &Plan) -> Self {
+    pub(super) fn streamed(incoming: Incoming, lines: Option<Lines>, held: Held, plan: &Plan) -> Self {
         let (now, upload) = (Instant::now(), plan.upload.clone());
         let silence = Silence { max: plan.limits.idle, since: now, timer: None };
         let is_empty = incoming.is_end_stream();
-        let lines = match &mut incoming {
-            Incoming::Http1(body) => Some(mem::take(&mut body.lines)),
-            Incoming::Http2(..) | Incoming::Switched(..) => None,
-        };
         let mut streamed =
             Streamed { incoming: Some(incoming), lines, held: Some(held), upload, silence, used: BytesMut::new() };
         if is_empty {

@@ -9,7 +9,6 @@ use bytes::{Buf, Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
 
 use super::connection::Connection;
-use crate::core::fields::Lines;
 use crate::net::http1::chunked::{Decoded, Decoder};
 use crate::upstream::error::BoxError;
 use crate::upstream::framing::BodyLength;
@@ -24,8 +23,6 @@ pub(in crate::upstream) struct Incoming {
     rest: Rest,
     /// Whether it came with the head: what it was read into has not grown then.
     is_short: bool,
-    /// The fields of the response, until somebody takes them.
-    pub(in crate::upstream) lines: Lines,
 }
 
 /// What is still to come.
@@ -38,14 +35,14 @@ enum Rest {
 }
 
 impl Incoming {
-    pub(super) fn new(connection: Box<Connection>, length: BodyLength, lines: Lines) -> Self {
+    pub(super) fn new(connection: Box<Connection>, length: BodyLength) -> Self {
         let rest = match length {
             BodyLength::Exact(0) => Rest::Nothing,
             BodyLength::Exact(bytes) => Rest::Exact(bytes),
             BodyLength::Chunked => Rest::Chunked(Decoder::default()),
             BodyLength::UntilClose => Rest::UntilClose,
         };
-        Self { connection, rest, is_short: true, lines }
+        Self { connection, rest, is_short: true }
     }
 
     /// The connection, on which the body has ended or never began.

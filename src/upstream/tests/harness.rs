@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::uri::PathAndQuery;
 use http::{HeaderMap, Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
@@ -224,7 +225,9 @@ impl Worker {
         let mut request = Outgoing::from(request);
         let takes_lines = self.upstreams.takes_lines(UpstreamId(0)) && wishes.upgrade.is_none();
         if let (OutgoingFields::Map(map), true) = (&request.fields, takes_lines) {
-            let mut lines = OutgoingLines::begin(&request.method, &request.path, 0);
+            let path = request.path.take();
+            let path = path.as_ref().map_or("/", PathAndQuery::as_str);
+            let mut lines = OutgoingLines::begin(&request.method, path, 0);
             map.iter().for_each(|(name, value)| lines.put(name.as_str().as_bytes(), value.as_bytes()));
             request.fields = OutgoingFields::Lines(lines);
         }

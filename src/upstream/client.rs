@@ -96,8 +96,8 @@ impl Client {
         Plan::new(request, wishes, limits)
     }
 
-    /// Has one endpoint after the other answer, until one does or none may be asked any more. Not an `async fn`, which would hold
-    /// what it is given twice.
+    /// Has one endpoint after the other answer, until one does or none may be asked any more.
+    #[expect(clippy::manual_async_fn, reason = "that would hold what it is given twice")]
     pub(super) fn forward<B>(
         &self,
         plan: &mut Plan,

@@ -91,7 +91,7 @@ impl Service for AdminConnection {
             target: head.target(),
             headers: head.headers(),
             peer: self.peer,
-            request_id: request_id.to_str().unwrap_or_default(),
+            request_id: request_id.as_str(),
             surface: self.surface,
         };
         let response = match answer(&self.state, &call) {
@@ -107,7 +107,7 @@ impl Service for AdminConnection {
         let (method, headers) = head.map_or((&Method::GET, &none), |head| (&head.method, head.headers()));
         let request_id = self.ids.of(headers);
         let (live, rejection, trace) = (self.state.live.load(), unreadable(refusal), Trace::default());
-        let asked = Asked { method, headers, request_id: request_id.to_str().unwrap_or_default() };
+        let asked = Asked { method, headers, request_id: request_id.as_str() };
         render::rejection(&live.snapshot, &Refusal::new(&live.snapshot, &rejection, &trace), &asked).map(Full::new)
     }
 }

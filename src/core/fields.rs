@@ -45,8 +45,6 @@ pub struct Field<'a> {
 pub struct Lines {
     head: Bytes,
     places: Places,
-    /// Those that were added since.
-    more: Vec<(HeaderName, HeaderValue)>,
 }
 
 /// Where the fields of a head stand.
@@ -98,7 +96,6 @@ impl<'a> Fields<'a> {
         match self.0 {
             Kind::Map(map) => Values::Map(map.get_all(name).iter()),
             Kind::Lines(lines) => {
-                debug_assert!(lines.more.is_empty(), "nothing is looked up once something was added");
                 let name = name.as_str().as_bytes();
                 let tag = Tag::of(name);
                 Values::Lines { head: &lines.head, rest: lines.tagged(tag).iter(), tag, name }
@@ -148,7 +145,7 @@ impl<'a> Fields<'a> {
     pub fn len(self) -> usize {
         match self.0 {
             Kind::Map(map) => map.len(),
-            Kind::Lines(lines) => lines.places.len() + lines.more.len(),
+            Kind::Lines(lines) => lines.places.len(),
         }
     }
 
@@ -254,15 +251,14 @@ impl Places {
     /// The fields of the head that they stand in.
     #[must_use]
     pub fn of(self, head: Bytes) -> Lines {
-        Lines { head, places: self, more: Vec::new() }
+        Lines { head, places: self }
     }
 }
 
 impl Lines {
     /// All of them, in their order.
     pub fn iter(&self) -> impl Iterator<Item = Field<'_>> {
-        let more = self.more.iter().map(|(name, value)| Field::from((name, value)));
-        self.places.lines.iter().map(|(_, line)| line.field(&self.head)).chain(more)
+        self.places.lines.iter().map(|(_, line)| line.field(&self.head))
     }
 
     /// Length of the head that they stand in.
@@ -289,26 +285,12 @@ impl Lines {
             }
         }
         out.extend_from_slice(part(&self.head, run.start, run.end));
-        for (name, value) in &self.more {
-            if keep(name.as_str().as_bytes(), value.as_bytes()) {
-                Field::from((name, value)).write_to(out);
-            }
-        }
     }
 
     /// Leaves out what `keep` does not want.
     pub fn retain(&mut self, keep: impl Fn(&[u8], &[u8]) -> bool) {
         let head = &self.head;
         self.places.lines.retain(|(_, line)| keep(line.name(head), line.value(head)));
-    }
-
-    /// Sets a field, in the place of any of the same name.
-    pub fn set(&mut self, name: HeaderName, value: HeaderValue) {
-        if !self.tagged(Tag::of(name.as_str().as_bytes())).is_empty() {
-            self.retain(|is, _| is != name.as_str().as_bytes());
-        }
-        self.more.retain(|(is, _)| *is != name);
-        self.more.push((name, value));
     }
 
     /// The lines among which those of this tag are: none if there is none.
@@ -327,7 +309,6 @@ impl Lines {
                 let _ = map.try_append(name, value);
             }
         }
-        map.extend(self.more.iter().cloned());
     }
 }
 
@@ -395,15 +376,11 @@ mod tests {
         let mut lines = lines;
         lines.retain(|name, value| name != b"x-a" || value == b"2");
         assert_eq!(Fields::from(&lines).all(&HeaderName::from_static("x-a")).collect::<Vec<_>>(), [b"2"]);
-        lines.set(HeaderName::from_static("x-a"), HeaderValue::from_static("3"));
-        let mut map = HeaderMap::new();
-        lines.append_to(&mut map);
-        assert_eq!(map.get_all("x-a").iter().collect::<Vec<_>>(), ["3"]);
         assert_eq!(lines.iter().count(), 3);
     }
 
     #[test]
-    fn what_is_left_is_written_in_its_order_and_what_was_added_behind_it() {
+    fn what_is_left_is_written_in_its_order() {
         let head = Bytes::from_static(b"a: 1\r\nb: 2\r\nc:3\r\nd: 4\r\ne: 5\r\nf: 6\r\n");
         let written = |lines: &Lines, without: &[u8]| {
             let mut out = b"> ".to_vec();
@@ -415,9 +392,7 @@ mod tests {
         assert_eq!(written(&lines, b"e"), "> a: 1\r\nb: 2\r\nc: 3\r\nd: 4\r\nf: 6\r\n");
         lines.retain(|name, _| name != b"b");
         assert_eq!(written(&lines, b"a"), "> c: 3\r\nd: 4\r\ne: 5\r\nf: 6\r\n");
-        lines.set(HeaderName::from_static("d"), HeaderValue::from_static("7"));
-        assert_eq!(written(&lines, b"f"), "> a: 1\r\nc: 3\r\ne: 5\r\nd: 7\r\n");
         let fields: Vec<u8> = lines.iter().flat_map(|field| [field.name, field.value].concat()).collect();
-        assert_eq!(fields, b"a1c3e5f6d7");
+        assert_eq!(fields, b"a1c3d4e5f6");
     }
 }

@@ -217,7 +217,7 @@ pub(super) fn finish(
     shown: &HeaderMap,
     mut record: Box<Record>,
 ) -> Response<AnswerBody> {
-    let request_id = record.request_id.to_str().unwrap_or_default();
+    let request_id = record.request_id.as_str();
     let asked = render::Asked { method: record.method(), headers: shown, request_id };
     render::forwarded(record.snapshot(), &asked, response.headers_mut());
     record.status = response.status().as_u16();

@@ -20,7 +20,7 @@ use super::proxy::{Worker, shown_in_answers};
 use super::record::Record;
 use super::render::{self, Asked};
 use super::{ext_authz, forward_auth, unreadable};
-use crate::core::decision::{Decision, Outcome, Permit};
+use crate::core::decision::{Outcome, Permit};
 use crate::core::rejection::{Reason, Rejection};
 use crate::net::handshake::HandshakeError;
 use crate::net::head::Head;
@@ -154,13 +154,11 @@ pub(super) async fn judge(
     record: &mut Record,
     asked_with: &Method,
 ) -> Verdict {
-    let Decision { outcome, trace } = worker.decide(head, record).await;
-    record.trace = trace;
-    let permit = match outcome {
+    let permit = match worker.decide(head, record).await {
         Outcome::Forward(permit) => permit,
         Outcome::Answer(answer) => {
             record.decided = false;
-            let shown = shown_in_answers(head.fields());
+            let shown = shown_in_answers(head.fields()).unwrap_or_default();
             let response = render::own_answer(record.snapshot(), answer, &asked(record, asked_with, &shown));
             record.status = response.status().as_u16();
             return Verdict::Answer(response);
@@ -177,7 +175,7 @@ pub(super) async fn judge(
 
 fn instructions(permit: &Permit, head: &Head, record: &Record, asked_with: &Method) -> Instructions {
     let serving = record.serving();
-    let set = serving.policy.identity(&Caller::from(permit), &record.request_id);
+    let set = serving.policy.identity(&Caller::from(permit), &record.request_id.value());
     let remove = serving.policy.not_to_forward(head.headers(), &set);
     let mut answer = HeaderMap::new();
     render::forwarded(serving.snapshot(), &asked(record, asked_with, head.headers()), &mut answer);
@@ -201,7 +199,7 @@ pub(super) fn reject(
 }
 
 fn asked<'a>(record: &'a Record, method: &'a Method, headers: &'a HeaderMap) -> Asked<'a> {
-    Asked { method, headers, request_id: record.request_id.to_str().unwrap_or_default() }
+    Asked { method, headers, request_id: record.request_id.as_str() }
 }
 
 /// The body of an answer to another proxy. When it is sent, or dropped, the request goes into log and metrics.

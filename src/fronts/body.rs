@@ -7,11 +7,13 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use http::HeaderName;
 use http_body::{Body, Frame, SizeHint};
 
 use super::authority::Pieces;
 use super::exchanges::Place;
 use super::record::Record;
+use super::render::X_REQUEST_ID;
 use super::serving::Serving;
 use crate::core::fields::Lines;
 use crate::core::rejection::{Reason, Rejection};
@@ -33,12 +35,13 @@ impl Upload {
     }
 }
 
-/// A client's body on its way to a backend.
-pub struct UploadBody {
+/// A client's body on its way to a backend; nothing if there is none. Boxed: it is large, and handed on several times.
+pub struct UploadBody(Option<Box<Content>>);
+
+struct Content {
     inner: RequestBody,
     serving: Rc<Serving>,
-    /// `None` if there is no body.
-    upload: Option<Rc<Upload>>,
+    upload: Rc<Upload>,
     bytes_max: Option<u64>,
 }
 
@@ -66,22 +69,23 @@ impl UploadError {
 }
 
 impl UploadBody {
-    pub(super) fn new(inner: RequestBody, serving: Rc<Serving>, bytes_max: Option<u64>) -> Self {
-        let upload = (!inner.is_end_stream()).then(Rc::default);
-        Self { inner, serving, upload, bytes_max }
+    pub(super) fn new(inner: RequestBody, serving: &Rc<Serving>, bytes_max: Option<u64>) -> Self {
+        if inner.is_end_stream() {
+            return Self(None);
+        }
+        Self(Some(Box::new(Content { inner, serving: Rc::clone(serving), upload: Rc::default(), bytes_max })))
     }
 
     pub(super) fn upload(&self) -> Option<Rc<Upload>> {
-        self.upload.clone()
+        self.0.as_ref().map(|content| Rc::clone(&content.upload))
     }
+}
 
+impl Content {
     fn check(&self, mut frame: Frame<Bytes>) -> Result<Frame<Bytes>, UploadError> {
         if let Some(data) = frame.data_ref() {
-            let upload = self.upload.as_deref();
-            let bytes = upload.map_or(0, Upload::bytes) + data.len() as u64;
-            if let Some(upload) = upload {
-                upload.bytes.set(bytes);
-            }
+            let bytes = self.upload.bytes() + data.len() as u64;
+            self.upload.bytes.set(bytes);
             if self.bytes_max.is_some_and(|max| bytes > max) {
                 return Err(UploadError::TooLarge);
             }
@@ -98,16 +102,17 @@ impl Body for UploadBody {
     type Error = UploadError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
-        let frame = Pin::new(&mut self.inner).poll_frame(cx);
-        frame.map(|frame| frame.map(|frame| frame.map_err(UploadError::from).and_then(|frame| self.check(frame))))
+        let Some(content) = &mut self.0 else { return Poll::Ready(None) };
+        let frame = Pin::new(&mut content.inner).poll_frame(cx);
+        frame.map(|frame| frame.map(|frame| frame.map_err(UploadError::from).and_then(|frame| content.check(frame))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        self.0.as_ref().is_none_or(|content| content.inner.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        self.0.as_ref().map_or(SizeHint::with_exact(0), |content| content.inner.size_hint())
     }
 }
 
@@ -166,6 +171,18 @@ impl Answer for AnswerBody {
     fn take_lines(&mut self) -> Option<Lines> {
         let Kind::Upstream(body) = &mut self.kind else { return None };
         body.take_lines()
+    }
+
+    fn field(&self) -> Option<(&'static HeaderName, &[u8])> {
+        Some((&X_REQUEST_ID, self.record.request_id.as_bytes()))
+    }
+
+    fn write_whole(&mut self, out: &mut Vec<u8>, bytes_max: usize) -> bool {
+        let Kind::Upstream(body) = &mut self.kind else { return false };
+        let before = out.len();
+        let is_whole = body.write_whole(out, bytes_max);
+        self.record.bytes_out += (out.len() - before) as u64;
+        is_whole
     }
 }
 

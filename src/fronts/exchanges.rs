@@ -5,6 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use rustc_hash::FxBuildHasher;
@@ -92,9 +93,12 @@ impl Exchanges {
 }
 
 impl Place {
-    /// Returns once the client does not stand any more; why not.
-    pub(super) async fn fallen(&self) -> Rejection {
-        self.ending.told().await;
+    /// Ready once the client does not stand any more; why not.
+    pub(super) fn poll_fallen(&self, cx: &mut Context<'_>) -> Poll<Rejection> {
+        self.ending.poll(cx).map(|()| self.why())
+    }
+
+    fn why(&self) -> Rejection {
         let why = || {
             let (live, open) = (self.exchanges.live.load(), self.exchanges.open.borrow());
             let open = open.get(&self.number)?;

@@ -1,12 +1,14 @@
 //! The proxy: a request comes in, the core decides, the answer goes out.
 
-use std::future::pending;
+use std::future::poll_fn;
 use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use http::header::Entry;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, Version, header};
 use http_body::Body;
@@ -14,7 +16,7 @@ use rustls::ServerConfig;
 
 use super::authority::{self, ToAuthority};
 use super::body::{AnswerBody, UploadBody, UploadError};
-use super::exchanges::Exchanges;
+use super::exchanges::{Exchanges, Place};
 use super::keys::Keys;
 use super::record::Record;
 use super::render::{self, Asked};
@@ -22,7 +24,7 @@ use super::request_id::RequestIds;
 use super::serving::{Current, Serving};
 use super::unreadable;
 use crate::core::decision::{Decision, Outcome, Permit};
-use crate::core::fields::Fields;
+use crate::core::fields::{Fields, Lines};
 use crate::core::head::{RequestHead, split_authority};
 use crate::core::rejection::{Reason, Rejection};
 use crate::core::{Facts, KeysAsked, Need, decide};
@@ -41,6 +43,9 @@ use crate::worker::{Accepted, Connect};
 
 /// Room for what is added to the fields of a request, in bytes: one allocation is enough for nearly all.
 const OURS_BYTES: usize = 512;
+
+/// Longest path with its query, in bytes, that a URI can have.
+const PATH_BYTES_MAX: usize = u16::MAX as usize - 1;
 
 /// What one worker needs to serve requests.
 pub struct Worker {
@@ -122,29 +127,39 @@ impl Worker {
 
     /// Decides. Where that depends on keys which an issuer may have published since, it waits for them, once, and goes on
     /// under the generation that has them.
-    pub(super) async fn decide(&self, head: &Head, record: &mut Record) -> Decision {
-        let head = RequestHead { method: &head.method, target: head.target(), headers: head.fields() };
-        let mut facts = Facts { memo: &self.memo, keys: KeysAsked::NotYet };
+    pub(super) async fn decide(&self, head: &Head, record: &mut Record) -> Outcome {
+        match self.decide_now(head, record, KeysAsked::NotYet) {
+            Ok(outcome) => outcome,
+            Err(need) => Box::pin(self.decide_later(head, record, need)).await,
+        }
+    }
+
+    async fn decide_later(&self, head: &Head, record: &mut Record, mut need: Need) -> Outcome {
         loop {
-            match decide(record.snapshot(), &head, &facts, record.arrived_at()) {
-                Ok(decision) => return self.decided(decision, record),
-                Err(Need::Keys(issuer)) => {
-                    let serving = record.serving();
-                    let issuer = serving.snapshot().issuers.get(issuer).map_or("", |issuer| &issuer.name);
-                    facts.keys = self.keys.ask(issuer).await;
-                    record.catch_up();
-                }
+            let Need::Keys(issuer) = need;
+            let serving = record.serving();
+            let issuer = serving.snapshot().issuers.get(issuer).map_or("", |issuer| &issuer.name);
+            let keys = self.keys.ask(issuer).await;
+            record.catch_up();
+            match self.decide_now(head, record, keys) {
+                Ok(outcome) => return outcome,
+                Err(another) => need = another,
             }
         }
     }
 
-    /// A request that was let through all the same has not waited; the next may find the key there.
-    fn decided(&self, decision: Decision, record: &Record) -> Decision {
-        let missing = decision.trace.key_missing.filter(|_| decision.trace.shadowed.is_some());
+    /// Decides, and remembers how.
+    fn decide_now(&self, head: &Head, record: &mut Record, keys: KeysAsked) -> Result<Outcome, Need> {
+        let head = RequestHead { method: &head.method, target: head.target(), headers: head.fields() };
+        let facts = Facts { memo: &self.memo, keys };
+        let Decision { outcome, trace } = decide(record.snapshot(), &head, &facts, record.arrived_at())?;
+        // A request that was let through all the same has not waited; the next may find the key there.
+        let missing = trace.key_missing.filter(|_| trace.shadowed.is_some());
         if let Some(issuer) = missing.and_then(|id| record.snapshot().issuers.get(id)) {
             self.keys.ask_in_background(&issuer.name);
         }
-        decision
+        record.trace = trace;
+        Ok(outcome)
     }
 }
 
@@ -202,52 +217,56 @@ pub struct ProxyConnection {
 impl Service for ProxyConnection {
     type Body = AnswerBody;
 
-    async fn call(&self, request: Request) -> Response<AnswerBody> {
+    /// Not an `async fn`, which would hold what it is given twice.
+    fn call(&self, request: Request) -> impl Future<Output = Response<AnswerBody>> {
         let Request { head, body, interim } = request;
-        let mut record = Record::new(&self.worker, self.peer, &head);
-        let shown = shown_in_answers(head.fields());
-        if let Some(asked) = authority::asked(&record, self.listener, &head) {
-            return match Box::pin(self.worker.authority.answer(asked, *head, body, &mut record)).await {
-                Ok(response) => authority::finish(response, &shown, record),
-                Err(rejection) => self.reject(rejection, record, &shown),
-            };
-        }
-
-        let Decision { outcome, trace } = self.worker.decide(&head, &mut record).await;
-        record.trace = trace;
-        let outcome = match outcome {
-            Outcome::Forward(permit) => {
-                let is_connect = head.version == Version::HTTP_2 && head.upgrade.is_some();
-                let response = match self.forward(permit, head, body, interim, &mut record) {
-                    Ok(response) => response,
-                    Err(rejection) => return self.reject(rejection, record, &shown),
+        async move {
+            let mut record = Record::new(&self.worker, self.peer, &head);
+            let shown = shown_in_answers(head.fields());
+            if let Some(asked) = authority::asked(&record, self.listener, &head) {
+                return match Box::pin(self.worker.authority.answer(asked, *head, body, &mut record)).await {
+                    Ok(response) => authority::finish(response, &shown.unwrap_or_default(), record),
+                    Err(rejection) => self.reject(rejection, record, shown),
                 };
-                let response = answered(pin!(response), &mut record).await;
-                response.and_then(|response| if is_connect { refused_or_switched(response) } else { Ok(response) })
             }
-            Outcome::Answer(answer) => {
-                record.decided = false;
-                let response = render::own_answer(record.snapshot(), answer, &asked(&record, &shown));
-                return finish(response, record);
+            let permit = match self.worker.decide(&head, &mut record).await {
+                Outcome::Forward(permit) => permit,
+                Outcome::Answer(answer) => {
+                    record.decided = false;
+                    let shown = shown.unwrap_or_default();
+                    let response = render::own_answer(record.snapshot(), answer, &asked(&record, &shown));
+                    return finish(response, record);
+                }
+                Outcome::Reject(rejection) => return self.reject(rejection, record, shown),
+            };
+            let is_connect = head.version == Version::HTTP_2 && head.upgrade.is_some();
+            // Taken apart first, since a `match` would hold what is awaited a second time.
+            let (mut refused, mut place) = (None, None);
+            let response = self.forward(permit, head, body, interim, &mut record);
+            let mut response = pin!(response.map_err(|rejection| refused = Some(rejection)).ok());
+            let response = match refused {
+                Some(rejection) => Err(rejection),
+                None => poll_fn(|cx| poll_answered(response.as_mut().as_pin_mut(), &mut place, &record, cx)).await,
+            };
+            if let (Ok(response), Some((_, duration))) = (&response, &mut record.upstream) {
+                *duration = Some(response.body().waited());
             }
-            Outcome::Reject(rejection) => Err(rejection),
-        };
-        match outcome {
-            Ok(mut response) => {
-                forwarded(&mut response, &record, &shown);
-                record.status = response.status().as_u16();
-                response.map(|body| AnswerBody::upstream(body, record))
+            match response {
+                Ok(response) if is_connect && response.status().is_success() => {
+                    self.reject(not_switched(), record, shown)
+                }
+                Ok(response) => forwarded(response, record, shown),
+                Err(rejection) => self.reject(rejection, record, shown),
             }
-            Err(rejection) => self.reject(rejection, record, &shown),
         }
     }
 
     fn refuse(&self, refusal: service::Refusal, head: Option<&Head>) -> Response<AnswerBody> {
         let (record, shown) = match head {
             Some(head) => (Record::new(&self.worker, self.peer, head), shown_in_answers(head.fields())),
-            None => (Record::unreadable(&self.worker, self.peer), HeaderMap::new()),
+            None => (Record::unreadable(&self.worker, self.peer), None),
         };
-        self.reject(unreadable(refusal), record, &shown)
+        self.reject(unreadable(refusal), record, shown)
     }
 }
 
@@ -269,7 +288,7 @@ impl ProxyConnection {
         }
         let serving = record.serving();
         let trusted = serving.snapshot().trusted_proxies.iter().any(|network| network.contains(&self.peer));
-        let body = UploadBody::new(body, Rc::clone(&serving), bytes_max);
+        let body = UploadBody::new(body, &serving, bytes_max);
         record.upload = body.upload();
         let wishes = Wishes { interim: Some(interim), upgrade: head.upgrade.take() };
         let outgoing = self.outgoing(&permit, &head, wishes.upgrade.is_some(), body, record, trusted)?;
@@ -288,31 +307,27 @@ impl ProxyConnection {
         record: &Record,
         trusted: bool,
     ) -> Result<Outgoing<UploadBody>, Rejection> {
-        let (authority, origin_form) = split_authority(head.target())?;
-        let path = match (authority, origin_form) {
-            // Of `http://host` it is no part.
-            (Some(_), "/") => PathAndQuery::from_static("/"),
-            // A copy: the buffer that the head stands in is given up while the backend works.
-            _ => PathAndQuery::try_from(origin_form)
-                .map_err(|_| Rejection::new(Reason::RequestMalformed, "the request target is too long for a URI"))?,
-        };
+        let (authority, path) = split_authority(head.target())?;
+        if path.len() > PATH_BYTES_MAX {
+            return Err(too_long());
+        }
         let client = ClientFacts {
             peer: &self.peer_value,
             trusted,
             scheme: self.scheme,
             authority,
-            request_id: &record.request_id,
+            request_id: record.request_id.as_bytes(),
         };
         let serving = record.serving();
         let (policy, caller) = (&serving.policy, Caller::from(permit));
-        let fields = if serving.upstreams.takes_lines(permit.upstream()) && !asks_upgrade {
-            let mut lines = OutgoingLines::begin(&head.method, &path, head.bytes() + OURS_BYTES);
+        let (path, fields) = if serving.upstreams.takes_lines(permit.upstream()) && !asks_upgrade {
+            let mut lines = OutgoingLines::begin(&head.method, path, head.bytes() + OURS_BYTES);
             policy.write_to_upstream(head.fields(), &caller, &client, |field| {
                 if !is_settled_here(head.version, field.name) {
                     lines.put(field);
                 }
             })?;
-            OutgoingFields::Lines(lines)
+            (None, OutgoingFields::Lines(lines))
         } else {
             let mut headers = policy.map_to_upstream(head.fields(), &caller, &client)?;
             for name in [header::EXPECT, header::SEC_WEBSOCKET_KEY] {
@@ -320,43 +335,43 @@ impl ProxyConnection {
                     headers.remove(name);
                 }
             }
-            OutgoingFields::Map(headers)
+            // A copy: the buffer that the head stands in is given up while the backend works.
+            let path = PathAndQuery::try_from(path).map_err(|_| too_long())?;
+            (Some(path), OutgoingFields::Map(headers))
         };
         Ok(Outgoing { method: head.method.clone(), path, fields, body })
     }
 
-    fn reject(&self, rejection: Rejection, mut record: Box<Record>, shown: &HeaderMap) -> Response<AnswerBody> {
-        let serving = record.serving();
+    fn reject(&self, rejection: Rejection, mut record: Box<Record>, shown: Shown) -> Response<AnswerBody> {
+        let (serving, shown) = (record.serving(), shown.unwrap_or_default());
         let snapshot = serving.snapshot();
         let refusal = render::Refusal::new(snapshot, &rejection, &record.trace);
-        let response = render::rejection(snapshot, &refusal, &asked(&record, shown));
+        let response = render::rejection(snapshot, &refusal, &asked(&record, &shown));
         record.rejection = Some(rejection);
         finish(response, record)
     }
 }
 
-/// Waits for a backend, for as long as the client whose token let the request in stands.
-async fn answered(
-    response: Pin<&mut impl Future<Output = Result<Response<ResponseBody>, UpstreamError>>>,
-    record: &mut Record,
-) -> Result<Response<ResponseBody>, Rejection> {
-    let response = tokio::select! {
-        biased;
-        response = response => response.map_err(explain)?,
-        rejection = fallen(record) => return Err(rejection),
-    };
-    if let Some((_, duration)) = &mut record.upstream {
-        *duration = Some(response.body().waited());
+/// Waits for a backend, for as long as the client whose token let the request in stands. `place` is where that is watched, once
+/// there is something to be waited for; in it `None` if nobody has to.
+fn poll_answered(
+    response: Option<Pin<&mut impl Future<Output = Result<Response<ResponseBody>, UpstreamError>>>>,
+    place: &mut Option<Option<Place>>,
+    record: &Record,
+    cx: &mut Context<'_>,
+) -> Poll<Result<Response<ResponseBody>, Rejection>> {
+    if let Some(Poll::Ready(response)) = response.map(|response| response.poll(cx)) {
+        return Poll::Ready(response.map_err(explain));
     }
-    Ok(response)
+    match place.get_or_insert_with(|| record.watch()) {
+        Some(place) => place.poll_fallen(cx).map(Err),
+        None => Poll::Pending,
+    }
 }
 
-/// Returns when the client whose token let the request in does not stand any more.
-async fn fallen(record: &Record) -> Rejection {
-    match record.watch() {
-        Some(place) => place.fallen().await,
-        None => pending().await,
-    }
+/// Nothing else is wrong with a target that was decided about.
+fn too_long() -> Rejection {
+    Rejection::new(Reason::RequestMalformed, "the request target is too long for a URI")
 }
 
 /// Whether a field is between the client and us.
@@ -370,17 +385,31 @@ fn is_settled_here(version: Version, name: &[u8]) -> bool {
     }
 }
 
-/// Adds what is ours to a backend's answer.
-fn forwarded(response: &mut Response<ResponseBody>, record: &Record, shown: &HeaderMap) {
+/// A backend's answer, with what is ours added to it.
+fn forwarded(mut response: Response<ResponseBody>, mut record: Box<Record>, shown: Shown) -> Response<AnswerBody> {
+    record.status = response.status().as_u16();
     let snapshot = record.snapshot();
-    if snapshot.cors.is_some() {
+    let lines = match snapshot.cors {
+        None => response.body_mut().lines_mut(),
         // What is to be added depends on what is there.
-        let lines = response.body_mut().take_lines();
-        lines.iter().for_each(|lines| lines.append_to(response.headers_mut()));
-    } else if let Some(lines) = response.body_mut().lines_mut() {
-        return lines.set(render::X_REQUEST_ID.clone(), record.request_id.clone());
+        Some(_) => {
+            let lines = response.body_mut().take_lines();
+            lines.iter().for_each(|lines| lines.append_to(response.headers_mut()));
+            None
+        }
+    };
+    match lines {
+        // The request id goes with them (`Answer::field`).
+        Some(lines) => without(lines, &render::X_REQUEST_ID),
+        None => render::forwarded(snapshot, &asked(&record, &shown.unwrap_or_default()), response.headers_mut()),
     }
-    render::forwarded(snapshot, &asked(record, shown), response.headers_mut());
+    response.map(|body| AnswerBody::upstream(body, record))
+}
+
+fn without(lines: &mut Lines, name: &HeaderName) {
+    if Fields::from(&*lines).contains(name) {
+        lines.retain(|is, _| is != name.as_str().as_bytes());
+    }
 }
 
 fn finish(response: Response<Bytes>, mut record: Box<Record>) -> Response<AnswerBody> {
@@ -389,34 +418,35 @@ fn finish(response: Response<Bytes>, mut record: Box<Record>) -> Response<Answer
 }
 
 fn asked<'a>(record: &'a Record, shown: &'a HeaderMap) -> Asked<'a> {
-    Asked { method: record.method(), headers: shown, request_id: record.request_id.to_str().unwrap_or_default() }
+    Asked { method: record.method(), headers: shown, request_id: record.request_id.as_str() }
 }
 
-/// Of the answers to a request for a tunnel over HTTP/2, which is a CONNECT there (RFC 8441), success says that there is one,
-/// whatever is in it: a backend that has answered with a page instead has not agreed to anything.
-fn refused_or_switched<B>(response: Response<B>) -> Result<Response<B>, Rejection> {
-    match response.status().is_success() {
-        true => {
-            Err(Rejection::new(Reason::UpstreamProtocol, "the backend answered as if no upgrade had been asked for"))
-        }
-        false => Ok(response),
-    }
+/// Why a request for a tunnel over HTTP/2, which is a CONNECT there (RFC 8441), is not answered with success: that says that there
+/// is one, whatever is in it, and a backend that has answered with a page instead has not agreed to anything.
+fn not_switched() -> Rejection {
+    Rejection::new(Reason::UpstreamProtocol, "the backend answered as if no upgrade had been asked for")
 }
+
+/// Fields of a request, if there are any. Boxed: a map is large, and has to be kept for as long as the request is.
+pub(super) type Shown = Option<Box<HeaderMap>>;
 
 /// The fields of a request that answers depend on: the others have gone to the backend by then.
-pub(super) fn shown_in_answers(fields: Fields<'_>) -> HeaderMap {
-    static SHOWN: [HeaderName; 4] = [
-        header::CONTENT_TYPE,
-        header::ORIGIN,
-        header::ACCESS_CONTROL_REQUEST_METHOD,
-        header::ACCESS_CONTROL_REQUEST_HEADERS,
-    ];
-    let mut shown = HeaderMap::new();
-    for name in &SHOWN {
-        if let Some(value) = fields.all(name).next().and_then(|value| HeaderValue::from_bytes(value).ok()) {
-            shown.insert(name, value);
+pub(super) fn shown_in_answers(fields: Fields<'_>) -> Shown {
+    let mut shown = Shown::None;
+    // One look at each: most requests have none of them.
+    fields.for_each(|field| {
+        let name = match field.name {
+            b"content-type" => header::CONTENT_TYPE,
+            b"origin" => header::ORIGIN,
+            b"access-control-request-method" => header::ACCESS_CONTROL_REQUEST_METHOD,
+            b"access-control-request-headers" => header::ACCESS_CONTROL_REQUEST_HEADERS,
+            _ => return,
+        };
+        let shown = shown.get_or_insert_default();
+        if let (Entry::Vacant(place), Ok(value)) = (shown.entry(name), HeaderValue::from_bytes(field.value)) {
+            place.insert(value);
         }
-    }
+    });
     shown
 }
 
@@ -430,5 +460,31 @@ fn explain(error: UpstreamError) -> Rejection {
             None => Rejection::new(Reason::RequestMalformed, "the request body failed"),
         },
         Err(error) => Rejection::new(Reason::UpstreamProtocol, error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Method;
+
+    use super::*;
+    use crate::core::path::CanonicalPath;
+
+    /// It is sent as it came, without another look.
+    #[test]
+    fn a_target_that_may_be_let_through_is_fit_for_a_uri() {
+        let (headers, mut fit) = (HeaderMap::new(), 0);
+        for character in ('\0'..='\u{ff}').chain(['√', '😀']) {
+            for target in [format!("/a{character}b"), format!("/a?{character}b"), format!("http://h/{character}")] {
+                let head = RequestHead { method: &Method::GET, target: &target, headers: (&headers).into() };
+                let Ok(found) = head.target() else { continue };
+                if CanonicalPath::parse(found.raw_path).is_ok() {
+                    let path = PathAndQuery::try_from(found.origin_form).unwrap();
+                    assert_eq!(path.as_str(), found.origin_form);
+                    fit += 1;
+                }
+            }
+        }
+        assert!(fit > 300, "{fit}");
     }
 }

@@ -9,6 +9,7 @@ use http::{HeaderValue, Method};
 use super::body::Upload;
 use super::exchanges::Place;
 use super::proxy::Worker;
+use super::request_id::RequestId;
 use super::serving::Serving;
 use crate::clock;
 use crate::core;
@@ -36,7 +37,7 @@ pub(super) struct Record {
     method: Method,
     /// For the access log, if there is one.
     seen: Option<Seen>,
-    pub(super) request_id: HeaderValue,
+    pub(super) request_id: RequestId,
     pub(super) status: u16,
     pub(super) trace: Trace,
     pub(super) rejection: Option<Rejection>,
@@ -77,7 +78,7 @@ impl Record {
         peer: IpAddr,
         method: Method,
         seen: Option<Seen>,
-        request_id: HeaderValue,
+        request_id: RequestId,
     ) -> Box<Self> {
         Box::new(Self {
             worker: Rc::clone(worker),
@@ -175,7 +176,7 @@ impl Record {
         let tunnelled = self.traffic.as_ref().map_or((0, 0), |traffic| traffic.bytes());
         self.worker.log().record(&Entry {
             time_ms: self.arrived_ms,
-            request_id: self.request_id.to_str().unwrap_or_default(),
+            request_id: self.request_id.as_str(),
             peer: self.peer,
             method: self.method.as_str(),
             host: host.as_deref().unwrap_or_default(),

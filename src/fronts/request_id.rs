@@ -12,6 +12,38 @@ pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Longest id that is taken over, in characters.
 const LENGTH_MAX: usize = 128;
 
+/// The id of a request. A new one stands in here: it is written to two heads, and needs no memory of its own for that.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum RequestId {
+    /// A new one, in hexadecimal digits.
+    New([[u8; 16]; 2]),
+    /// The client's: plain characters, and not many.
+    Given(Box<str>),
+}
+
+impl RequestId {
+    /// Its bytes: those of a field value.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::New(digits) => digits.as_flattened(),
+            Self::Given(text) => text.as_bytes(),
+        }
+    }
+
+    /// The same as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        str::from_utf8(self.as_bytes()).unwrap_or_default()
+    }
+
+    /// The same as the value of a field in a map.
+    #[must_use]
+    pub fn value(&self) -> HeaderValue {
+        HeaderValue::from_bytes(self.as_bytes()).unwrap_or_else(|_| HeaderValue::from_static("0"))
+    }
+}
+
 /// Makes ids. They are unique, and tell nothing of how many there are; they are no secrets.
 #[derive(Debug)]
 pub struct RequestIds {
@@ -36,20 +68,17 @@ impl RequestIds {
 
     /// The id of a request with these fields.
     #[must_use]
-    pub fn of<'a>(&self, fields: impl Into<Fields<'a>>) -> HeaderValue {
+    pub fn of<'a>(&self, fields: impl Into<Fields<'a>>) -> RequestId {
         match fields.into().occurs(&X_REQUEST_ID) {
-            Occurs::Once(given) if is_plain(given) => HeaderValue::from_bytes(given).unwrap_or_else(|_| self.next()),
-            Occurs::Once(_) | Occurs::Never | Occurs::Again => self.next(),
+            Occurs::Once(given) => plain(given).map_or_else(|| self.next(), |given| RequestId::Given(given.into())),
+            Occurs::Never | Occurs::Again => self.next(),
         }
     }
 
     /// A new id: 32 hexadecimal digits.
     #[must_use]
-    pub fn next(&self) -> HeaderValue {
-        let mut text = [0; 32];
-        let halves = [next(&self.high), next(&self.low)].map(hexadecimal);
-        text.iter_mut().zip(halves.as_flattened()).for_each(|(to, from)| *to = *from);
-        HeaderValue::from_bytes(&text).unwrap_or_else(|_| HeaderValue::from_static("0"))
+    pub fn next(&self) -> RequestId {
+        RequestId::New([next(&self.high), next(&self.low)].map(hexadecimal))
     }
 }
 
@@ -79,9 +108,11 @@ fn next(state: &Cell<u64>) -> u64 {
     z ^ (z >> 31)
 }
 
-fn is_plain(id: &[u8]) -> bool {
-    (1..=LENGTH_MAX).contains(&id.len())
-        && id.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
+/// An id that can be taken over.
+fn plain(id: &[u8]) -> Option<&str> {
+    let is_plain = (1..=LENGTH_MAX).contains(&id.len())
+        && id.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'));
+    str::from_utf8(id).ok().filter(|_| is_plain)
 }
 
 #[cfg(test)]
@@ -90,9 +121,9 @@ mod tests {
 
     use super::*;
 
-    fn of(ids: &[&str]) -> HeaderValue {
+    fn of(ids: &[&str]) -> String {
         let headers = ids.iter().map(|id| (X_REQUEST_ID, id.parse().unwrap()));
-        RequestIds::new().of(&headers.collect::<HeaderMap>())
+        RequestIds::new().of(&headers.collect::<HeaderMap>()).as_str().to_owned()
     }
 
     #[test]

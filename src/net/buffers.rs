@@ -40,8 +40,9 @@ pub fn was_read(buffer: &mut BytesMut) {
     }
     let mut buffer = mem::take(buffer);
     buffer.clear();
-    // All of its room shows only once it has it back.
-    let _ = READ_BYTES.iter().rev().any(|size| buffer.try_reclaim(*size));
+    // All of its room shows only once it has it back, and it gets back all that it had if it is to have more than is left.
+    let [small, large] = READ_BYTES;
+    let _ = (buffer.capacity() >= small && buffer.try_reclaim(large)) || buffer.try_reclaim(small);
     keep(buffer.capacity(), READ_BYTES, |kept| &mut kept.read, buffer);
 }
 

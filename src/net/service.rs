@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::HeaderName;
 use http_body::{Body, Frame, SizeHint};
 
 use super::head::{Head, HeadError};
@@ -83,6 +84,18 @@ pub trait Answer: Body<Data = Bytes> + Unpin {
     /// Called once, before the head is sent.
     fn take_lines(&mut self) -> Option<Lines> {
         None
+    }
+
+    /// A field of our own that goes with the lines, name and value, once they were taken: none of them has that name.
+    fn field(&self) -> Option<(&'static HeaderName, &[u8])> {
+        None
+    }
+
+    /// Writes the whole body behind what is in `out`, if it is of a known length up to `bytes_max` and all of it is there; the
+    /// body has ended then. Whether it did.
+    fn write_whole(&mut self, out: &mut Vec<u8>, bytes_max: usize) -> bool {
+        let (_, _) = (out, bytes_max);
+        false
     }
 }
 

@@ -5,7 +5,6 @@
 //! an answer: then once more, on a fresh connection. A POST of which anything was sent is never sent again.
 
 use std::cell::Cell;
-use std::mem;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,7 +23,7 @@ use super::framing;
 use super::headers::{clean_response, clean_response_lines};
 use super::health::{self, EndpointHealth, Standing, UpstreamHealth};
 use super::http1;
-use super::link::Incoming;
+use super::link::{Incoming, Link};
 use super::outgoing::{Outgoing, Wishes};
 use super::plan::{Plan, Ready};
 use super::replay::ReplayMemory;
@@ -46,8 +45,16 @@ pub(super) struct Client {
     memory: ReplayMemory,
 }
 
+/// What became of a request at the first endpoint, if not what becomes of most.
+enum First<B> {
+    /// It was not sent yet; perhaps there is an idle connection for it.
+    Not(Option<Link>, Ready<B>),
+    /// There was an idle connection of HTTP/1.1.
+    Failed(Failure<B>),
+}
+
 /// Why an endpoint did not answer.
-pub(super) enum Refused<B> {
+enum Refused<B> {
     /// Nothing was sent: another one may.
     Elsewhere(Ready<B>, UpstreamError),
     /// That was it.
@@ -81,7 +88,7 @@ impl Client {
         request: Outgoing<B>,
         wishes: Wishes,
         timeout: Option<Duration>,
-    ) -> Result<(Box<Plan>, Ready<B>), UpstreamError>
+    ) -> Result<(Plan, Ready<B>), UpstreamError>
     where
         B: Body<Data = Bytes>,
     {
@@ -90,34 +97,66 @@ impl Client {
     }
 
     /// Has one endpoint after the other answer, until one does or none may be asked any more.
-    pub(super) async fn forward<B>(
+    #[expect(clippy::manual_async_fn, reason = "that would hold what it is given twice")]
+    pub(super) fn forward<B>(
         &self,
         plan: &mut Plan,
         mut request: Ready<B>,
+    ) -> impl Future<Output = Result<Response<ResponseBody>, UpstreamError>>
+    where
+        B: Body<Data = Bytes> + Unpin + 'static,
+        B::Error: Into<BoxError>,
+    {
+        async move {
+            let Some((index, lease)) = self.choose(&[]) else {
+                return Err(UpstreamError::new(UpstreamErrorKind::Connect, "the upstream has no endpoint"));
+            };
+            let first = match self.idle_link(&lease, plan, &mut request) {
+                // What most requests come to.
+                Some(Link::Http1(connection)) if plan.upgrade.is_none() => {
+                    match http1::exchange(connection, request, plan).await {
+                        Ok(answered) => return lease.accept_http1(plan, answered),
+                        Err(failure) => First::Failed(failure),
+                    }
+                }
+                link => First::Not(link, request),
+            };
+            // On the heap, like all that few requests need: it is several times as large as what every request does.
+            Box::pin(self.forward_on(index, lease, plan, first)).await
+        }
+    }
+
+    /// The same, once it is more than a request on an idle connection of HTTP/1.1.
+    async fn forward_on<B>(
+        &self,
+        index: usize,
+        lease: Lease,
+        plan: &mut Plan,
+        first: First<B>,
     ) -> Result<Response<ResponseBody>, UpstreamError>
     where
         B: Body<Data = Bytes> + Unpin + 'static,
         B::Error: Into<BoxError>,
     {
-        let mut tried = [usize::MAX; ENDPOINTS_TRIED_MAX];
-        let mut last = UpstreamError::new(UpstreamErrorKind::Connect, "the upstream has no endpoint");
-        for slot in 0..ENDPOINTS_TRIED_MAX {
-            let Some((index, lease)) = self.choose(&tried) else { break };
-            if let Some(slot) = tried.get_mut(slot) {
-                *slot = index;
-            }
-            match self.ask(lease, plan, request).await {
+        let mut asked = match first {
+            First::Not(link, request) => self.ask(lease, link, plan, request).await,
+            First::Failed(failure) => self.ask_again(lease, plan, failure).await,
+        };
+        let mut tried = vec![index];
+        loop {
+            let (mut request, error) = match asked {
                 Ok(response) => return Ok(response),
                 Err(Refused::Failed(error)) => return Err(error),
-                Err(Refused::Elsewhere(unsent, error)) => {
-                    request = unsent;
-                    last = error;
-                    // What was lost on this endpoint is not the next one's fault.
-                    plan.connected = Instant::now();
-                }
-            }
+                Err(Refused::Elsewhere(unsent, error)) => (unsent, error),
+            };
+            // What was lost on this endpoint is not the next one's fault.
+            plan.connected = Instant::now();
+            let next = if tried.len() < ENDPOINTS_TRIED_MAX { self.choose(&tried) } else { None };
+            let Some((index, lease)) = next else { return Err(error) };
+            tried.push(index);
+            let link = self.idle_link(&lease, plan, &mut request);
+            asked = self.ask(lease, link, plan, request).await;
         }
-        Err(last)
     }
 
     /// The best endpoint that was not tried yet.
@@ -147,88 +186,121 @@ impl Client {
         Some(Candidate { index, standing, outstanding: endpoint.outstanding() })
     }
 
+    /// An idle connection to an endpoint, if there is one, for a request that is about to be sent there.
+    fn idle_link<B>(&self, lease: &Lease, plan: &Plan, request: &mut Ready<B>) -> Option<Link> {
+        // A client of HTTP/1.0 may have sent none, and there has to be one.
+        request.set_host(&lease.endpoint.host, self.host == HostHeader::Upstream);
+        if plan.fresh_only { None } else { lease.endpoint.idle_link(plan.connected) }
+    }
+
     /// Has one endpoint answer: over an idle connection if there is one, or else over a new one.
     async fn ask<B>(
         &self,
         lease: Lease,
+        link: Option<Link>,
         plan: &mut Plan,
-        mut request: Ready<B>,
+        request: Ready<B>,
     ) -> Result<Response<ResponseBody>, Refused<B>>
     where
         B: Body<Data = Bytes> + Unpin + 'static,
         B::Error: Into<BoxError>,
     {
-        // A client of HTTP/1.0 may have sent none, and there has to be one.
-        request.set_host(&lease.endpoint.host, self.host == HostHeader::Upstream);
-        let idle = if plan.fresh_only { None } else { lease.endpoint.idle_link(plan.connected) };
-        if let Some(link) = idle {
-            let link = match plan.upgrade {
-                Some(_) => {
-                    let link = Box::pin(lease.link_for(plan, link)).await?;
-                    plan.connected = Instant::now();
-                    link
-                }
-                None => link,
-            };
-            match exchange(link, request, plan, &self.memory).await {
-                Ok(answered) => return lease.accept(plan, answered),
-                Err(Failure::Unsent(unsent, _)) => request = unsent,
-                Err(Failure::Unanswered(Some(again), _)) => request = again,
-                // The backend closed an idle connection, as it may: that says nothing about its health.
-                Err(Failure::Unanswered(None, error)) => return Err(Refused::Failed(error)),
-                Err(Failure::Failed(error)) => return Err(lease.failed(plan, error)),
-            }
+        let Some(mut link) = link else { return self.ask_anew(lease, plan, request).await };
+        if plan.upgrade.is_some() {
+            link = Box::pin(lease.link_for(plan, link)).await.map_err(Refused::Failed)?;
+            plan.connected = Instant::now();
         }
-        // On the heap, like all that few requests need: it is several times as large as what every request does.
+        match exchange(link, request, plan, &self.memory).await {
+            Ok(answered) => lease.accept(plan, answered).map_err(Refused::Failed),
+            Err(failure) => self.ask_again(lease, plan, failure).await,
+        }
+    }
+
+    /// The same after an idle connection was of no use.
+    async fn ask_again<B>(
+        &self,
+        lease: Lease,
+        plan: &mut Plan,
+        failure: Failure<B>,
+    ) -> Result<Response<ResponseBody>, Refused<B>>
+    where
+        B: Body<Data = Bytes> + Unpin + 'static,
+        B::Error: Into<BoxError>,
+    {
+        match failure {
+            Failure::Unsent(request, _) | Failure::Unanswered(Some(request), _) => {
+                self.ask_anew(lease, plan, request).await
+            }
+            // The backend closed an idle connection, as it may: that says nothing about its health.
+            Failure::Unanswered(None, error) => Err(Refused::Failed(error)),
+            Failure::Failed(error) => Err(Refused::Failed(lease.failed(plan, error))),
+        }
+    }
+
+    /// The same over a new connection.
+    async fn ask_anew<B>(
+        &self,
+        lease: Lease,
+        plan: &mut Plan,
+        request: Ready<B>,
+    ) -> Result<Response<ResponseBody>, Refused<B>>
+    where
+        B: Body<Data = Bytes> + Unpin + 'static,
+        B::Error: Into<BoxError>,
+    {
         let link = match Box::pin(lease.endpoint.connect()).await {
-            Ok(link) if plan.upgrade.is_some() => Box::pin(lease.link_for(plan, link)).await?,
+            Ok(link) if plan.upgrade.is_some() => {
+                Box::pin(lease.link_for(plan, link)).await.map_err(Refused::Failed)?
+            }
             Ok(link) => link,
             Err(error) => return Err(lease.unsent(request, error)),
         };
         plan.connected = Instant::now();
         match exchange(link, request, plan, &self.memory).await {
-            Ok(answered) => lease.accept(plan, answered),
+            Ok(answered) => lease.accept(plan, answered).map_err(Refused::Failed),
             Err(Failure::Unsent(request, error)) => Err(lease.unsent(request, error)),
             // Others have used the connection as well.
             Err(Failure::Unanswered(Some(again), error)) => Err(Refused::Elsewhere(again, error)),
-            Err(Failure::Unanswered(None, error) | Failure::Failed(error)) => Err(lease.failed(plan, error)),
+            Err(Failure::Unanswered(None, error) | Failure::Failed(error)) => {
+                Err(Refused::Failed(lease.failed(plan, error)))
+            }
         }
     }
 }
 
 impl Lease {
     /// Passes a response on, if it can be.
-    fn accept<B>(self, plan: &Plan, answered: Answered) -> Result<Response<ResponseBody>, Refused<B>> {
+    fn accept(self, plan: &Plan, answered: Answered) -> Result<Response<ResponseBody>, UpstreamError> {
         match answered {
             Answered::Http1(answered) => self.accept_http1(plan, answered),
             Answered::Http2(response) => self.accept_http2(plan, response),
         }
     }
 
-    fn accept_http1<B>(self, plan: &Plan, answered: http1::Answered) -> Result<Response<ResponseBody>, Refused<B>> {
-        let http1::Answered { status, version, framed, mut incoming } = answered;
+    fn accept_http1(self, plan: &Plan, answered: http1::Answered) -> Result<Response<ResponseBody>, UpstreamError> {
+        let http1::Answered { status, version, framed, mut lines, incoming } = answered;
         let mut response = Response::new(());
         *response.status_mut() = status;
         *response.version_mut() = version;
         if status == StatusCode::SWITCHING_PROTOCOLS {
-            mem::take(&mut incoming.lines).append_to(response.headers_mut());
+            lines.append_to(response.headers_mut());
             return self.switch(plan, response.map(|()| Incoming::Http1(incoming)));
         }
         self.endpoint.health.answered();
-        clean_response_lines(&mut incoming.lines);
+        clean_response_lines(&mut lines);
         if framed.says_too_much {
-            incoming.lines.retain(|name, _| name != b"content-length");
+            lines.retain(|name, _| name != b"content-length");
         }
         let held = Held { framing: framed.framing, lease: self };
         let incoming = Incoming::Http1(incoming);
-        Ok(response.map(|()| ResponseBody::streamed(incoming, held, plan)))
+        Ok(response.map(|()| ResponseBody::streamed(incoming, Some(lines), held, plan)))
     }
 
-    fn accept_http2<B>(
+    fn accept_http2(
         self,
         plan: &Plan,
         mut response: Response<Incoming>,
-    ) -> Result<Response<ResponseBody>, Refused<B>> {
+    ) -> Result<Response<ResponseBody>, UpstreamError> {
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             return self.switch(plan, response);
         }
@@ -243,7 +315,7 @@ impl Lease {
             response.headers_mut().remove(header::CONTENT_LENGTH);
         }
         let held = Held { framing: framed.framing, lease: self };
-        Ok(response.map(|body| ResponseBody::streamed(body, held, plan)))
+        Ok(response.map(|body| ResponseBody::streamed(body, None, held, plan)))
     }
 
     /// Nothing of the request was sent, or nothing was looked at. A busy backend is not a broken one.
@@ -256,10 +328,10 @@ impl Lease {
 
     /// The request failed for good. A slow backend is not a broken one, and a client's body is not its fault; nor can
     /// clients that ask for what a backend does not know take it from others.
-    pub(super) fn failed<B>(self, plan: &Plan, error: UpstreamError) -> Refused<B> {
+    pub(super) fn failed(self, plan: &Plan, error: UpstreamError) -> UpstreamError {
         if error.kind() == UpstreamErrorKind::Protocol && plan.upgrade.is_none() {
             self.endpoint.health.failed(health::Failure::Protocol, self.probe);
         }
-        Refused::Failed(error)
+        error
     }
 }

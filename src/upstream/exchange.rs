@@ -78,24 +78,27 @@ pub(super) fn body_failure<B>(upload: Option<&Upload>) -> Option<Failure<B>> {
 
 /// `None` if it was too late.
 pub(super) async fn until_late<T>(response: impl Future<Output = T>, plan: &Plan, timer: &mut Deadline) -> Option<T> {
-    let (upload, limits, started) = (plan.upload.as_deref(), plan.limits, plan.connected);
     let mut response = pin!(response);
-    poll_fn(|context: &mut Context<'_>| {
-        if let Poll::Ready(response) = response.as_mut().poll(context) {
-            return Poll::Ready(Some(response));
-        }
-        loop {
-            let at = match upload.map_or(Stage::Ended(started), |upload| upload.stage_or_wake(context)) {
-                // Its silence is the front's business; looked at again, since nobody tells when that changes.
-                Stage::Client => Instant::now() + limits.idle,
-                Stage::Backend(since) => since + limits.idle,
-                Stage::Ended(since) => since + limits.head,
-            };
-            ready!(timer.poll(context, at));
-            if !matches!(upload.map(Upload::stage), Some(Stage::Client)) {
-                return Poll::Ready(None);
-            }
-        }
+    poll_fn(|context| match response.as_mut().poll(context) {
+        Poll::Ready(response) => Poll::Ready(Some(response)),
+        Poll::Pending => poll_late(context, plan, timer).map(|()| None),
     })
     .await
+}
+
+/// Ready once it is too late for a response.
+pub(super) fn poll_late(context: &mut Context<'_>, plan: &Plan, timer: &mut Deadline) -> Poll<()> {
+    let (upload, limits, started) = (plan.upload.as_deref(), plan.limits, plan.connected);
+    loop {
+        let at = match upload.map_or(Stage::Ended(started), |upload| upload.stage_or_wake(context)) {
+            // Its silence is the front's business; looked at again, since nobody tells when that changes.
+            Stage::Client => Instant::now() + limits.idle,
+            Stage::Backend(since) => since + limits.idle,
+            Stage::Ended(since) => since + limits.head,
+        };
+        ready!(timer.poll(context, at));
+        if !matches!(upload.map(Upload::stage), Some(Stage::Client)) {
+            return Poll::Ready(());
+        }
+    }
 }

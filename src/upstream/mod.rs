@@ -77,7 +77,7 @@ enum Backend {
 enum Begun<B> {
     /// And when that began.
     Echo(Pin<Box<dyn Future<Output = Result<Response<ResponseBody>, UpstreamError>>>>, Instant),
-    Http(Rc<Client>, Box<Plan>, Ready<B>),
+    Http(Rc<Client>, Plan, Ready<B>),
 }
 
 impl Upstreams {
@@ -146,7 +146,7 @@ impl Upstreams {
         B::Error: Into<BoxError>,
     {
         // Made ready before there is a future, which would have to have room for all that it is made of.
-        let begun = match self.backends.get(usize::from(permit.upstream().0)) {
+        let mut begun = match self.backends.get(usize::from(permit.upstream().0)) {
             Some(Backend::Http(client)) => client
                 .plan(request, wishes, permit.timeout())
                 .map(|(plan, request)| Begun::Http(Rc::clone(client), plan, request)),
@@ -154,9 +154,11 @@ impl Upstreams {
             None => Err(UpstreamError::new(UpstreamErrorKind::Connect, "the upstream is gone")),
         };
         async move {
-            match begun? {
-                Begun::Http(client, mut plan, request) => client.forward(&mut plan, request).await,
-                Begun::Echo(answer, started) => {
+            match begun {
+                // Where they are: to move them would take room for them twice.
+                Ok(Begun::Http(ref client, ref mut plan, request)) => client.forward(plan, request).await,
+                Err(error) => Err(error),
+                Ok(Begun::Echo(answer, started)) => {
                     let mut response = answer.await?;
                     response.body_mut().waited = started.elapsed();
                     Ok(response)

@@ -21,8 +21,8 @@ const LINE_BYTES: usize = 96;
 pub struct Outgoing<B> {
     /// The method.
     pub method: Method,
-    /// Path and query, as they are sent.
-    pub path: PathAndQuery,
+    /// Path and query, as they are sent. With fields in lines there is none: they stand in the request line.
+    pub path: Option<PathAndQuery>,
     /// The header fields.
     pub fields: OutgoingFields,
     /// The body.
@@ -63,14 +63,13 @@ pub struct OutgoingLines {
 }
 
 impl OutgoingLines {
-    /// The request line, with room for `fields_bytes` behind it.
+    /// The request line, with room for `fields_bytes` behind it. `path` is path and query, and has to be fit for a URI.
     #[must_use]
-    pub fn begin(method: &Method, path: &PathAndQuery, fields_bytes: usize) -> Self {
-        let path = path.as_str().as_bytes();
+    pub fn begin(method: &Method, path: &str, fields_bytes: usize) -> Self {
         let mut bytes = buffers::to_write(LINE_BYTES + path.len() + fields_bytes);
         bytes.extend_from_slice(method.as_str().as_bytes());
         bytes.extend_from_slice(b" ");
-        bytes.extend_from_slice(path);
+        bytes.extend_from_slice(path.as_bytes());
         bytes.extend_from_slice(b" HTTP/1.1\r\n");
         let end = bytes.len();
         Self { bytes, first_line: end, host_line: end, has_length: false, announced: Vec::new() }
@@ -87,6 +86,12 @@ impl OutgoingLines {
             _ => {}
         }
         field.write_to(&mut self.bytes);
+    }
+
+    /// Path and query.
+    fn path(&self) -> Option<PathAndQuery> {
+        let path = self.bytes.get(..self.first_line)?.split(|byte| *byte == b' ').nth(1)?;
+        PathAndQuery::try_from(path).ok()
     }
 
     fn has_host(&self) -> bool {
@@ -111,7 +116,7 @@ impl OutgoingLines {
 impl<B> From<Request<B>> for Outgoing<B> {
     fn from(request: Request<B>) -> Self {
         let (parts, body) = request.into_parts();
-        let path = parts.uri.into_parts().path_and_query.unwrap_or(PathAndQuery::from_static("/"));
+        let path = parts.uri.into_parts().path_and_query;
         Self { method: parts.method, path, fields: OutgoingFields::Map(parts.headers), body }
     }
 }
@@ -130,7 +135,7 @@ impl<B> Outgoing<B> {
                 lines.bytes.extend_from_slice(b"\r\n");
                 mem::take(&mut lines.bytes)
             }
-            OutgoingFields::Map(map) => head_of(&self.method, &self.path, map),
+            OutgoingFields::Map(map) => head_of(&self.method, self.path.as_ref(), map),
         }
     }
 
@@ -146,7 +151,8 @@ impl<B> Outgoing<B> {
     pub(super) fn into_http(self) -> Request<B> {
         let mut request = Request::new(self.body);
         *request.method_mut() = self.method;
-        *request.uri_mut() = Uri::from(self.path);
+        let path = self.path.or_else(|| self.fields.path()).unwrap_or(PathAndQuery::from_static("/"));
+        *request.uri_mut() = Uri::from(path);
         *request.headers_mut() = self.fields.into_map();
         request
     }
@@ -190,6 +196,13 @@ impl OutgoingFields {
         }
     }
 
+    fn path(&self) -> Option<PathAndQuery> {
+        match self {
+            Self::Map(_) => None,
+            Self::Lines(lines) => lines.path(),
+        }
+    }
+
     /// The map, if they are one.
     pub(super) fn as_map(&mut self) -> Option<&mut HeaderMap> {
         match self {
@@ -217,7 +230,8 @@ impl OutgoingFields {
     }
 }
 
-fn head_of(method: &Method, path: &PathAndQuery, map: &HeaderMap) -> Vec<u8> {
+fn head_of(method: &Method, path: Option<&PathAndQuery>, map: &HeaderMap) -> Vec<u8> {
+    let path = path.map_or("/", PathAndQuery::as_str);
     let fields_bytes = map.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
     let mut lines = OutgoingLines::begin(method, path, fields_bytes);
     let host = map.iter().filter(|(name, _)| *name == header::HOST);
@@ -252,7 +266,7 @@ mod tests {
     type Given = [(&'static str, &'static str)];
 
     fn lines(fields: &Given) -> OutgoingFields {
-        let mut lines = OutgoingLines::begin(&Method::GET, &PathAndQuery::from_static("/a?b"), 0);
+        let mut lines = OutgoingLines::begin(&Method::GET, "/a?b", 0);
         fields.iter().for_each(|(name, value)| lines.put(Field::new(name.as_bytes(), value.as_bytes())));
         OutgoingFields::Lines(lines)
     }
@@ -265,7 +279,7 @@ mod tests {
     }
 
     fn outgoing(fields: OutgoingFields) -> Outgoing<()> {
-        Outgoing { method: Method::GET, path: PathAndQuery::from_static("/a?b"), fields, body: () }
+        Outgoing { method: Method::GET, path: Some(PathAndQuery::from_static("/a?b")), fields, body: () }
     }
 
     fn head(fields: OutgoingFields) -> String {
@@ -313,6 +327,15 @@ mod tests {
         request.put_back(head);
         request.set_host(&HeaderValue::from_static("other"), true);
         assert_eq!(request.take_head(), b"GET /a?b HTTP/1.1\r\nhost: other\r\nx-a: 1\r\n\r\n");
+    }
+
+    #[test]
+    fn a_request_in_lines_becomes_the_one_that_it_is() {
+        let request = Outgoing { path: None, ..outgoing(lines(&[("host", "h")])) }.into_http();
+        assert_eq!(
+            (request.uri(), &request.headers()["host"]),
+            (&Uri::from_static("/a?b"), &HeaderValue::from_static("h"))
+        );
     }
 
     #[test]

@@ -18,7 +18,7 @@ use crate::net::interim::Interim;
 /// A request that is ready to be sent. It is boxed: it is large, and handed on several times.
 pub(super) type Ready<B> = Box<Outgoing<RequestBody<B>>>;
 
-/// What one request needs beside itself. Boxed, like the request: futures hold it more than once.
+/// What one request needs beside itself.
 #[derive(Debug)]
 pub(super) struct Plan {
     /// When it was made.
@@ -48,7 +48,7 @@ impl Plan {
         request: Outgoing<B>,
         wishes: Wishes,
         limits: TimeLimits,
-    ) -> Result<(Box<Self>, Ready<B>), UpstreamError>
+    ) -> Result<(Self, Ready<B>), UpstreamError>
     where
         B: Body<Data = Bytes>,
     {
@@ -75,7 +75,7 @@ impl Plan {
             head: request.method == Method::HEAD,
             upgrade,
         };
-        Ok((Box::new(plan), Box::new(request)))
+        Ok((plan, Box::new(request)))
     }
 
     /// Whether it may be sent once more if a connection that was used before closes in silence.

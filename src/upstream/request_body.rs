@@ -15,11 +15,14 @@ use super::error::BoxError;
 
 /// A request body, and a note of how far it came. Without content there is nothing to note and nothing is allocated.
 #[derive(Debug)]
-pub(super) struct RequestBody<B> {
+pub(super) struct RequestBody<B>(Option<Box<Content<B>>>);
+
+#[derive(Debug)]
+struct Content<B> {
     /// What was read of it when it was sent in vain, the last piece first.
     before: Vec<Bytes>,
-    inner: Option<B>,
-    upload: Option<Rc<Upload>>,
+    inner: B,
+    upload: Rc<Upload>,
 }
 
 /// How far a request body came.
@@ -41,33 +44,36 @@ pub(super) enum Stage {
 }
 
 impl<B: Body> RequestBody<B> {
-    /// Watches `body`.
+    /// Watches `body`, which is not needed any more if it has no content.
     pub(super) fn new(body: B) -> Self {
-        let upload = (!body.is_end_stream()).then(|| {
-            Rc::new(Upload {
-                stage: Cell::new(Stage::Backend(Instant::now())),
-                waiting: Cell::default(),
-                error: Cell::default(),
-            })
+        if body.is_end_stream() {
+            return Self::empty();
+        }
+        let upload = Rc::new(Upload {
+            stage: Cell::new(Stage::Backend(Instant::now())),
+            waiting: Cell::default(),
+            error: Cell::default(),
         });
-        Self { before: Vec::new(), inner: Some(body), upload }
+        Self(Some(Box::new(Content { before: Vec::new(), inner: body, upload })))
     }
 
     /// A body without content: of a request that has none, or whose body is elsewhere.
     pub(super) fn empty() -> Self {
-        Self { before: Vec::new(), inner: None, upload: None }
+        Self(None)
     }
 
     /// The same with `pieces` before it, which have been read from it already.
     pub(super) fn behind(mut self, mut pieces: Vec<Bytes>) -> Self {
-        pieces.reverse();
-        self.before.extend(pieces);
+        if let Some(content) = &mut self.0 {
+            pieces.reverse();
+            content.before.extend(pieces);
+        }
         self
     }
 
     /// Whoever sends it waits for the backend to take what was read, from now on.
     pub(super) fn wait_for_backend(&self) {
-        if let Some(upload) = &self.upload
+        if let Some(Content { upload, .. }) = self.0.as_deref()
             && matches!(upload.stage.get(), Stage::Client)
         {
             upload.stage.set(Stage::Backend(Instant::now()));
@@ -76,14 +82,14 @@ impl<B: Body> RequestBody<B> {
 
     /// It is not as long as its length has said: that is its own failure.
     pub(super) fn fail_by_length(&self) {
-        if let Some(upload) = &self.upload {
-            upload.fail("the client's body was not as long as its length".into());
+        if let Some(content) = &self.0 {
+            content.upload.fail("the client's body was not as long as its length".into());
         }
     }
 
     /// How far it came, if there is a way to go.
     pub(super) fn upload(&self) -> Option<Rc<Upload>> {
-        self.upload.clone()
+        self.0.as_ref().map(|content| Rc::clone(&content.upload))
     }
 }
 
@@ -136,14 +142,11 @@ where
     type Error = BoxError;
 
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let this = &mut *self;
-        if let Some(piece) = this.before.pop() {
+        let Some(Content { before, inner, upload }) = self.0.as_deref_mut() else { return Poll::Ready(None) };
+        if let Some(piece) = before.pop() {
             return Poll::Ready(Some(Ok(Frame::data(piece))));
         }
-        let Some(inner) = &mut this.inner else { return Poll::Ready(None) };
-        let polled = Pin::new(&mut *inner).poll_frame(context);
-        let Some(upload) = &this.upload else { return polled.map_err(Into::into) };
-        match polled {
+        match Pin::new(&mut *inner).poll_frame(context) {
             Poll::Pending => {
                 upload.stage.set(Stage::Client);
                 Poll::Pending
@@ -167,21 +170,19 @@ where
     }
 
     fn is_end_stream(&self) -> bool {
-        self.before.is_empty() && self.inner.as_ref().is_none_or(Body::is_end_stream)
+        self.0.as_ref().is_none_or(|content| content.before.is_empty() && content.inner.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
-        let inner = self.inner.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint);
-        let before: u64 = self.before.iter().map(|piece| piece.len() as u64).sum();
+        let Some(Content { before, inner, .. }) = self.0.as_deref() else { return SizeHint::with_exact(0) };
+        let (inner, before) = (inner.size_hint(), before.iter().map(|piece| piece.len() as u64).sum::<u64>());
         inner.exact().map_or(inner, |length| SizeHint::with_exact(before + length))
     }
 }
 
-impl<B> Drop for RequestBody<B> {
+impl<B> Drop for Content<B> {
     /// A body is dropped when the connection takes no more of it: nothing will come any more, so the clock starts.
     fn drop(&mut self) {
-        if let Some(upload) = &self.upload {
-            upload.end();
-        }
+        self.upload.end();
     }
 }

@@ -4,7 +4,6 @@
 use std::error::Error;
 use std::fmt;
 use std::future::Future;
-use std::mem;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -119,20 +118,25 @@ impl ResponseBody {
         }
     }
 
+    /// Writes all of it behind what is in `out`, if it is of a known length up to `bytes_max` and has come with its head; it has
+    /// ended then. Whether it did.
+    pub fn write_whole(&mut self, out: &mut Vec<u8>, bytes_max: usize) -> bool {
+        match &mut self.inner {
+            Inner::Streamed(streamed) => streamed.write_whole(out, bytes_max),
+            Inner::Full(_) | Inner::Switched(_) => false,
+        }
+    }
+
     /// How long its head was waited for, from when the request was given to the upstream.
     #[must_use]
     pub fn waited(&self) -> Duration {
         self.waited
     }
 
-    pub(super) fn streamed(mut incoming: Incoming, held: Held, plan: &Plan) -> Self {
+    pub(super) fn streamed(incoming: Incoming, lines: Option<Lines>, held: Held, plan: &Plan) -> Self {
         let (now, upload) = (Instant::now(), plan.upload.clone());
         let silence = Silence { max: plan.limits.idle, since: now, timer: None };
         let is_empty = incoming.is_end_stream();
-        let lines = match &mut incoming {
-            Incoming::Http1(body) => Some(mem::take(&mut body.lines)),
-            Incoming::Http2(..) | Incoming::Switched(..) => None,
-        };
         let mut streamed =
             Streamed { incoming: Some(incoming), lines, held: Some(held), upload, silence, used: BytesMut::new() };
         if is_empty {
@@ -162,6 +166,15 @@ impl Streamed {
                 None
             }
         })
+    }
+
+    fn write_whole(&mut self, out: &mut Vec<u8>, bytes_max: usize) -> bool {
+        let Some(Incoming::Http1(body)) = &mut self.incoming else { return false };
+        let is_whole = body.write_whole(out, bytes_max);
+        if is_whole {
+            self.end();
+        }
+        is_whole
     }
 
     fn passed(&mut self, mut frame: Frame<Bytes>) -> Frame<Bytes> {

@@ -13,7 +13,6 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method, Request, Response, Version};
 
-use super::client::Refused;
 use super::endpoint::Lease;
 use super::error::{UpstreamError, UpstreamErrorKind};
 use super::framing::claims_content;
@@ -166,23 +165,23 @@ const NOT_OFFERED: &str =
 impl Lease {
     /// A link on which what `plan` asks for can be had: `link`, if it is; otherwise one of HTTP/1.1, which `https` backends
     /// of HTTP/2 may speak as well.
-    pub(super) async fn link_for<B>(&self, plan: &Plan, link: Link) -> Result<Link, Refused<B>> {
+    pub(super) async fn link_for(&self, plan: &Plan, link: Link) -> Result<Link, UpstreamError> {
         match (&plan.upgrade, &link) {
             (Some(asked), Link::Http2(place)) if !(asked.is_get && place.takes_upgrades()) => {
                 let connection = Box::pin(self.endpoint.connect_http1()).await.map(Link::Http1);
                 let kind = UpstreamErrorKind::Protocol;
-                connection.map_err(|error| Refused::Failed(UpstreamError::because(kind, NOT_OFFERED, error)))
+                connection.map_err(|error| UpstreamError::because(kind, NOT_OFFERED, error))
             }
             _ => Ok(link),
         }
     }
 
     /// Passes on that the backend has switched protocols (101), if it was asked to.
-    pub(super) fn switch<B>(
+    pub(super) fn switch(
         self,
         plan: &Plan,
         response: Response<Incoming>,
-    ) -> Result<Response<ResponseBody>, Refused<B>> {
+    ) -> Result<Response<ResponseBody>, UpstreamError> {
         let refused = |detail| UpstreamError::new(UpstreamErrorKind::Protocol, detail);
         let Some(asked) = &plan.upgrade else { return Err(self.failed(plan, refused(NOT_ASKED))) };
         let (parts, body) = response.into_parts();

@@ -99,7 +99,7 @@ fn forward(policy: &HeaderPolicy, headers: &mut HeaderMap, who: Who, trusted: bo
         trusted,
         scheme: Scheme::Http,
         authority,
-        request_id: &HeaderValue::from_static("r-1"),
+        request_id: b"r-1",
     };
     *headers = policy.map_to_upstream((&*headers).into(), &caller, &facts).unwrap();
 }

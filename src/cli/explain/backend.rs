@@ -12,7 +12,7 @@ use crate::upstream::headers::{Caller, ClientFacts, HeaderPolicy, Scheme};
 
 /// Stand for what only a running gateway knows.
 const CLIENT_ADDRESS: HeaderValue = HeaderValue::from_static("<client address>");
-const REQUEST_ID: HeaderValue = HeaderValue::from_static("<request id>");
+const REQUEST_ID: &[u8] = b"<request id>";
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The header fields of the request as they reach the backend, on behalf of `caller`. The client is taken to be no
@@ -23,14 +23,14 @@ pub(super) fn headers(
     target: &Target<'_>,
     caller: &Caller<'_>,
 ) -> Option<HeaderMap> {
-    let (client_address, request_id) = (CLIENT_ADDRESS, REQUEST_ID);
+    let client_address = CLIENT_ADDRESS;
     let given = head.headers.all(&X_REQUEST_ID).next().and_then(|id| HeaderValue::from_bytes(id).ok());
     let client = ClientFacts {
         peer: &client_address,
         trusted: false,
         scheme: Scheme::Http,
         authority: target.authority,
-        request_id: given.as_ref().unwrap_or(&request_id),
+        request_id: given.as_ref().map_or(REQUEST_ID, HeaderValue::as_bytes),
     };
     HeaderPolicy::new(&snapshot.identity).map_to_upstream(head.headers, caller, &client).ok()
 }

@@ -86,7 +86,7 @@ fn metadata(record: &Record) -> Struct {
     let route = trace.route.and_then(|id| snapshot.routes.get(id));
     let tenant = trace.tenant.as_ref().map(|tenant| text(&String::from_utf8_lossy(tenant.as_bytes())));
     let fields = [
-        ("request_id", Some(text(record.request_id.to_str().unwrap_or_default()))),
+        ("request_id", Some(text(record.request_id.as_str()))),
         ("client", principal.and_then(|principal| principal.client_id.as_deref()).map(text)),
         ("tenant", tenant),
         ("scopes", principal.map(|principal| list(principal.scope_names.iter()))),

@@ -22,7 +22,7 @@ use crate::net::deadline::Deadline;
 use crate::net::drain::{Drain, Seat};
 use crate::net::head::{Head, HeadError};
 use crate::net::interim::Interim;
-use crate::net::service::{Limits, Refusal, Request, RequestBody, Service};
+use crate::net::service::{Answer, Limits, Refusal, Request, RequestBody, Service};
 use crate::net::stream::{ReadAhead, Stream};
 use crate::net::upgrade;
 
@@ -140,7 +140,7 @@ impl Connection {
             Err(NoHead::Bad(error)) => return Box::pin(self.refuse(service, Refusal::Head(error), None)).await,
         };
         self.may_be_http2 = false;
-        let mut exchange = match self.begin(&mut head) {
+        let exchange = match self.begin(&mut head) {
             Ok(exchange) => exchange,
             Err(error) => return Box::pin(self.refuse(service, Refusal::Head(error), Some(&head))).await,
         };
@@ -150,15 +150,22 @@ impl Connection {
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             return Turn::Switched(Box::new((exchange, response)));
         }
+        self.answer(exchange, response, drain).await
+    }
+
+    /// Sends an answer, and readies the connection for the next request.
+    async fn answer<B: Answer>(&mut self, mut exchange: Exchange, response: Response<B>, drain: &Drain) -> Turn<B> {
         let (parts, mut body) = response.into_parts();
         exchange.keep_alive &= !drain.is_started() && !encode::asks_to_close(&parts.headers) && self.is_readable();
         let sent = self.send(&exchange, &parts, &mut body).await;
         // The request is over with its answer, whatever the connection waits for now.
         drop(body);
-        if sent.is_err() {
-            return Turn::Broken;
+        let body_is_done = matches!(self.transport.inbound.borrow().body, Remaining::Nothing);
+        match sent {
+            Err(_) => Turn::Broken,
+            Ok(()) if exchange.keep_alive && body_is_done => Turn::Again,
+            Ok(()) => Box::pin(self.end(exchange.keep_alive, body_is_done)).await,
         }
-        self.end(exchange.keep_alive).await
     }
 
     /// Waits for the first byte of a request; false if there will be none. Until there is one the connection is idle, and
@@ -265,8 +272,7 @@ impl Connection {
     }
 
     /// Reads over what is left of the request's body, so that the next request can be found behind it, or closes.
-    async fn end<B>(&mut self, keep_alive: bool) -> Turn<B> {
-        let body_is_done = matches!(self.transport.inbound.borrow().body, Remaining::Nothing);
+    async fn end<B>(&mut self, keep_alive: bool, body_is_done: bool) -> Turn<B> {
         if keep_alive && (body_is_done || self.discard_body().await) {
             return Turn::Again;
         }

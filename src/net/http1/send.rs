@@ -2,10 +2,12 @@
 
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
+use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
+use http::HeaderMap;
 use http::response::Parts;
 use http_body::{Body, Frame};
 use tokio::time::Instant;
@@ -65,6 +67,98 @@ impl Unsent {
     }
 }
 
+/// An answer on its way.
+struct Outgoing {
+    framing: Framing,
+    /// How much of its body is still to come, if its length is known.
+    left: Option<u64>,
+    trailers: Option<HeaderMap>,
+    /// Goes out behind what is written, uncopied.
+    piece: Bytes,
+    /// Whether that is all of a chunk, which has yet to be ended.
+    is_in_chunk: bool,
+    /// Whether all of it was read.
+    is_read: bool,
+    /// Why no more of it can be read.
+    broken: Option<io::Error>,
+    step: Step,
+    /// When the client will have kept us waiting for too long, if it does.
+    until: Option<Instant>,
+}
+
+/// What is to be done next.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Step {
+    /// Read more.
+    Read,
+    /// Read more; all that was read has been sent.
+    ReadOn,
+    /// Send what was read.
+    Send,
+}
+
+impl Outgoing {
+    fn new(framing: Framing) -> Self {
+        let left = match framing {
+            Framing::Length(length) => Some(length),
+            Framing::NoBody | Framing::Chunked | Framing::UntilClose => None,
+        };
+        let mut new = Self {
+            framing,
+            left,
+            trailers: None,
+            piece: Bytes::new(),
+            is_in_chunk: false,
+            is_read: false,
+            broken: None,
+            step: Step::Read,
+            until: None,
+        };
+        if matches!(framing, Framing::NoBody | Framing::Length(0)) {
+            new.read_all();
+        }
+        new
+    }
+
+    fn read_all(&mut self) {
+        (self.is_read, self.step) = (true, Step::Send);
+    }
+
+    fn end(&mut self, out: &mut Vec<u8>) -> io::Result<()> {
+        if self.left.is_some_and(|left| left > 0) {
+            return Err(broken("shorter than its length"));
+        }
+        if self.framing == Framing::Chunked {
+            encode::last_chunk(out, self.trailers.as_ref());
+        }
+        self.read_all();
+        Ok(())
+    }
+
+    fn take(&mut self, data: Bytes, out: &mut Vec<u8>) -> io::Result<()> {
+        if let Some(left) = &mut self.left {
+            *left = left.checked_sub(data.len() as u64).ok_or_else(|| broken("longer than its length"))?;
+        }
+        if self.framing == Framing::Chunked {
+            encode::chunk_size(out, data.len());
+            self.is_in_chunk = true;
+        }
+        if data.len() > COPY_BYTES_MAX {
+            (self.piece, self.step) = (data, Step::Send);
+        } else {
+            out.extend_from_slice(&data);
+            self.end_chunk(out);
+        }
+        Ok(())
+    }
+
+    fn end_chunk(&mut self, out: &mut Vec<u8>) {
+        if mem::take(&mut self.is_in_chunk) {
+            out.extend_from_slice(b"\r\n");
+        }
+    }
+}
+
 impl Connection {
     /// Sends an answer.
     ///
@@ -72,6 +166,20 @@ impl Connection {
     /// The client is gone or does not read, or the body broke off: then the connection must end without the answer
     /// looking complete.
     pub(super) async fn send<B>(&mut self, exchange: &Exchange, parts: &Parts, body: &mut B) -> io::Result<()>
+    where
+        B: Answer,
+    {
+        let mut outgoing = self.begin_answer(exchange, parts, body);
+        let sent = poll_fn(|cx| self.poll_answer(cx, body, &mut outgoing)).await;
+        if sent.is_err() {
+            // Without a length the end of the connection is the end of the body: only a reset tells them apart.
+            self.transport.stream.abort();
+        }
+        sent
+    }
+
+    /// Writes the head, and the body with it if that is short and there.
+    fn begin_answer<B>(&mut self, exchange: &Exchange, parts: &Parts, body: &mut B) -> Outgoing
     where
         B: Answer,
     {
@@ -84,94 +192,74 @@ impl Connection {
             _ => 0,
         };
         self.out.begin(OURS_BYTES + lines.as_ref().map_or(0, Lines::bytes) + body_bytes);
-        encode::head(&mut self.out.bytes, exchange, parts.status, &parts.headers, lines.as_ref(), framing);
+        let out = &mut self.out.bytes;
+        encode::head(out, exchange, parts.status, &parts.headers, lines.as_ref(), framing);
+        if let (true, Some((name, value))) = (lines.is_some(), body.field()) {
+            // In front of the empty line.
+            out.truncate(out.len().saturating_sub(2));
+            encode::field(out, name.as_str().as_bytes(), value);
+            out.extend_from_slice(b"\r\n");
+        }
+        // They stand in what the body was read into.
         drop(lines);
-        match self.send_body(framing, body).await {
-            Ok(()) => self.flush().await,
-            Err(error) => {
-                // Without a length the end of the connection is the end of the body: only a reset tells them apart.
-                self.transport.stream.abort();
-                Err(error)
+        let mut outgoing = Outgoing::new(framing);
+        if body_bytes > 0 && body.write_whole(out, body_bytes) {
+            outgoing.read_all();
+        }
+        outgoing
+    }
+
+    /// Reads a body and sends it. It is read to its end, not only to its length: that is how the upstream's connection becomes
+    /// free again.
+    fn poll_answer<B>(&mut self, cx: &mut Context<'_>, body: &mut B, outgoing: &mut Outgoing) -> Poll<io::Result<()>>
+    where
+        B: Body<Data = Bytes> + Unpin,
+    {
+        loop {
+            if outgoing.step == Step::Send {
+                ready!(self.poll_written(cx, &mut outgoing.piece, &mut outgoing.until))?;
+                if let Some(error) = outgoing.broken.take() {
+                    return Poll::Ready(Err(error));
+                }
+                if outgoing.is_read {
+                    return Poll::Ready(Ok(()));
+                }
+                outgoing.step = if outgoing.is_in_chunk { Step::Read } else { Step::ReadOn };
+                outgoing.end_chunk(&mut self.out.bytes);
+            }
+            match Pin::new(&mut *body).poll_frame(cx) {
+                Poll::Ready(frame) => self.pass_on(frame, outgoing)?,
+                // Before it waits it sends what there is.
+                Poll::Pending if outgoing.step == Step::Read => outgoing.step = Step::Send,
+                Poll::Pending => {
+                    ready!(self.transport.poll_gone(cx, self.limits.header_bytes));
+                    return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+                }
             }
         }
     }
 
-    async fn send_body<B>(&mut self, framing: Framing, body: &mut B) -> io::Result<()>
-    where
-        B: Body<Data = Bytes> + Unpin,
-    {
-        let mut left = match framing {
-            Framing::NoBody | Framing::Length(0) => return Ok(()),
-            Framing::Length(length) => Some(length),
-            Framing::Chunked | Framing::UntilClose => None,
-        };
-        let mut trailers = None;
-        // Read to its end, not only to its length: that is how the upstream's connection becomes free again.
-        while let Some(frame) = self.next_frame(body).await? {
-            match frame.into_data() {
-                Ok(data) if data.is_empty() => {}
-                Ok(data) => {
-                    if let Some(left) = &mut left {
-                        *left = left.checked_sub(data.len() as u64).ok_or_else(|| broken("longer than its length"))?;
-                    }
-                    self.send_data(framing, data).await?;
-                }
-                Err(frame) => trailers = frame.into_trailers().ok(),
+    /// Takes what was read of a body, or that there is no more.
+    fn pass_on<E>(&mut self, frame: Option<Result<Frame<Bytes>, E>>, outgoing: &mut Outgoing) -> io::Result<()> {
+        outgoing.step = Step::Read;
+        let frame = match frame {
+            Some(Ok(frame)) => frame,
+            Some(Err(_)) => {
+                // What came before goes out: the client sees how far it got, and that it got no further.
+                (outgoing.broken, outgoing.step) = (Some(broken("broken off")), Step::Send);
+                return Ok(());
             }
+            None => return outgoing.end(&mut self.out.bytes),
+        };
+        match frame.into_data() {
+            Ok(data) if data.is_empty() => {}
+            Ok(data) => outgoing.take(data, &mut self.out.bytes)?,
+            Err(frame) => outgoing.trailers = frame.into_trailers().ok(),
         }
-        if left.is_some_and(|left| left > 0) {
-            return Err(broken("shorter than its length"));
-        }
-        if framing == Framing::Chunked {
-            encode::last_chunk(&mut self.out.bytes, trailers.as_ref());
+        if self.out.rest().len() > GATHER_BYTES_MAX {
+            outgoing.step = Step::Send;
         }
         Ok(())
-    }
-
-    /// The next frame of an answer's body. Before it waits for one it sends what there is.
-    async fn next_frame<B>(&mut self, body: &mut B) -> io::Result<Option<Frame<Bytes>>>
-    where
-        B: Body<Data = Bytes> + Unpin,
-    {
-        if let Some(frame) = poll_fn(|cx| match Pin::new(&mut *body).poll_frame(cx) {
-            Poll::Ready(frame) => Poll::Ready(Some(frame)),
-            Poll::Pending => Poll::Ready(None),
-        })
-        .await
-        {
-            let frame = frame.transpose();
-            if frame.is_err() {
-                // What came before goes out: the client sees how far it got, and that it got no further.
-                self.flush().await?;
-            }
-            return frame.map_err(|_| broken("broken off"));
-        }
-        self.flush().await?;
-        let pipelined_bytes_max = self.limits.header_bytes;
-        poll_fn(|cx| {
-            if let Poll::Ready(frame) = Pin::new(&mut *body).poll_frame(cx) {
-                return Poll::Ready(frame.transpose().map_err(|_| broken("broken off")));
-            }
-            ready!(self.transport.poll_gone(cx, pipelined_bytes_max));
-            Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()))
-        })
-        .await
-    }
-
-    async fn send_data(&mut self, framing: Framing, data: Bytes) -> io::Result<()> {
-        let chunked = framing == Framing::Chunked;
-        if chunked {
-            encode::chunk_size(&mut self.out.bytes, data.len());
-        }
-        if data.len() <= COPY_BYTES_MAX {
-            self.out.bytes.extend_from_slice(&data);
-        } else {
-            self.write_out(data).await?;
-        }
-        if chunked {
-            self.out.bytes.extend_from_slice(b"\r\n");
-        }
-        if self.out.rest().len() > GATHER_BYTES_MAX { self.flush().await } else { Ok(()) }
     }
 
     pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -184,23 +272,25 @@ impl Connection {
 
     /// Sends what was written.
     pub(super) async fn flush(&mut self) -> io::Result<()> {
-        self.write_out(Bytes::new()).await
+        let (mut nothing, mut until) = (Bytes::new(), None);
+        poll_fn(|cx| self.poll_written(cx, &mut nothing, &mut until)).await
     }
 
     /// Sends what was written and `data` behind it, without copying `data`. The client may keep each step waiting for as long
     /// as `limits.idle`; one that is done at once costs no timer.
-    async fn write_out(&mut self, mut data: Bytes) -> io::Result<()> {
-        let mut until = None;
-        poll_fn(|cx| {
-            if self.poll_write_out(cx, &mut data, &mut until)?.is_ready() {
-                return Poll::Ready(io::Result::Ok(()));
-            }
-            let until = *until.get_or_insert_with(|| Instant::now() + self.limits.idle);
-            self.deadline.poll(cx, until).map(|()| Err(io::ErrorKind::TimedOut.into()))
-        })
-        .await?;
-        self.out.end();
-        Ok(())
+    fn poll_written(
+        &mut self,
+        cx: &mut Context<'_>,
+        data: &mut Bytes,
+        until: &mut Option<Instant>,
+    ) -> Poll<io::Result<()>> {
+        if self.poll_write_out(cx, data, until)?.is_ready() {
+            *until = None;
+            self.out.end();
+            return Poll::Ready(Ok(()));
+        }
+        let until = *until.get_or_insert_with(|| Instant::now() + self.limits.idle);
+        self.deadline.poll(cx, until).map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
 
     /// Each step that is done moves the limit, `until`, away again.

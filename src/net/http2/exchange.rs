@@ -8,7 +8,7 @@ use std::task::Poll;
 use bytes::Bytes;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
-use http::{Method, Response, StatusCode};
+use http::{HeaderValue, Method, Response, StatusCode};
 
 use super::body::Body;
 use super::head;
@@ -107,6 +107,9 @@ impl Exchange {
         }
         if let Some(lines) = body.take_lines() {
             lines.append_to(&mut parts.headers);
+            if let Some((name, Ok(value))) = body.field().map(|(name, value)| (name, HeaderValue::from_bytes(value))) {
+                parts.headers.insert(name, value);
+            }
         }
         let content = send::content(is_head, parts.status, &body);
         let is_all = content == Content::None || body.is_end_stream();

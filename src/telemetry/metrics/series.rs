@@ -98,7 +98,10 @@ impl Seconds {
 impl Histogram {
     pub(super) fn observe(&self, duration: Duration) {
         self.seconds.add(duration);
-        let micros = u64::try_from(duration.as_nanos().div_ceil(1_000)).unwrap_or(u64::MAX);
+        let micros = duration
+            .as_secs()
+            .saturating_mul(1_000_000)
+            .saturating_add(u64::from(duration.subsec_nanos().div_ceil(1_000)));
         if let Some(bucket) = self.buckets.get(BOUNDS_MICROS.partition_point(|bound| *bound < micros)) {
             bucket.add(1);
         }

@@ -73,7 +73,7 @@ pub struct ClientFacts<'a> {
     /// The authority of an absolute-form target, which takes the place of `Host` (RFC 9112 section 3.2.2).
     pub authority: Option<&'a str>,
     /// Ours, or the client's where that one was acceptable.
-    pub request_id: &'a HeaderValue,
+    pub request_id: &'a [u8],
 }
 
 /// Scheme of a listener.
@@ -170,7 +170,7 @@ impl HeaderPolicy {
             put(Field::new(b"connection", b"TE"));
         }
         put_forwarded(client, &seen, host, &mut put);
-        put((&X_REQUEST_ID, client.request_id).into());
+        put(Field::new(X_REQUEST_ID.as_str().as_bytes(), client.request_id));
         for (name, value) in caller.headers {
             put((name, value).into());
         }
@@ -399,9 +399,9 @@ mod tests {
             let head = head::take(&mut BytesMut::from(&*format!("GET / HTTP/1.1\r\n{text}\r\n")), 1 << 20);
             prop_assume!(matches!(head, Ok(Some(_))));
             let head = head.ok().flatten().unwrap();
-            let (peer, request_id) = (HeaderValue::from_static("192.0.2.1"), HeaderValue::from_static("id"));
+            let (peer, request_id) = (HeaderValue::from_static("192.0.2.1"), b"id");
             let client =
-                ClientFacts { peer: &peer, trusted, scheme: Scheme::Http, authority: None, request_id: &request_id };
+                ClientFacts { peer: &peer, trusted, scheme: Scheme::Http, authority: None, request_id };
             let policy = policy(Authorization::Forward);
             let of = |fields| policy.map_to_upstream(fields, &Caller::default(), &client).unwrap();
             let seen = of(head.fields());

@@ -13,10 +13,11 @@ use super::connection::Connection;
 use super::head::{self, Head};
 use super::incoming::Incoming;
 use super::sending::{Sending, Stopped};
+use crate::core::fields::Lines;
 use crate::net::http1::head::Scan;
 use crate::net::interim::Interim;
 use crate::upstream::error::{BoxError, UpstreamError, UpstreamErrorKind};
-use crate::upstream::exchange::{Failure, body_failure, late, until_late};
+use crate::upstream::exchange::{Failure, body_failure, late, poll_late};
 use crate::upstream::framing::{self, Framed};
 use crate::upstream::informational;
 use crate::upstream::plan::{Plan, Ready};
@@ -45,32 +46,35 @@ struct Awaited<'a> {
     is_sent: bool,
 }
 
-/// Sends `request` and waits for the head of the response.
-pub(in crate::upstream) async fn exchange<B>(
+/// Sends `request` and waits for the head of the response. Not an `async fn`, which would hold what it is given twice.
+pub(in crate::upstream) fn exchange<B>(
     mut connection: Box<Connection>,
     mut request: Ready<B>,
     plan: &mut Plan,
-) -> Result<Answered, Failure<B>>
+) -> impl Future<Output = Result<Answered, Failure<B>>>
 where
     B: Body<Data = Bytes> + Unpin + 'static,
     B::Error: Into<BoxError>,
 {
     let body = mem::replace(&mut request.body, RequestBody::empty());
     let mut sending = Sending::new(&connection.wire, &mut request, body, plan.length);
-    let mut awaited = Awaited { sink: plan.sink.as_ref(), scan: Scan::default(), is_heard: false, is_sent: false };
-    let mut deadline = mem::take(&mut connection.deadline);
-    let response = poll_fn(|cx| awaited.poll(cx, &mut connection, &mut sending));
-    let response = until_late(response, plan, &mut deadline).await;
-    connection.deadline = deadline;
-    let Awaited { is_heard, is_sent, .. } = awaited;
-    match response {
-        None => Err(late()),
-        Some(Err(error)) => Err(explain(error, is_heard, connection.reused, sending, request, plan)),
-        Some(Ok(Head { status, version, lines })) => {
-            let framed = framing::of_response(status, version, &lines, plan.head);
-            let framed = framed.map_err(|detail| Failure::Failed(protocol(detail)))?;
-            connection.upload = (!is_sent).then(|| sending.go_on());
-            Ok(Answered { status, version, framed, incoming: Incoming::new(connection, framed.length, lines) })
+    async move {
+        let mut awaited = Awaited { sink: plan.sink.as_ref(), scan: Scan::default(), is_heard: false, is_sent: false };
+        let response = poll_fn(|cx| match awaited.poll(cx, &mut connection, &mut sending) {
+            Poll::Ready(response) => Poll::Ready(Some(response)),
+            Poll::Pending => poll_late(cx, plan, &mut connection.deadline).map(|()| None),
+        })
+        .await;
+        let Awaited { is_heard, is_sent, .. } = awaited;
+        match response {
+            None => Err(late()),
+            Some(Err(error)) => Err(explain(error, is_heard, connection.reused, sending, request, plan)),
+            Some(Ok(Head { status, version, lines })) => {
+                let framed = framing::of_response(status, version, &lines, plan.head);
+                let framed = framed.map_err(|detail| Failure::Failed(protocol(detail)))?;
+                connection.upload = (!is_sent).then(|| sending.go_on());
+                Ok(Answered { status, version, framed, lines, incoming: Incoming::new(connection, framed.length) })
+            }
         }
     }
 }
@@ -80,6 +84,7 @@ pub(in crate::upstream) struct Answered {
     pub(in crate::upstream) status: StatusCode,
     pub(in crate::upstream) version: Version,
     pub(in crate::upstream) framed: Framed,
+    pub(in crate::upstream) lines: Lines,
     pub(in crate::upstream) incoming: Incoming,
 }
 

@@ -5,11 +5,10 @@ use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
 
 use super::connection::Connection;
-use crate::core::fields::Lines;
 use crate::net::http1::chunked::{Decoded, Decoder};
 use crate::upstream::error::BoxError;
 use crate::upstream::framing::BodyLength;
@@ -24,8 +23,6 @@ pub(in crate::upstream) struct Incoming {
     rest: Rest,
     /// Whether it came with the head: what it was read into has not grown then.
     is_short: bool,
-    /// The fields of the response, until somebody takes them.
-    pub(in crate::upstream) lines: Lines,
 }
 
 /// What is still to come.
@@ -38,14 +35,14 @@ enum Rest {
 }
 
 impl Incoming {
-    pub(super) fn new(connection: Box<Connection>, length: BodyLength, lines: Lines) -> Self {
+    pub(super) fn new(connection: Box<Connection>, length: BodyLength) -> Self {
         let rest = match length {
             BodyLength::Exact(0) => Rest::Nothing,
             BodyLength::Exact(bytes) => Rest::Exact(bytes),
             BodyLength::Chunked => Rest::Chunked(Decoder::default()),
             BodyLength::UntilClose => Rest::UntilClose,
         };
-        Self { connection, rest, is_short: true, lines }
+        Self { connection, rest, is_short: true }
     }
 
     /// The connection, on which the body has ended or never began.
@@ -58,6 +55,18 @@ impl Incoming {
     pub(in crate::upstream) fn take_buffer(&mut self) -> BytesMut {
         let buffer = &mut self.connection.buffer;
         if self.is_short && buffer.is_empty() { mem::take(buffer) } else { BytesMut::new() }
+    }
+
+    /// Writes all of it behind what is in `out`, if it is of a known length up to `bytes_max` and was read with the head.
+    pub(in crate::upstream) fn write_whole(&mut self, out: &mut Vec<u8>, bytes_max: usize) -> bool {
+        let Rest::Exact(left) = self.rest else { return false };
+        let buffer = &mut self.connection.buffer;
+        let whole = usize::try_from(left).ok().filter(|left| *left <= bytes_max).and_then(|left| buffer.get(..left));
+        let Some(whole) = whole else { return false };
+        out.extend_from_slice(whole);
+        buffer.advance(whole.len());
+        self.rest = Rest::Nothing;
+        true
     }
 
     /// The next frame of what was read; `None` if more has to be.

@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::uri::PathAndQuery;
 use http::{HeaderMap, Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
@@ -21,7 +22,6 @@ use tokio::time::timeout;
 
 use crate::config::{Endpoint, HostHeader, HttpUpstream, Scheme, Upstream, UpstreamKind};
 use crate::core::decision::Permit;
-use crate::core::fields::Field;
 use crate::core::snapshot::{PathReading, UpstreamId};
 use crate::upstream::{
     BoxError, Health, Outgoing, OutgoingFields, OutgoingLines, ResponseBody, UpstreamError, Upstreams, Wishes,
@@ -225,8 +225,10 @@ impl Worker {
         let mut request = Outgoing::from(request);
         let takes_lines = self.upstreams.takes_lines(UpstreamId(0)) && wishes.upgrade.is_none();
         if let (OutgoingFields::Map(map), true) = (&request.fields, takes_lines) {
-            let mut lines = OutgoingLines::begin(&request.method, &request.path, 0);
-            map.iter().for_each(|(name, value)| lines.put(Field::new(name.as_str().as_bytes(), value.as_bytes())));
+            let path = request.path.take();
+            let path = path.as_ref().map_or("/", PathAndQuery::as_str);
+            let mut lines = OutgoingLines::begin(&request.method, path, 0);
+            map.iter().for_each(|field| lines.put(field.into()));
             request.fields = OutgoingFields::Lines(lines);
         }
         let mut response = self.upstreams.forward(Permit::for_tests(UpstreamId(0), None), request, wishes).await?;

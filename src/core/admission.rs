@@ -32,11 +32,11 @@ pub fn admit(
 ) -> Result<(), NotAdmitted> {
     let bearer = bearer::credentials(head.headers, snapshot.token_bytes_max, facts.memo.hasher())?;
     let (principal, entry) = principal(snapshot, requirement, &bearer, facts, now, trace)?;
-    trace.principal = Some(Arc::clone(&principal));
+    let principal: &Principal = trace.principal.insert(principal);
     principal.check(snapshot, requirement, entry, now)?;
     trace.authenticated = true;
     principal.authorize(snapshot, requirement)?;
-    trace.tenant = tenant::settle(snapshot, requirement, &principal, head.headers)?;
+    trace.tenant = tenant::settle(snapshot, requirement, principal, head.headers)?;
     Ok(())
 }
 
@@ -50,14 +50,15 @@ fn principal<'s>(
     now: UnixSeconds,
     trace: &mut Trace,
 ) -> Result<(Arc<Principal>, Entry<'s>), NotAdmitted> {
-    let known = facts.memo.recall(bearer.digest()).filter(|known| known.token() == bearer.digest());
-    if let Some(known) = known.as_ref().filter(|known| known.snapshot == snapshot.number) {
-        let entry = known.entry(snapshot);
+    let mut known = facts.memo.recall(bearer.digest()).filter(|known| known.token() == bearer.digest());
+    if let Some(same) = known.take_if(|known| known.snapshot == snapshot.number) {
+        let entry = same.entry(snapshot);
         // Of a client that has changed since, what the token may do is worked out anew.
-        if known.registration.is_of(entry) {
+        if same.registration.is_of(entry) {
             trace.signature = Some(SignatureCheck::Remembered);
-            return Ok((Arc::clone(known), entry));
+            return Ok((same, entry));
         }
+        known = Some(same);
     }
     let decoded = DecodedToken::of(&bearer.token()?)?;
     let token = UnverifiedToken::parse(&decoded)?.attribute(&snapshot.issuers)?;

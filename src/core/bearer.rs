@@ -8,6 +8,8 @@ use super::fields::{Fields, Occurs};
 use super::rejection::{Reason, Rejection};
 use super::token_digest::{TokenDigest, TokenHasher};
 
+const SCHEME: &[u8] = b"bearer";
+
 /// What follows the scheme `Bearer`: bounded, and not yet known to be a token.
 #[derive(Clone, Copy)]
 pub struct Credentials<'a> {
@@ -108,11 +110,20 @@ fn only_field(headers: Fields<'_>) -> Result<&[u8], Rejection> {
 
 /// What follows the scheme, which ends at the first byte that cannot be in one (RFC 9110 section 11.1).
 fn bearer_credentials(bytes: &[u8]) -> Result<&[u8], Rejection> {
-    let end = bytes.iter().position(|byte| !is_tchar(*byte)).unwrap_or(bytes.len());
-    match bytes.split_at_checked(end) {
-        Some((scheme, credentials)) if scheme.eq_ignore_ascii_case(b"bearer") => Ok(credentials),
+    // As nearly all write it.
+    if bytes.starts_with(b"Bearer ") {
+        return Ok(bytes.get(SCHEME.len()..).unwrap_or_default());
+    }
+    match bytes.split_at_checked(SCHEME.len()) {
+        Some((scheme, credentials)) if scheme.eq_ignore_ascii_case(SCHEME) && !begins_with_tchar(credentials) => {
+            Ok(credentials)
+        }
         _ => Err(Rejection::new(Reason::TokenMissing, "the scheme of the Authorization header is not Bearer")),
     }
+}
+
+fn begins_with_tchar(bytes: &[u8]) -> bool {
+    bytes.first().is_some_and(|byte| is_tchar(*byte))
 }
 
 /// `tchar` of RFC 9110 section 5.6.2.

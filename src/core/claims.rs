@@ -17,33 +17,37 @@ use super::rejection::{Reason, Rejection};
 use super::scope::{Granted, NameList};
 use super::snapshot::{ClaimRef, Issuer, IssuerId, Mode, Snapshot, TokenRequirement};
 use super::standing::Standing;
-use super::tenant::Tenants;
+use super::tenant::{Claimed, TenantId, Tenants};
 use super::time::UnixSeconds;
 use super::token::{AttributedToken, VerifiedToken, Vouched};
 use super::token_digest::TokenDigest;
 
 /// Who is calling, as a verified token says: all that requests need of it, worked out once. That its signature is good
 /// does not mean that it opens anything: see [`Principal::authenticate`] and [`Principal::authorize`].
+///
+/// In this order what every request reads lies together, and fills fewer cache lines: where many tokens come in turn, each of
+/// them has to be fetched from afar.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Principal {
     /// Number of the snapshot under which it was worked out.
     pub snapshot: u64,
     /// Who signed the token.
     pub issuer: IssuerId,
+    pub(super) standing: Standing,
+    pub(super) scopes: Granted,
+    pub(super) roles: Granted,
+    pub(super) tenants: Tenants,
+    /// The identity headers but the tenant's, ready to be set.
+    pub headers: Box<[(HeaderName, HeaderValue)]>,
+    pub(super) registration: Registration,
+    pub(super) vouched: Vouched,
     /// The client.
     pub client_id: Option<Box<str>>,
     /// Scopes that count, without the issuer's prefix, those of roles included.
     pub scope_names: NameList,
     /// Roles, included ones too.
     pub role_names: NameList,
-    /// The identity headers but the tenant's, ready to be set.
-    pub headers: Box<[(HeaderName, HeaderValue)]>,
-    pub(super) vouched: Vouched,
-    pub(super) standing: Standing,
-    pub(super) registration: Registration,
-    pub(super) scopes: Granted,
-    pub(super) roles: Granted,
-    pub(super) tenants: Tenants,
 }
 
 impl Principal {
@@ -55,12 +59,14 @@ impl Principal {
         let VerifiedToken { issuer: id, vouched, content } = token;
         let issuer = snapshot.issuers.get(id).ok_or_else(gone)?;
         let Reading { client_id, entry, grant, standing } = Reading::of(snapshot, (id, issuer), &content)?;
+        let tenants = Claimed::read(issuer, &content.claims, entry);
+        let (headers, values) = identity::told(&snapshot.identity, &content.claims, client_id, &grant, tenants.names());
         Ok(Self {
             snapshot: snapshot.number,
             issuer: id,
             client_id: client_id.map(Box::from),
-            headers: identity::headers(&snapshot.identity, &content.claims, client_id, &grant),
-            tenants: Tenants::read(issuer, &content.claims, entry),
+            headers,
+            tenants: tenants.ready(issuer, values),
             registration: Registration::read(entry, &content.claims),
             vouched,
             standing,
@@ -95,6 +101,10 @@ impl Principal {
     #[must_use]
     pub fn tenant_names(&self) -> Option<Vec<&str>> {
         self.tenants.names()
+    }
+
+    pub(super) fn tenant(&self, id: TenantId) -> Option<&HeaderValue> {
+        self.tenants.value(id)
     }
 
     /// What is known now of its client.

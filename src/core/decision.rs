@@ -9,6 +9,7 @@ use super::claims::Principal;
 use super::rejection::Rejection;
 use super::route::RouteId;
 use super::snapshot::{IssuerId, UpstreamId};
+use super::tenant::TenantId;
 use super::token::SignatureCheck;
 
 /// The decision about one request.
@@ -47,7 +48,7 @@ pub struct Permit {
     pub(super) route: RouteId,
     pub(super) upstream: UpstreamId,
     pub(super) principal: Option<Arc<Principal>>,
-    pub(super) tenant: Option<HeaderValue>,
+    pub(super) tenant: Option<TenantId>,
     pub(super) timeout: Option<Duration>,
     pub(super) body_bytes_max: Option<u64>,
 }
@@ -80,7 +81,7 @@ impl Permit {
     /// The value of the tenant header, if the request has a tenant.
     #[must_use]
     pub fn tenant(&self) -> Option<&HeaderValue> {
-        self.tenant.as_ref()
+        self.principal.as_deref()?.tenant(self.tenant?)
     }
 
     /// The route's own time limit, from the request's last byte to the response head.
@@ -109,10 +110,18 @@ pub struct Trace {
     pub key_missing: Option<IssuerId>,
     /// Whether the token was found valid in all: what follows is only about what it may do.
     pub authenticated: bool,
-    /// The tenant, once it was settled.
-    pub tenant: Option<HeaderValue>,
+    /// Which of the bearer's tenants, once it was settled: see [`Trace::tenant`].
+    pub tenant: Option<TenantId>,
     /// What the request would have been refused for, had the route or the issuer not been in shadow mode.
     pub shadowed: Option<Rejection>,
     /// The value of `Allow`, where the method was refused.
     pub allow: Option<Box<str>>,
+}
+
+impl Trace {
+    /// The tenant, once it was settled.
+    #[must_use]
+    pub fn tenant(&self) -> Option<&HeaderValue> {
+        self.principal.as_deref()?.tenant(self.tenant?)
+    }
 }

@@ -47,10 +47,10 @@ impl<'a> RequestHead<'a> {
         }
         let (authority, origin_form) = split_authority(self.target)?;
         let host = match authority {
-            Some(authority) => Some(authority),
+            Some(authority) => Some(authority.as_bytes()),
             None => host_field(self.headers)?,
         };
-        let host = host.map_or(Ok(Cow::Borrowed("")), normal_host)?;
+        let host = host.map_or(Ok(Cow::Borrowed("")), own_host)?;
         // The mark stays with the query, which may have more of them.
         let mark = memchr(b'?', origin_form.as_bytes()).unwrap_or(origin_form.len());
         let (raw_path, query) = origin_form.split_at(mark);
@@ -105,12 +105,36 @@ fn strip_scheme(target: &str) -> Option<&str> {
     })
 }
 
-fn host_field(headers: Fields<'_>) -> Result<Option<&str>, Rejection> {
+fn host_field(headers: Fields<'_>) -> Result<Option<&[u8]>, Rejection> {
     match headers.occurs(&header::HOST) {
         Occurs::Never => Ok(None),
-        Occurs::Once(value) => visible(value).map(Some).ok_or_else(|| malformed("Host is not ASCII")),
+        Occurs::Once(value) => Ok(Some(value)),
         Occurs::Again => Err(malformed("more than one Host header")),
     }
+}
+
+fn own_host(value: &[u8]) -> Result<Cow<'_, str>, Rejection> {
+    if let Some(name) = usual_host(value) {
+        return Ok(Cow::Borrowed(name));
+    }
+    normal_host(visible(value).ok_or_else(|| malformed("Host is not ASCII"))?)
+}
+
+/// What [`normal_host`] makes of a host that is written as nearly all are, in one pass: the name has to stay as it is.
+fn usual_host(value: &[u8]) -> Option<&str> {
+    let mut is_label_empty = true;
+    let mut rest = value.iter();
+    let port = loop {
+        is_label_empty = match rest.next() {
+            Some(b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_') => false,
+            Some(b'.') if !is_label_empty => true,
+            Some(b':') => break Some(rest.as_slice()),
+            None => break None,
+            Some(_) => return None,
+        };
+    };
+    let name = value.get(..value.len() - port.map_or(0, |port| port.len() + 1))?;
+    if is_label_empty || !is_port(port.unwrap_or_default()) { None } else { std::str::from_utf8(name).ok() }
 }
 
 /// A field value as text, if it is visible ASCII.
@@ -140,8 +164,11 @@ fn strip_port(host: &str) -> Option<&str> {
         let (name, port) = host.split_at(memchr(b':', host.as_bytes()).unwrap_or(host.len()));
         (name, port.strip_prefix(':').unwrap_or_default())
     };
-    let port_ok = port.len() <= 5 && port.bytes().all(|byte| byte.is_ascii_digit());
-    port_ok.then_some(name)
+    is_port(port.as_bytes()).then_some(name)
+}
+
+fn is_port(port: &[u8]) -> bool {
+    port.len() <= 5 && port.iter().all(u8::is_ascii_digit)
 }
 
 fn malformed(detail: &'static str) -> Rejection {
@@ -151,6 +178,7 @@ fn malformed(detail: &'static str) -> Rejection {
 #[cfg(test)]
 mod tests {
     use http::HeaderMap;
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -207,5 +235,17 @@ mod tests {
         assert!(target("/", &two).is_err());
         let v6 = HeaderMap::from_iter([(header::HOST, "[::1]:80".parse().unwrap())]);
         assert_eq!(target("/", &v6).unwrap().host, "[::1]");
+    }
+
+    proptest! {
+        #[test]
+        fn a_usual_host_is_read_as_any_other(text in "([a-c0-9A._-]{1,3}|[.:%\\[\\] \u{e9}]){0,6}(:[0-9a]{0,6})?") {
+            if let Some(name) = usual_host(text.as_bytes()) {
+                prop_assert_eq!(normal_host(&text), Ok(Cow::Borrowed(name)));
+            } else if let Some(Ok(name)) = visible(text.as_bytes()).map(normal_host) {
+                let had_a_dot = text.trim_end_matches(|byte: char| byte != '.').trim_end_matches('.').len() == name.len();
+                prop_assert!(matches!(name, Cow::Owned(_)) || name.starts_with('[') || had_a_dot, "{}", text);
+            }
+        }
     }
 }

@@ -12,22 +12,28 @@ use super::snapshot::{Identity, IdentitySource};
 /// Most bytes of all identity headers together. A header that would exceed them is left out.
 const BYTES_MAX: usize = 16 * 1024;
 
-/// The headers of `identity.headers` that this token has something to say for.
-pub(super) fn headers(
+type Header = (HeaderName, HeaderValue);
+
+/// The headers of `identity.headers` that this token has something to say for, and values of the names of its tenants. All of
+/// them lie in one place.
+pub(super) fn told(
     identity: &Identity,
     claims: &Object<'_>,
     client_id: Option<&str>,
     grant: &Grant,
-) -> Box<[(HeaderName, HeaderValue)]> {
+    tenants: &[Box<str>],
+) -> (Box<[Header]>, Vec<Option<HeaderValue>>) {
     let mut bytes_left = BYTES_MAX;
     let told = identity.headers.iter().filter_map(|(name, source)| {
         let text = text(source, claims, client_id, grant)?;
         bytes_left = bytes_left.checked_sub(text.len())?;
         arrives_as_sent(&text).then_some((name, text))
     });
-    let (names, texts): (Vec<&HeaderName>, Vec<Cow<'_, str>>) = told.unzip();
-    let values = values(&texts);
-    names.into_iter().zip(values).filter_map(|(name, value)| Some((name.clone(), value?))).collect()
+    let (names, mut texts): (Vec<&HeaderName>, Vec<Cow<'_, str>>) = told.unzip();
+    texts.extend(tenants.iter().map(|name| Cow::Borrowed(&**name)));
+    let mut values = values(&texts);
+    let headers = names.into_iter().zip(&mut values).filter_map(|(name, value)| Some((name.clone(), value?))).collect();
+    (headers, values.collect())
 }
 
 /// Whether a text is the same behind the network as before it: control characters are refused by HTTP or read as line ends by
@@ -38,12 +44,12 @@ pub(super) fn arrives_as_sent(text: &str) -> bool {
 
 /// Header values of exactly these texts, in UTF-8, that can be cloned without allocating. They share one buffer: it is made,
 /// and given back, once for all of them. `None` for a text that no header can hold.
-pub(super) fn values<T: AsRef<str>>(texts: &[T]) -> impl Iterator<Item = Option<HeaderValue>> {
-    let all: Vec<&[u8]> = texts.iter().map(|text| text.as_ref().as_bytes()).collect();
+fn values(texts: &[Cow<'_, str>]) -> impl Iterator<Item = Option<HeaderValue>> {
+    let all: Vec<&[u8]> = texts.iter().map(|text| text.as_bytes()).collect();
     let mut all = Bytes::from(all.concat());
     // A buffer becomes a shared one at its first clone, which allocates. This is that clone: those at requests only count.
     drop(all.clone());
-    texts.iter().map(move |text| HeaderValue::from_maybe_shared(all.split_to(text.as_ref().len())).ok())
+    texts.iter().map(move |text| HeaderValue::from_maybe_shared(all.split_to(text.len())).ok())
 }
 
 fn text<'a>(
@@ -97,7 +103,7 @@ mod tests {
         let claims = Json::parse(claims.as_bytes()).unwrap().into_object().unwrap();
         let headers = [(HeaderName::from_static("x-claim"), source)].into();
         let identity = Identity { tenant: None, headers, authorization: Authorization::Forward };
-        super::headers(&identity, &claims, Some("acme"), grant).first().map(|(_, value)| value.as_bytes().to_vec())
+        super::told(&identity, &claims, Some("acme"), grant, &[]).0.first().map(|(_, value)| value.as_bytes().to_vec())
     }
 
     #[test]

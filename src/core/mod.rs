@@ -110,7 +110,7 @@ fn outcome(
         route: id,
         upstream: route.upstream,
         principal,
-        tenant: trace.tenant.clone(),
+        tenant: trace.tenant,
         timeout: route.timeout,
         body_bytes_max: route.body_bytes_max.or(snapshot.body_bytes_max),
     }))

@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use rustc_hash::FxBuildHasher;
+
 /// The scope that the admin listener asks for where it is reachable from other machines.
 pub const ADMIN_SCOPE: &str = "sidegate.admin";
 
@@ -12,7 +14,8 @@ pub struct NameId(u32);
 /// The names that the configuration mentions. A name that only a token mentions has no number, and grants nothing.
 #[derive(Debug, Clone, Default)]
 pub struct Vocabulary {
-    ids: HashMap<Box<str>, NameId>,
+    /// No protection against flooding is needed: only the configuration inserts.
+    ids: HashMap<Box<str>, NameId, FxBuildHasher>,
     names: Vec<Box<str>>,
 }
 

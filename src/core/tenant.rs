@@ -16,10 +16,22 @@ use super::snapshot::{Issuer, Snapshot, TokenRequirement};
 /// Longest tenant in bytes.
 const TENANT_BYTES_MAX: usize = 256;
 
+/// The tenants that a token speaks for, as it claims them: what is left of them where its client is held to some.
+#[derive(Debug)]
+pub(super) struct Claimed {
+    names: Vec<Box<str>>,
+    bounds: Bounds,
+}
+
 /// The tenants that a token speaks for, ready to be told to a backend.
 #[derive(Debug, Default)]
 pub(super) struct Tenants {
     all: Box<[Tenant]>,
+    bounds: Bounds,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Bounds {
     /// Whether the claim holds a tenant that no header can carry.
     unusable: bool,
     /// Whether the issuer may speak for some tenants only.
@@ -30,6 +42,10 @@ pub(super) struct Tenants {
     stripped: bool,
 }
 
+/// One of a principal's tenants, by its place among them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TenantId(u32);
+
 #[derive(Debug)]
 struct Tenant {
     value: HeaderValue,
@@ -37,100 +53,110 @@ struct Tenant {
     fenced_off: bool,
 }
 
-impl Tenants {
+impl Claimed {
     /// The tenants in the claims of a token of this issuer. A claim that is neither string nor integer nor an array of
     /// these names no tenant at all, and neither does one with such an element: what cannot be read whole is not half
     /// believed. Where clients are registered, of the tenants that the token claims only those count that its client has now;
     /// a fixed tenant is the operator's word on both.
     pub(super) fn read(issuer: &Issuer, claims: &Object<'_>, entry: Entry<'_>) -> Self {
         if let Some(fixed) = &issuer.fixed_tenant {
-            return Self { restricted: true, ..Self::named_in(issuer, vec![Cow::Borrowed(&**fixed)]) };
+            let mut fixed = Self::named_in(issuer, &[Cow::Borrowed(&**fixed)]);
+            fixed.bounds.restricted = true;
+            return fixed;
         }
         let claim = issuer.claims.tenant.find(claims);
-        let claimed = Self::named_in(issuer, claim.and_then(names).unwrap_or_default());
+        let claimed = Self::named_in(issuer, &claim.and_then(names).unwrap_or_default());
         claimed.held_by(claim.is_some(), entry)
     }
 
-    fn named_in(issuer: &Issuer, names: Vec<Cow<'_, str>>) -> Self {
+    fn named_in(issuer: &Issuer, names: &[Cow<'_, str>]) -> Self {
         let mut distinct = Names::default();
         names.iter().for_each(|name| distinct.add(name));
-        let all = Tenant::all(&distinct, issuer);
-        let (unusable, all) = (all.is_none(), all.unwrap_or_default());
-        Self { all, unusable, fenced: issuer.tenants.is_some(), restricted: false, stripped: false }
+        let unusable = !distinct.as_slice().iter().all(|name| is_usable(name));
+        let usable = distinct.as_slice().iter().filter(|_| !unusable);
+        let bounds = Bounds { unusable, fenced: issuer.tenants.is_some(), ..Bounds::default() };
+        Self { names: usable.map(|name| Box::from(*name)).collect(), bounds }
     }
 
     /// Those of them that the client has. A token without tenant of a client with tenants has none of them: it was issued
     /// before the client was held to them.
-    fn held_by(self, is_claimed: bool, entry: Entry<'_>) -> Self {
+    fn held_by(mut self, is_claimed: bool, entry: Entry<'_>) -> Self {
         let had: &[Box<str>] = match entry {
-            Entry::NotKept => return Self { restricted: is_claimed, ..self },
+            Entry::NotKept => {
+                self.bounds.restricted = is_claimed;
+                return self;
+            }
             Entry::Absent => &[],
             Entry::Present(client) => &client.tenants,
         };
-        let has = |tenant: &Tenant| had.iter().any(|name| name.as_bytes() == tenant.value.as_bytes());
-        let claimed = self.all.len();
-        let mut all: Box<[Tenant]> = self.all.into_iter().filter(has).collect();
-        if all.len() < claimed {
-            Tenant::let_go_of_others(&mut all);
-        }
-        let restricted = is_claimed || !had.is_empty();
-        Self { stripped: restricted && all.is_empty(), restricted, all, ..self }
+        self.names.retain(|name| had.contains(name));
+        self.bounds.restricted = is_claimed || !had.is_empty();
+        self.bounds.stripped = self.bounds.restricted && self.names.is_empty();
+        self
     }
 
+    /// The texts of the values that [`Self::ready`] takes.
+    pub(super) fn names(&self) -> &[Box<str>] {
+        &self.names
+    }
+
+    /// The tenants with these values, one for each of the names.
+    pub(super) fn ready(self, issuer: &Issuer, values: impl IntoIterator<Item = Option<HeaderValue>>) -> Tenants {
+        let is_fenced_off = |name| issuer.tenants.as_ref().is_some_and(|fence| !fence.contains(name));
+        let pairs = self.names.iter().zip(values);
+        let tenants = pairs.map(|(name, value)| Some(Tenant { value: value?, fenced_off: is_fenced_off(name) }));
+        let all: Option<Box<[Tenant]>> = tenants.collect();
+        let unusable = self.bounds.unusable || all.is_none();
+        Tenants { all: all.unwrap_or_default(), bounds: Bounds { unusable, ..self.bounds } }
+    }
+}
+
+impl Tenants {
     /// The tenants that count; `None` if neither token nor client is held to any.
     pub(super) fn names(&self) -> Option<Vec<&str>> {
         let usable = self.all.iter().filter(|tenant| !tenant.fenced_off);
         let names = || usable.filter_map(|tenant| std::str::from_utf8(tenant.value.as_bytes()).ok()).collect();
-        (self.restricted || self.fenced).then(names)
+        (self.bounds.restricted || self.bounds.fenced).then(names)
     }
 
     pub(super) fn memory_bytes(&self) -> usize {
         self.all.iter().map(|tenant| tenant.value.len() + size_of_val(tenant)).sum()
     }
 
-    fn named(&self, name: &[u8]) -> Option<&Tenant> {
-        self.all.iter().find(|tenant| tenant.value.as_bytes() == name)
+    /// What the backend is told of one of them.
+    pub(super) fn value(&self, id: TenantId) -> Option<&HeaderValue> {
+        self.get(id).map(|tenant| &tenant.value)
+    }
+
+    fn get(&self, id: TenantId) -> Option<&Tenant> {
+        self.all.get(id.0 as usize)
+    }
+
+    fn named(&self, name: &[u8]) -> Option<TenantId> {
+        let mut ids = (0..).map(TenantId).zip(&self.all);
+        ids.find(|(_, tenant)| tenant.value.as_bytes() == name).map(|(id, _)| id)
     }
 
     /// A token that speaks for a tenant outside its issuer's fence is refused, unless the request settled on one inside.
     fn check_fence(&self) -> Result<(), Rejection> {
-        self.check_usable(self.fenced)?;
+        self.check_usable(self.bounds.fenced)?;
         self.all.iter().try_for_each(Tenant::check_fence)
     }
 
     fn check_usable(&self, matters: bool) -> Result<(), Rejection> {
-        match matters && self.unusable {
+        match matters && self.bounds.unusable {
             true => Err(forbidden("a tenant of the token is too long, or has control characters or outer spaces")),
             false => Ok(()),
         }
     }
 }
 
+/// Whether a header can carry this tenant.
+fn is_usable(name: &str) -> bool {
+    name.len() <= TENANT_BYTES_MAX && identity::arrives_as_sent(name)
+}
+
 impl Tenant {
-    /// The tenants of these names; `None` if there is one among them that no header can carry.
-    fn all(names: &Names<'_>, issuer: &Issuer) -> Option<Box<[Self]>> {
-        let is_usable = |name: &&str| name.len() <= TENANT_BYTES_MAX && identity::arrives_as_sent(name);
-        let names = names.as_slice();
-        let values = names.iter().all(is_usable).then(|| identity::values(names))?;
-        let mut all = Vec::with_capacity(names.len());
-        for (name, value) in names.iter().zip(values) {
-            let fenced_off = issuer.tenants.as_ref().is_some_and(|fence| !fence.contains(*name));
-            all.push(Self { value: value?, fenced_off });
-        }
-        Some(all.into())
-    }
-
-    /// Gives them a buffer of their own: the one that they share with others is kept whole as long as one of them is.
-    fn let_go_of_others(tenants: &mut [Self]) {
-        let names: Vec<&str> =
-            tenants.iter().filter_map(|tenant| std::str::from_utf8(tenant.value.as_bytes()).ok()).collect();
-        let values: Vec<_> = identity::values(&names).collect();
-        if values.len() == tenants.len() {
-            let pairs = tenants.iter_mut().zip(values);
-            pairs.for_each(|(tenant, value)| tenant.value = value.unwrap_or_else(|| tenant.value.clone()));
-        }
-    }
-
     fn check_fence(&self) -> Result<(), Rejection> {
         match self.fenced_off {
             true => Err(forbidden("the issuer may not speak for the tenant")),
@@ -139,7 +165,7 @@ impl Tenant {
     }
 }
 
-/// The tenant of this request, as the value of the tenant's header.
+/// The tenant of this request.
 ///
 /// # Errors
 /// `tenant_missing`, `tenant_forbidden`, and `request_malformed` for a tenant header twice where one is chosen by it.
@@ -148,7 +174,7 @@ pub fn settle(
     requirement: &TokenRequirement,
     principal: &Principal,
     headers: Fields<'_>,
-) -> Result<Option<HeaderValue>, Rejection> {
+) -> Result<Option<TenantId>, Rejection> {
     let tenants = &principal.tenants;
     let Some(rule) = &snapshot.identity.tenant else {
         tenants.check_fence()?;
@@ -158,37 +184,33 @@ pub fn settle(
     let asked = if rule.select { asked(headers, &rule.header)? } else { None };
     tenants.check_usable(true)?;
     let required = requirement.tenant_required.unwrap_or(rule.required);
-    match choose(tenants, asked, rule.select, required)? {
-        Some(tenant) => {
-            tenant.check_fence()?;
-            Ok(Some(tenant.value.clone()))
-        }
-        None => {
-            tenants.check_fence()?;
-            Ok(None)
-        }
-    }
+    let chosen = choose(tenants, asked, rule.select, required)?;
+    match chosen.and_then(|id| tenants.get(id)) {
+        Some(tenant) => tenant.check_fence(),
+        None => tenants.check_fence(),
+    }?;
+    Ok(chosen)
 }
 
-fn choose<'a>(
-    tenants: &'a Tenants,
+fn choose(
+    tenants: &Tenants,
     asked: Option<&[u8]>,
     select: bool,
     required: bool,
-) -> Result<Option<&'a Tenant>, Rejection> {
+) -> Result<Option<TenantId>, Rejection> {
     match (&*tenants.all, asked) {
         // Whoever is held to tenants must not pass for somebody who is not.
-        ([], _) if tenants.stripped => Err(Rejection::new(
+        ([], _) if tenants.bounds.stripped => Err(Rejection::new(
             Reason::TenantMissing,
             "none is left of the tenants that the token and its client are held to",
         )),
         ([], _) if required => Err(missing()),
         (_, Some(name)) => match tenants.named(name) {
-            Some(tenant) => Ok(Some(tenant)),
+            Some(id) => Ok(Some(id)),
             None => Err(forbidden("the request names a tenant that the token does not list")),
         },
         ([], None) => Ok(None),
-        ([only], None) => Ok(Some(only)),
+        ([_], None) => Ok(Some(TenantId(0))),
         (_, None) if !select => Err(forbidden("the token lists several tenants and none can be selected")),
         (_, None) if required => {
             Err(Rejection::new(Reason::TenantMissing, "the token lists several tenants and the request names none"))

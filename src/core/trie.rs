@@ -55,8 +55,9 @@ struct Node {
     end: Option<LeafId>,
 }
 
-/// Half a cache line, the text included unless it is a long one.
+/// Half a cache line, the text included unless it is a long one, and never a part of two.
 #[derive(Debug)]
+#[repr(align(32))]
 struct Edge {
     from: NodeId,
     to: NodeId,

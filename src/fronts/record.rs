@@ -188,7 +188,7 @@ impl Record {
             route: route.map(|route| &*route.label),
             issuer: principal.and_then(|principal| snapshot.issuers.get(principal.issuer)).map(|issuer| &*issuer.name),
             client_id: principal.and_then(|principal| principal.client_id.as_deref()),
-            tenant: self.trace.tenant.as_ref().map(HeaderValue::as_bytes),
+            tenant: self.trace.tenant().map(HeaderValue::as_bytes),
             duration,
             upstream: self
                 .upstream

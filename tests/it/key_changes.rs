@@ -161,9 +161,9 @@ fn a_token_that_is_read_again_speaks_under_the_new_configuration() {
     let told = |snapshot: &Snapshot| {
         let (answer, trace) = ask(snapshot, &TokenRequirement::default(), &token, &facts);
         assert_eq!(answer, Ok(()));
-        let principal = trace.principal.unwrap();
-        let header = |name| header(&principal, name).map(str::to_owned);
-        (trace.signature, header("x-scopes"), header("x-subject"), trace.tenant.unwrap().to_str().unwrap().to_owned())
+        let principal = trace.principal.as_ref().unwrap();
+        let header = |name| header(principal, name).map(str::to_owned);
+        (trace.signature, header("x-scopes"), header("x-subject"), trace.tenant().unwrap().to_str().unwrap().to_owned())
     };
     let text = |text: &str| Some(text.to_owned());
     assert_eq!(told(&before), (Some(Verified), text("p/read read"), None, "t1".into()));

@@ -59,7 +59,7 @@ fn ask(snapshot: &Snapshot, requirement: &TokenRequirement, token: &str, tenants
     let mut headers = vec![("authorization", &*authorization)];
     headers.extend(tenants.iter().map(|tenant| ("x-tenant-id", *tenant)));
     let (outcome, trace) = admit(snapshot, requirement, &headers, &NoMemo, NOW);
-    let tenant = trace.tenant.map(|value| value.to_str().unwrap().to_owned());
+    let tenant = trace.tenant().map(|value| value.to_str().unwrap().to_owned());
     Answer { outcome, principal: trace.principal, tenant }
 }
 

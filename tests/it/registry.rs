@@ -196,7 +196,7 @@ fn a_token_speaks_for_the_tenants_that_it_lists_and_its_client_still_has() {
         let (outcome, trace) =
             ask(&snapshot, &TokenRequirement::default(), &token(json!({ "tenant_id": claimed })), &NoMemo);
         assert_eq!(outcome, expected, "{claimed} {had:?}");
-        assert_eq!(trace.tenant.as_ref().map(|tenant| tenant.to_str().unwrap()), tenant, "{claimed} {had:?}");
+        assert_eq!(trace.tenant().map(|tenant| tenant.to_str().unwrap()), tenant, "{claimed} {had:?}");
         assert_eq!(trace.principal.unwrap().tenant_names(), held_to, "{claimed} {had:?}");
     }
     let required = TokenRequirement { tenant_required: Some(true), ..TokenRequirement::default() };
@@ -208,7 +208,7 @@ fn a_tenant_that_the_configuration_fixes_is_nobodys_to_take() {
     let issuer = Issuer { fixed_tenant: Some("t9".into()), ..main_issuer() };
     let snapshot = policy::snapshot(vec![issuer]).with_clients(ISSUER, registered(registry(&[("acme", acme())])));
     let (outcome, trace) = ask(&snapshot, &TokenRequirement::default(), &token(json!({})), &NoMemo);
-    assert_eq!((outcome, trace.tenant.unwrap().to_str().unwrap()), ("ok", "t9"));
+    assert_eq!((outcome, trace.tenant().unwrap().to_str().unwrap()), ("ok", "t9"));
     assert_eq!(trace.principal.unwrap().tenant_names(), Some(vec!["t9"]));
 }
 
@@ -475,12 +475,13 @@ proptest! {
             let answer = |memo: &dyn Memo| {
                 let fields = [("authorization", &*authorization)];
                 let (outcome, trace) = policy::admit(&snapshot, &requirements[route], &fields, memo, NOW);
+                let tenant = trace.tenant().cloned();
                 let principal = trace.principal.map(|principal| {
                     let names = (principal.scope_names.clone(), principal.role_names.clone());
                     let tenants = principal.tenant_names().map(|names| names.join(" "));
                     (names, tenants, principal.registered_version())
                 });
-                (outcome, principal, trace.tenant, trace.authenticated)
+                (outcome, principal, tenant, trace.authenticated)
             };
             let expected = answer(&NoMemo);
             for memo in memos {

@@ -224,10 +224,11 @@ fn answer(
     now: i64,
 ) -> impl PartialEq + std::fmt::Debug + use<> {
     let (outcome, trace) = policy::admit_with(snapshot, requirement, headers, facts, now);
+    let tenant = trace.tenant().cloned();
     let principal = trace.principal.map(|principal| {
         (principal.snapshot, principal.issuer, principal.client_id.clone(), principal.scope_names.clone())
     });
-    (outcome, principal, trace.tenant, trace.authenticated, trace.key_missing)
+    (outcome, principal, tenant, trace.authenticated, trace.key_missing)
 }
 
 proptest! {

@@ -87,6 +87,6 @@ fn taken_for(trace: &Trace) -> Expected {
         subject: policy::header(principal, "x-subject").map(str::to_owned),
         scopes: owned(&principal.scope_names),
         roles: owned(&principal.role_names),
-        tenant: trace.tenant.as_ref().map(|value| value.to_str().unwrap().to_owned()),
+        tenant: trace.tenant().map(|value| value.to_str().unwrap().to_owned()),
     }
 }

@@ -81,7 +81,7 @@ impl Told<'_> {
             Stage::Claims => self.principal().map(|principal| self.valid(principal)),
             Stage::Access => self.access(),
             Stage::Tenant => {
-                let tenant = self.trace.tenant.as_ref()?;
+                let tenant = self.trace.tenant()?;
                 Some(String::from_utf8_lossy(tenant.as_bytes()).into_owned())
             }
             Stage::Forward => self.forward(),

@@ -84,7 +84,7 @@ fn metadata(record: &Record) -> Struct {
     let refused = record.rejection.as_ref().or(trace.shadowed.as_ref());
     let label = |rejection: &Rejection| text(rejection.reason.label());
     let route = trace.route.and_then(|id| snapshot.routes.get(id));
-    let tenant = trace.tenant.as_ref().map(|tenant| text(&String::from_utf8_lossy(tenant.as_bytes())));
+    let tenant = trace.tenant().map(|tenant| text(&String::from_utf8_lossy(tenant.as_bytes())));
     let fields = [
         ("request_id", Some(text(record.request_id.as_str()))),
         ("client", principal.and_then(|principal| principal.client_id.as_deref()).map(text)),

@@ -4,6 +4,7 @@
 //! That is worked out once and remembered with the principal; a request then compares numbers.
 
 use http::{HeaderName, HeaderValue};
+use smallvec::SmallVec;
 
 use super::foreign::Quoted;
 use super::grant::Grant;
@@ -38,6 +39,7 @@ pub struct Principal {
     pub(super) scopes: Granted,
     pub(super) roles: Granted,
     pub(super) tenants: Tenants,
+    header_lines: HeaderLines,
     /// The identity headers but the tenant's, ready to be set.
     pub headers: Box<[(HeaderName, HeaderValue)]>,
     pub(super) registration: Registration,
@@ -48,6 +50,19 @@ pub struct Principal {
     pub scope_names: NameList,
     /// Roles, included ones too.
     pub role_names: NameList,
+}
+
+/// Room for the lines of the usual headers.
+type HeaderLines = SmallVec<[u8; 88]>;
+
+fn lines_of(headers: &[(HeaderName, HeaderValue)]) -> HeaderLines {
+    let mut lines = HeaderLines::new();
+    for (name, value) in headers {
+        for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
+            lines.extend_from_slice(part);
+        }
+    }
+    lines
 }
 
 impl Principal {
@@ -65,6 +80,7 @@ impl Principal {
             snapshot: snapshot.number,
             issuer: id,
             client_id: client_id.map(Box::from),
+            header_lines: lines_of(&headers),
             headers,
             tenants: tenants.ready(issuer, values),
             registration: Registration::read(entry, &content.claims),
@@ -127,7 +143,14 @@ impl Principal {
         let texts = [self.client_id.as_deref(), Some(self.scope_names.as_str()), Some(self.role_names.as_str())];
         let texts: usize = texts.into_iter().flatten().map(str::len).sum();
         let headers: usize = self.headers.iter().map(|header| header.1.len() + size_of_val(header)).sum();
-        size_of::<Self>() + texts + headers + self.tenants.memory_bytes() + self.registration.memory_bytes()
+        let lines = if self.header_lines.spilled() { self.header_lines.capacity() } else { 0 };
+        size_of::<Self>() + texts + headers + lines + self.tenants.memory_bytes() + self.registration.memory_bytes()
+    }
+
+    /// [`Self::headers`] as they are sent in HTTP/1.1.
+    #[must_use]
+    pub fn header_lines(&self) -> &[u8] {
+        &self.header_lines
     }
 
     /// The first whole second at which the token is expired, without the issuer's leeway.

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use http::{HeaderName, HeaderValue};
+use smallvec::SmallVec;
 
 use super::claims::Principal;
 use super::fields::{Fields, Occurs};
@@ -26,7 +27,7 @@ pub(super) struct Claimed {
 /// The tenants that a token speaks for, ready to be told to a backend.
 #[derive(Debug, Default)]
 pub(super) struct Tenants {
-    all: Box<[Tenant]>,
+    all: SmallVec<[Tenant; 1]>,
     bounds: Bounds,
 }
 
@@ -105,7 +106,7 @@ impl Claimed {
         let is_fenced_off = |name| issuer.tenants.as_ref().is_some_and(|fence| !fence.contains(name));
         let pairs = self.names.iter().zip(values);
         let tenants = pairs.map(|(name, value)| Some(Tenant { value: value?, fenced_off: is_fenced_off(name) }));
-        let all: Option<Box<[Tenant]>> = tenants.collect();
+        let all: Option<SmallVec<_>> = tenants.collect();
         let unusable = self.bounds.unusable || all.is_none();
         Tenants { all: all.unwrap_or_default(), bounds: Bounds { unusable, ..self.bounds } }
     }

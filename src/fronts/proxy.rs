@@ -322,11 +322,13 @@ impl ProxyConnection {
         let (policy, caller) = (&serving.policy, Caller::from(permit));
         let (path, fields) = if serving.upstreams.takes_lines(permit.upstream()) && !asks_upgrade {
             let mut lines = OutgoingLines::begin(&head.method, path, head.bytes() + OURS_BYTES);
-            policy.write_to_upstream(head.fields(), &caller, &client, |field| {
+            let tenant = Caller { headers: &[], ..caller };
+            policy.write_to_upstream(head.fields(), &tenant, &client, |field| {
                 if !is_settled_here(head.version, field.name) {
                     lines.put(field);
                 }
             })?;
+            lines.put_lines(permit.principal().map_or(&[], |principal| principal.header_lines()));
             (None, OutgoingFields::Lines(lines))
         } else {
             let mut headers = policy.map_to_upstream(head.fields(), &caller, &client)?;

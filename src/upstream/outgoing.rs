@@ -88,6 +88,11 @@ impl OutgoingLines {
         field.write_to(&mut self.bytes);
     }
 
+    /// Adds fields of ours that are written as they are sent. None of them is one that [`Self::put`] knows.
+    pub fn put_lines(&mut self, lines: &[u8]) {
+        self.bytes.extend_from_slice(lines);
+    }
+
     /// Path and query.
     fn path(&self) -> Option<PathAndQuery> {
         let path = self.bytes.get(..self.first_line)?.split(|byte| *byte == b' ').nth(1)?;

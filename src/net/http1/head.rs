@@ -170,9 +170,11 @@ mod tests {
         assert_eq!(Scan::default().end(text, 20), Err(HeadError::TooLarge));
     }
 
+    type NamesAndValues = Vec<(String, Vec<u8>)>;
+
     /// What `httparse` makes of a head, names in lower case. It takes lines that end in a bare line feed as well, and any number
     /// of empty ones in front.
-    fn by_httparse(text: &str) -> Option<(String, String, u8, Vec<(String, Vec<u8>)>)> {
+    fn by_httparse(text: &str) -> Option<(String, String, u8, NamesAndValues)> {
         let mut fields = [httparse::EMPTY_HEADER; 16];
         let mut request = httparse::Request::new(&mut fields);
         let status = request.parse(text.as_bytes()).ok()?;

@@ -161,8 +161,10 @@ mod tests {
         assert_eq!(taken(many.as_bytes(), 4096).err(), Some(HeadError::TooLarge));
     }
 
+    type NamesAndValues = Vec<(String, Vec<u8>)>;
+
     /// Status, version and fields as `httparse` finds them; it skips empty lines in front.
-    fn by_httparse(text: &str) -> Option<(u16, u8, Vec<(String, Vec<u8>)>)> {
+    fn by_httparse(text: &str) -> Option<(u16, u8, NamesAndValues)> {
         let mut fields = [httparse::EMPTY_HEADER; 16];
         let mut response = httparse::Response::new(&mut fields);
         let is_complete = response.parse(text.as_bytes()).ok()?.is_complete() && !text.starts_with(['\r', '\n']);

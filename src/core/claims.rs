@@ -52,8 +52,8 @@ pub struct Principal {
     pub role_names: NameList,
 }
 
-/// Room for the lines of the usual headers.
-type HeaderLines = SmallVec<[u8; 88]>;
+/// Room for the lines of the usual headers: with them a principal, behind its counts, takes up 512 bytes, a size of the allocator.
+type HeaderLines = SmallVec<[u8; 72]>;
 
 fn lines_of(headers: &[(HeaderName, HeaderValue)]) -> HeaderLines {
     let mut lines = HeaderLines::new();

@@ -21,9 +21,11 @@ fuzz_target!(|raw: &[u8]| {
 
     let version = if parsed.version == Version::HTTP_11 { "1.1" } else { "1.0" };
     let mut again = format!("{} {} HTTP/{version}\r\n", parsed.method, parsed.target()).into_bytes();
-    for (name, value) in parsed.headers() {
-        again.extend([name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());
-    }
+    parsed.fields().for_each(|field| {
+        let before = again.len();
+        field.write_to(&mut again);
+        assert_eq!(again[before..], [field.name, b": ", field.value, b"\r\n"].concat());
+    });
     again.extend(b"\r\n");
     let again =
         head::take(&mut BytesMut::from(&again[..]), 2 * BYTES_MAX).expect("what was accepted is accepted again");

@@ -228,3 +228,13 @@ fn client_id<'a>(issuer: &Issuer, claims: &'a Object<'_>) -> Option<&'a str> {
     };
     id.filter(|id| !id.is_empty())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_principal_behind_its_counts_fills_a_size_of_the_allocator() {
+        assert_eq!(size_of::<Principal>() + 2 * size_of::<usize>(), 512);
+    }
+}

@@ -50,7 +50,7 @@ pub struct Lines {
 /// Where the fields of a head stand.
 #[derive(Debug, Clone, Default)]
 pub struct Places {
-    lines: Vec<(Tag, Line)>,
+    lines: Vec<(Tag, Place)>,
     /// A bit for each [`Tag`] of a name: most names that are looked for are not there, and are not looked for any further.
     tags: u64,
 }
@@ -61,7 +61,7 @@ struct Tag(u8);
 
 /// Where a field stands. A head is far below 4 GiB.
 #[derive(Debug, Clone, Copy)]
-pub struct Line {
+pub struct Place {
     /// Where its line and its name begin.
     pub start: u32,
     /// Where its name ends.
@@ -70,7 +70,8 @@ pub struct Line {
     pub value_start: u32,
     /// Where its value ends, without the white space behind it.
     pub value_end: u32,
-    /// Whether the line is written as it is sent on: a colon and a space between name and value, CRLF behind them.
+    /// Whether the line is written as it is sent on: a colon and a space between name and value, CRLF behind them, and no white
+    /// space before that.
     pub is_as_sent: bool,
 }
 
@@ -185,7 +186,7 @@ impl<'a> Field<'a> {
 
 enum Values<'a, 'n> {
     Map(ValueIter<'a, HeaderValue>),
-    Lines { head: &'a [u8], rest: slice::Iter<'a, (Tag, Line)>, tag: Tag, name: &'n [u8] },
+    Lines { head: &'a [u8], rest: slice::Iter<'a, (Tag, Place)>, tag: Tag, name: &'n [u8] },
 }
 
 impl<'a> Iterator for Values<'a, '_> {
@@ -205,7 +206,7 @@ impl<'a> Iterator for Values<'a, '_> {
     }
 }
 
-impl Line {
+impl Place {
     fn name<'a>(&self, head: &'a [u8]) -> &'a [u8] {
         part(head, self.start, self.name_end)
     }
@@ -227,7 +228,7 @@ impl Line {
 impl Places {
     /// Adds a field of this name, which has to be in lower case.
     #[inline]
-    pub fn push(&mut self, name: &[u8], line: Line) {
+    pub fn push(&mut self, name: &[u8], line: Place) {
         if self.lines.capacity() == 0 {
             self.lines.reserve_exact(USUAL_FIELDS);
         }
@@ -295,7 +296,7 @@ impl Lines {
 
     /// The lines among which those of this tag are: none if there is none.
     #[inline]
-    fn tagged(&self, tag: Tag) -> &[(Tag, Line)] {
+    fn tagged(&self, tag: Tag) -> &[(Tag, Place)] {
         if self.places.tags & tag.bit() == 0 { &[] } else { &self.places.lines }
     }
 
@@ -349,7 +350,7 @@ mod tests {
             let value_end = (start + line.len() - 2) as u32;
             let line_start = start as u32;
             let place =
-                Line { start: line_start, name_end: (start + colon) as u32, value_start, value_end, is_as_sent };
+                Place { start: line_start, name_end: (start + colon) as u32, value_start, value_end, is_as_sent };
             places.push(&line[..colon], place);
             start += line.len();
         }

@@ -108,7 +108,10 @@ impl Claimed {
         let tenants = pairs.map(|(name, value)| Some(Tenant { value: value?, fenced_off: is_fenced_off(name) }));
         let all: Option<SmallVec<_>> = tenants.collect();
         let unusable = self.bounds.unusable || all.is_none();
-        Tenants { all: all.unwrap_or_default(), bounds: Bounds { unusable, ..self.bounds } }
+        let mut all = all.unwrap_or_default();
+        // It is remembered, and has grown step by step.
+        all.shrink_to_fit();
+        Tenants { all, bounds: Bounds { unusable, ..self.bounds } }
     }
 }
 

@@ -175,7 +175,7 @@ pub(super) async fn judge(
 
 fn instructions(permit: &Permit, head: &Head, record: &Record, asked_with: &Method) -> Instructions {
     let serving = record.serving();
-    let set = serving.policy.identity(&Caller::from(permit), &record.request_id.value());
+    let set = serving.policy.identity(&Caller::from(permit), record.request_id.value());
     let remove = serving.policy.not_to_forward(head.headers(), &set);
     let mut answer = HeaderMap::new();
     render::forwarded(serving.snapshot(), &asked(record, asked_with, head.headers()), &mut answer);

@@ -241,12 +241,12 @@ impl Service for ProxyConnection {
             };
             let is_connect = head.version == Version::HTTP_2 && head.upgrade.is_some();
             // Taken apart first, since a `match` would hold what is awaited a second time.
-            let (mut refused, mut place) = (None, None);
+            let (mut refused, mut watched) = (None, Watched::NotYet);
             let response = self.forward(permit, head, body, interim, &mut record);
             let mut response = pin!(response.map_err(|rejection| refused = Some(rejection)).ok());
             let response = match refused {
                 Some(rejection) => Err(rejection),
-                None => poll_fn(|cx| poll_answered(response.as_mut().as_pin_mut(), &mut place, &record, cx)).await,
+                None => poll_fn(|cx| poll_answered(response.as_mut().as_pin_mut(), &mut watched, &record, cx)).await,
             };
             if let (Ok(response), Some((_, duration))) = (&response, &mut record.upstream) {
                 *duration = Some(response.body().waited());
@@ -320,16 +320,17 @@ impl ProxyConnection {
         };
         let serving = record.serving();
         let (policy, caller) = (&serving.policy, Caller::from(permit));
-        let (path, fields) = if serving.upstreams.takes_lines(permit.upstream()) && !asks_upgrade {
+        let fields = if serving.upstreams.takes_lines(permit.upstream()) && !asks_upgrade {
             let mut lines = OutgoingLines::begin(&head.method, path, head.bytes() + OURS_BYTES);
-            let tenant = Caller { headers: &[], ..caller };
-            policy.write_to_upstream(head.fields(), &tenant, &client, |field| {
+            // The identity headers are lines already, and go behind the rest.
+            let without_headers = Caller { headers: &[], ..caller };
+            policy.write_to_upstream(head.fields(), &without_headers, &client, |field| {
                 if !is_settled_here(head.version, field.name) {
                     lines.put(field);
                 }
             })?;
             lines.put_lines(permit.principal().map_or(&[], |principal| principal.header_lines()));
-            (None, OutgoingFields::Lines(lines))
+            OutgoingFields::Lines(lines)
         } else {
             let mut headers = policy.map_to_upstream(head.fields(), &caller, &client)?;
             for name in [header::EXPECT, header::SEC_WEBSOCKET_KEY] {
@@ -339,9 +340,9 @@ impl ProxyConnection {
             }
             // A copy: the buffer that the head stands in is given up while the backend works.
             let path = PathAndQuery::try_from(path).map_err(|_| too_long())?;
-            (Some(path), OutgoingFields::Map(headers))
+            OutgoingFields::Map(path, headers)
         };
-        Ok(Outgoing { method: head.method.clone(), path, fields, body })
+        Ok(Outgoing { method: head.method.clone(), fields, body })
     }
 
     fn reject(&self, rejection: Rejection, mut record: Box<Record>, shown: Shown) -> Response<AnswerBody> {
@@ -354,20 +355,31 @@ impl ProxyConnection {
     }
 }
 
-/// Waits for a backend, for as long as the client whose token let the request in stands. `place` is where that is watched, once
-/// there is something to be waited for; in it `None` if nobody has to.
+/// Whether the client whose token let a request in is watched while a backend works.
+enum Watched {
+    NotYet,
+    /// No token mattered, or nobody says here which clients there are.
+    Never,
+    At(Place),
+}
+
+/// Waits for a backend, for as long as the client whose token let the request in stands. Watched is that once there is something
+/// to be waited for.
 fn poll_answered(
     response: Option<Pin<&mut impl Future<Output = Result<Response<ResponseBody>, UpstreamError>>>>,
-    place: &mut Option<Option<Place>>,
+    watched: &mut Watched,
     record: &Record,
     cx: &mut Context<'_>,
 ) -> Poll<Result<Response<ResponseBody>, Rejection>> {
     if let Some(Poll::Ready(response)) = response.map(|response| response.poll(cx)) {
         return Poll::Ready(response.map_err(explain));
     }
-    match place.get_or_insert_with(|| record.watch()) {
-        Some(place) => place.poll_fallen(cx).map(Err),
-        None => Poll::Pending,
+    if let Watched::NotYet = watched {
+        *watched = record.watch().map_or(Watched::Never, Watched::At);
+    }
+    match watched {
+        Watched::At(place) => place.poll_fallen(cx).map(Err),
+        Watched::NotYet | Watched::Never => Poll::Pending,
     }
 }
 
@@ -434,7 +446,7 @@ pub(super) type Shown = Option<Box<HeaderMap>>;
 
 /// The fields of a request that answers depend on: the others have gone to the backend by then.
 pub(super) fn shown_in_answers(fields: Fields<'_>) -> Shown {
-    let mut shown = Shown::None;
+    let mut shown: Shown = None;
     // One look at each: most requests have none of them.
     fields.for_each(|field| {
         let name = match field.name {

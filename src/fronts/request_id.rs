@@ -12,10 +12,13 @@ pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Longest id that is taken over, in characters.
 const LENGTH_MAX: usize = 128;
 
-/// The id of a request. A new one stands in here: it is written to two heads, and needs no memory of its own for that.
+/// The id of a request. It is written as it is to two heads, so nobody but [`RequestIds`] can make one.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum RequestId {
-    /// A new one, in hexadecimal digits.
+pub struct RequestId(Kind);
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Kind {
+    /// A new one, in hexadecimal digits. It stands in here, and needs no memory of its own.
     New([[u8; 16]; 2]),
     /// The client's: plain characters, and not many.
     Given(Box<str>),
@@ -25,9 +28,9 @@ impl RequestId {
     /// Its bytes: those of a field value.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
-        match self {
-            Self::New(digits) => digits.as_flattened(),
-            Self::Given(text) => text.as_bytes(),
+        match &self.0 {
+            Kind::New(digits) => digits.as_flattened(),
+            Kind::Given(text) => text.as_bytes(),
         }
     }
 
@@ -70,7 +73,9 @@ impl RequestIds {
     #[must_use]
     pub fn of<'a>(&self, fields: impl Into<Fields<'a>>) -> RequestId {
         match fields.into().occurs(&X_REQUEST_ID) {
-            Occurs::Once(given) => plain(given).map_or_else(|| self.next(), |given| RequestId::Given(given.into())),
+            Occurs::Once(given) => {
+                plain(given).map_or_else(|| self.next(), |given| RequestId(Kind::Given(given.into())))
+            }
             Occurs::Never | Occurs::Again => self.next(),
         }
     }
@@ -78,7 +83,7 @@ impl RequestIds {
     /// A new id: 32 hexadecimal digits.
     #[must_use]
     pub fn next(&self) -> RequestId {
-        RequestId::New([next(&self.high), next(&self.low)].map(hexadecimal))
+        RequestId(Kind::New([next(&self.high), next(&self.low)].map(hexadecimal)))
     }
 }
 

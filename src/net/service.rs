@@ -86,15 +86,15 @@ pub trait Answer: Body<Data = Bytes> + Unpin {
         None
     }
 
-    /// A field of our own that goes with the lines, name and value, once they were taken: none of them has that name.
+    /// A field of our own that goes with the lines, name and value, once they were taken: none of them has that name. It is
+    /// written as it is.
     fn field(&self) -> Option<(&'static HeaderName, &[u8])> {
         None
     }
 
     /// Writes the whole body behind what is in `out`, if it is of a known length up to `bytes_max` and all of it is there; the
     /// body has ended then. Whether it did.
-    fn write_whole(&mut self, out: &mut Vec<u8>, bytes_max: usize) -> bool {
-        let (_, _) = (out, bytes_max);
+    fn write_whole(&mut self, _out: &mut Vec<u8>, _bytes_max: usize) -> bool {
         false
     }
 }

@@ -45,11 +45,11 @@ pub(super) struct Client {
     memory: ReplayMemory,
 }
 
-/// What became of a request at the first endpoint, if not what becomes of most.
+/// What became of a request at the first endpoint, if it was not answered there on an idle connection of HTTP/1.1.
 enum First<B> {
-    /// It was not sent yet; perhaps there is an idle connection for it.
-    Not(Option<Link>, Ready<B>),
-    /// There was an idle connection of HTTP/1.1.
+    /// It was not sent yet. The idle connection that there is for it, if there is one, is of another kind.
+    Unsent(Option<Link>, Ready<B>),
+    /// It was sent on an idle connection of HTTP/1.1, in vain.
     Failed(Failure<B>),
 }
 
@@ -119,7 +119,7 @@ impl Client {
                         Err(failure) => First::Failed(failure),
                     }
                 }
-                link => First::Not(link, request),
+                link => First::Unsent(link, request),
             };
             // On the heap, like all that few requests need: it is several times as large as what every request does.
             Box::pin(self.forward_on(index, lease, plan, first)).await
@@ -139,7 +139,7 @@ impl Client {
         B::Error: Into<BoxError>,
     {
         let mut asked = match first {
-            First::Not(link, request) => self.ask(lease, link, plan, request).await,
+            First::Unsent(link, request) => self.ask(lease, link, plan, request).await,
             First::Failed(failure) => self.ask_again(lease, plan, failure).await,
         };
         let mut tried = vec![index];

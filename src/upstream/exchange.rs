@@ -30,7 +30,7 @@ pub(super) struct TimeLimits {
 
 /// Why there is no response, and what may be done about it.
 pub(super) enum Failure<B> {
-    /// Nothing of the request was sent, or nothing was looked at. Boxed: it is large and rare.
+    /// Nothing of the request was sent, or nothing was looked at.
     Unsent(Ready<B>, UpstreamError),
     /// The connection closed before a byte came back. What the backend did with the request is not known. It is here
     /// again if it may be sent again all the same.

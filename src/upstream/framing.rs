@@ -105,7 +105,9 @@ fn content_length(fields: Fields<'_>) -> Result<Option<u64>, &'static str> {
 }
 
 fn decimal(digits: &[u8]) -> Option<u64> {
-    let digits = digits.split_first().map(|_| digits)?;
+    if digits.is_empty() {
+        return None;
+    }
     digits.iter().try_fold(0_u64, |sum, digit| {
         let digit = digit.is_ascii_digit().then(|| u64::from(digit - b'0'))?;
         sum.checked_mul(10)?.checked_add(digit)

@@ -150,7 +150,9 @@ impl Upstreams {
             Some(Backend::Http(client)) => client
                 .plan(request, wishes, permit.timeout())
                 .map(|(plan, request)| Begun::Http(Rc::clone(client), plan, request)),
-            Some(Backend::Echo) => Ok(Begun::Echo(Box::pin(echo::answer(request.into_http())), Instant::now())),
+            Some(Backend::Echo) => {
+                request.into_http().map(|request| Begun::Echo(Box::pin(echo::answer(request)), Instant::now()))
+            }
             None => Err(UpstreamError::new(UpstreamErrorKind::Connect, "the upstream is gone")),
         };
         async move {

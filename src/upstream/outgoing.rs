@@ -7,6 +7,7 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
 use http::{Method, Request, Uri};
 
+use super::error::{UpstreamError, UpstreamErrorKind};
 use super::framing::expects_content;
 use crate::core::fields::Field;
 use crate::net::buffers;
@@ -21,9 +22,7 @@ const LINE_BYTES: usize = 96;
 pub struct Outgoing<B> {
     /// The method.
     pub method: Method,
-    /// Path and query, as they are sent. With fields in lines there is none: they stand in the request line.
-    pub path: Option<PathAndQuery>,
-    /// The header fields.
+    /// Path and query, and the header fields.
     pub fields: OutgoingFields,
     /// The body.
     pub body: B,
@@ -38,11 +37,11 @@ pub struct Wishes {
     pub upgrade: Option<HeaderValue>,
 }
 
-/// Header fields: made fit for a backend already, and not yet framed.
+/// Path, query and header fields: made fit for a backend already, and not yet framed.
 #[derive(Debug)]
 pub enum OutgoingFields {
-    /// As a map: for any backend.
-    Map(HeaderMap),
+    /// The fields as a map: for any backend.
+    Map(PathAndQuery, HeaderMap),
     /// As they are sent in HTTP/1.1, for backends that speak nothing else ([`super::Upstreams::takes_lines`]) and are asked for no
     /// upgrade.
     Lines(OutgoingLines),
@@ -88,7 +87,8 @@ impl OutgoingLines {
         field.write_to(&mut self.bytes);
     }
 
-    /// Adds fields of ours that are written as they are sent. None of them is one that [`Self::put`] knows.
+    /// Adds fields of ours that are written as they are sent. None of them is one that [`Self::put`] knows: the configuration
+    /// refuses those (`RESERVED` in `config/identity.rs`).
     pub fn put_lines(&mut self, lines: &[u8]) {
         self.bytes.extend_from_slice(lines);
     }
@@ -121,16 +121,16 @@ impl OutgoingLines {
 impl<B> From<Request<B>> for Outgoing<B> {
     fn from(request: Request<B>) -> Self {
         let (parts, body) = request.into_parts();
-        let path = parts.uri.into_parts().path_and_query;
-        Self { method: parts.method, path, fields: OutgoingFields::Map(parts.headers), body }
+        let path = parts.uri.into_parts().path_and_query.unwrap_or(PathAndQuery::from_static("/"));
+        Self { method: parts.method, fields: OutgoingFields::Map(path, parts.headers), body }
     }
 }
 
 impl<B> Outgoing<B> {
     /// The same with another body.
     pub(super) fn map<C>(self, body: impl FnOnce(B) -> C) -> Outgoing<C> {
-        let Self { method, path, fields, body: old } = self;
-        Outgoing { method, path, fields, body: body(old) }
+        let Self { method, fields, body: old } = self;
+        Outgoing { method, fields, body: body(old) }
     }
 
     /// The head as it is sent in HTTP/1.1, with its empty line. Only once, unless it is put back ([`Outgoing::put_back`]).
@@ -140,7 +140,7 @@ impl<B> Outgoing<B> {
                 lines.bytes.extend_from_slice(b"\r\n");
                 mem::take(&mut lines.bytes)
             }
-            OutgoingFields::Map(map) => head_of(&self.method, self.path.as_ref(), map),
+            OutgoingFields::Map(path, map) => head_of(&self.method, path, map),
         }
     }
 
@@ -153,23 +153,26 @@ impl<B> Outgoing<B> {
     }
 
     /// The request as HTTP/2 and the echo want it.
-    pub(super) fn into_http(self) -> Request<B> {
+    ///
+    /// # Errors
+    /// Its path, in lines, is none of a URI.
+    pub(super) fn into_http(self) -> Result<Request<B>, UpstreamError> {
+        let (path, headers) = self.fields.into_map()?;
         let mut request = Request::new(self.body);
         *request.method_mut() = self.method;
-        let path = self.path.or_else(|| self.fields.path()).unwrap_or(PathAndQuery::from_static("/"));
         *request.uri_mut() = Uri::from(path);
-        *request.headers_mut() = self.fields.into_map();
-        request
+        *request.headers_mut() = headers;
+        Ok(request)
     }
 
     /// Sees to it that there is a `Host`; `always` in the place of whatever there is.
     pub(super) fn set_host(&mut self, host: &HeaderValue, always: bool) {
         match &mut self.fields {
-            OutgoingFields::Map(map) if always || !map.contains_key(header::HOST) => {
+            OutgoingFields::Map(_, map) if always || !map.contains_key(header::HOST) => {
                 map.insert(header::HOST, host.clone());
             }
             OutgoingFields::Lines(lines) if always || !lines.has_host() => lines.set_host(host.as_bytes()),
-            OutgoingFields::Map(_) | OutgoingFields::Lines(_) => {}
+            OutgoingFields::Map(..) | OutgoingFields::Lines(_) => {}
         }
     }
 }
@@ -180,7 +183,7 @@ impl OutgoingFields {
     /// An unknown length is chunks with GET and HEAD too: no body is one of a known length.
     pub(super) fn frame(&mut self, method: &Method, length: Option<u64>) {
         match self {
-            Self::Map(map) => frame_map(map, method, length),
+            Self::Map(_, map) => frame_map(map, method, length),
             Self::Lines(lines) => match length {
                 None => field(&mut lines.bytes, b"transfer-encoding", b"chunked"),
                 Some(0) if !expects_content(method) && !lines.has_length => {}
@@ -194,33 +197,28 @@ impl OutgoingFields {
     /// The trailers that they announce.
     pub(super) fn announced(&self) -> Vec<HeaderName> {
         match self {
-            Self::Map(map) => {
+            Self::Map(_, map) => {
                 map.get_all(header::TRAILER).iter().flat_map(|value| names_in(value.as_bytes())).collect()
             }
             Self::Lines(lines) => lines.announced.clone(),
         }
     }
 
-    fn path(&self) -> Option<PathAndQuery> {
-        match self {
-            Self::Map(_) => None,
-            Self::Lines(lines) => lines.path(),
-        }
-    }
-
     /// The map, if they are one.
     pub(super) fn as_map(&mut self) -> Option<&mut HeaderMap> {
         match self {
-            Self::Map(map) => Some(map),
+            Self::Map(_, map) => Some(map),
             Self::Lines(_) => None,
         }
     }
 
-    fn into_map(self) -> HeaderMap {
+    fn into_map(self) -> Result<(PathAndQuery, HeaderMap), UpstreamError> {
         let lines = match self {
-            Self::Map(map) => return map,
+            Self::Map(path, map) => return Ok((path, map)),
             Self::Lines(lines) => lines,
         };
+        let path = lines.path();
+        let path = path.ok_or_else(|| UpstreamError::new(UpstreamErrorKind::Protocol, "its path is none of a URI"))?;
         let (mut map, text) = (HeaderMap::new(), Bytes::from(lines.bytes));
         // Written above, from fields of one line each. The request line comes before them.
         for line in text.get(lines.first_line..).unwrap_or_default().split(|byte| *byte == b'\n') {
@@ -231,14 +229,13 @@ impl OutgoingFields {
                 map.append(name, value);
             }
         }
-        map
+        Ok((path, map))
     }
 }
 
-fn head_of(method: &Method, path: Option<&PathAndQuery>, map: &HeaderMap) -> Vec<u8> {
-    let path = path.map_or("/", PathAndQuery::as_str);
+fn head_of(method: &Method, path: &PathAndQuery, map: &HeaderMap) -> Vec<u8> {
     let fields_bytes = map.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
-    let mut lines = OutgoingLines::begin(method, path, fields_bytes);
+    let mut lines = OutgoingLines::begin(method, path.as_str(), fields_bytes);
     let host = map.iter().filter(|(name, _)| *name == header::HOST);
     let others = map.iter().filter(|(name, _)| *name != header::HOST);
     host.chain(others).for_each(|(name, value)| field(&mut lines.bytes, name.as_str().as_bytes(), value.as_bytes()));
@@ -278,13 +275,12 @@ mod tests {
 
     fn map(fields: &Given) -> OutgoingFields {
         let fields = fields.iter();
-        OutgoingFields::Map(
-            fields.map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect(),
-        )
+        let fields = fields.map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
+        OutgoingFields::Map(PathAndQuery::from_static("/a?b"), fields.collect())
     }
 
     fn outgoing(fields: OutgoingFields) -> Outgoing<()> {
-        Outgoing { method: Method::GET, path: Some(PathAndQuery::from_static("/a?b")), fields, body: () }
+        Outgoing { method: Method::GET, fields, body: () }
     }
 
     fn head(fields: OutgoingFields) -> String {
@@ -336,7 +332,7 @@ mod tests {
 
     #[test]
     fn a_request_in_lines_becomes_the_one_that_it_is() {
-        let request = Outgoing { path: None, ..outgoing(lines(&[("host", "h")])) }.into_http();
+        let request = outgoing(lines(&[("host", "h")])).into_http().unwrap();
         assert_eq!(
             (request.uri(), &request.headers()["host"]),
             (&Uri::from_static("/a?b"), &HeaderValue::from_static("h"))
@@ -347,7 +343,7 @@ mod tests {
     fn lines_become_the_map_that_they_are() {
         let fields = lines(&[("host", "h:80"), ("x-a", "1: 2"), ("x-a", ""), ("trailer", "X-Sum, x-b")]);
         assert_eq!(fields.announced(), ["x-sum", "x-b"]);
-        let map = fields.into_map();
+        let (_, map) = fields.into_map().unwrap();
         assert_eq!(map.get_all("x-a").iter().collect::<Vec<_>>(), ["1: 2", ""]);
         assert_eq!((map.len(), &map["host"]), (4, &HeaderValue::from_static("h:80")));
     }

@@ -255,6 +255,10 @@ fn a_backend_is_told_who_calls() {
     assert_eq!(header(principal, "x-subject"), Some("acme"));
     assert_eq!(header(principal, "x-department"), Some("Köln"));
     assert_eq!(header(principal, "x-evil"), None);
+    let lines = "x-client-id: acme\r\nx-department: Köln\r\nx-subject: acme\r\n";
+    let mut told: Vec<_> = str::from_utf8(principal.header_lines()).unwrap().split_inclusive("\r\n").collect();
+    told.sort_unstable();
+    assert_eq!(told.concat(), lines, "in HTTP/1.1");
 }
 
 #[test]

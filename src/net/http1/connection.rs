@@ -164,7 +164,7 @@ impl Connection {
         match sent {
             Err(_) => Turn::Broken,
             Ok(()) if exchange.keep_alive && body_is_done => Turn::Again,
-            Ok(()) => Box::pin(self.end(exchange.keep_alive, body_is_done)).await,
+            Ok(()) => Box::pin(self.end(exchange.keep_alive)).await,
         }
     }
 
@@ -265,20 +265,18 @@ impl Connection {
                 Poll::Ready(Err(_)) => return Poll::Ready(None),
                 Poll::Ready(Ok(())) | Poll::Pending => {}
             }
-            // Looks for the client, and gives the head's buffer back, of which nothing is needed by now.
+            // Looks for the client, and gives the head's buffer back: of that nothing is needed once the request was forwarded.
             self.transport.poll_gone(cx, pipelined_bytes_max).map(|()| None)
         })
         .await
     }
 
     /// Reads over what is left of the request's body, so that the next request can be found behind it, or closes.
-    async fn end<B>(&mut self, keep_alive: bool, body_is_done: bool) -> Turn<B> {
-        if keep_alive && (body_is_done || self.discard_body().await) {
+    async fn end<B>(&mut self, keep_alive: bool) -> Turn<B> {
+        if keep_alive && self.discard_body().await {
             return Turn::Again;
         }
-        if !body_is_done || !keep_alive {
-            self.transport.stream.linger().await;
-        }
+        self.transport.stream.linger().await;
         Turn::Over
     }
 

@@ -14,8 +14,8 @@ impl Scan {
     /// there. Names of fields are put in lower case.
     ///
     /// # Errors
-    /// [`HeadError::Malformed`] for an empty first line and for any line but the first that is not well formed, as soon as it is
-    /// there; [`HeadError::TooLarge`] once `bytes_max` is passed.
+    /// [`HeadError::Malformed`] for an empty first line, for a control character, and for the line of a field that is not well
+    /// formed, as soon as it is there; [`HeadError::TooLarge`] once `bytes_max` is passed, and for too many fields.
     pub fn end(&mut self, buffer: &mut [u8], bytes_max: usize) -> Result<Option<usize>, HeadError> {
         while let Some(line) = self.line(buffer).map_err(HeadError::Malformed)? {
             if line.ends_bare() {
@@ -196,6 +196,9 @@ mod tests {
             let ours = take(&mut BytesMut::from(&*text), 1024).ok().flatten().map(|head| {
                 let mut fields = Vec::new();
                 head.fields().for_each(|field| {
+                    let mut written = Vec::new();
+                    field.write_to(&mut written);
+                    assert_eq!(written, [field.name, b": ", field.value, b"\r\n"].concat());
                     fields.push((String::from_utf8_lossy(field.name).into_owned(), field.value.to_vec()));
                 });
                 let minor = u8::from(head.version == Version::HTTP_11);

@@ -1,11 +1,11 @@
-//! The lines of a head, as they arrive (RFC 9112 sections 2.2 and 5). Each byte is looked at once, however slowly they come, and
-//! what is wrong with a line is told as soon as it is there. Pure.
+//! The lines of a head, as they arrive (RFC 9112 sections 2.2 and 5). No line is looked at again when more arrives, however slowly
+//! that is, and what is wrong with one is told as soon as it is there. Pure.
 
 use std::mem;
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use crate::core::fields::{Line as Field, Lines, Places};
+use crate::core::fields::{Lines, Place, Places};
 
 /// How far a head was read, and what was found in it.
 #[derive(Debug, Default)]
@@ -31,7 +31,7 @@ pub(crate) struct Line {
 }
 
 impl Line {
-    /// Whether it is the line of a request or of a status.
+    /// Whether it is the first line: in a head that of the request, or of the status.
     pub(crate) fn is_first(&self) -> bool {
         self.start == 0
     }
@@ -98,8 +98,9 @@ impl Scan {
         let (name, Some([b':', value @ ..])) = (text.get(..length).unwrap_or_default(), text.get(length..)) else {
             return Err("a header name is no token, or is not followed by its colon");
         };
-        if name.is_empty() {
-            return Err("a header without name");
+        // Longer names have no place in a map, and would be seen by some and not by others.
+        if name.is_empty() || name.len() > usize::from(u16::MAX) {
+            return Err("a header without name, or with one that is too long");
         }
         let is_space = |byte: &&u8| matches!(byte, b' ' | b'\t');
         let before = value.iter().take_while(is_space).count();
@@ -108,7 +109,7 @@ impl Scan {
         let value_start = line.text_end - value.len();
         self.fields.push(
             name,
-            Field {
+            Place {
                 start: line.start as u32,
                 name_end: (line.start + length) as u32,
                 value_start: value_start as u32,
@@ -164,8 +165,8 @@ fn control_by_words(bytes: &[u8]) -> usize {
     words.len() * 8 + rest.iter().take_while(|byte| !byte.is_ascii_control()).count()
 }
 
-/// Puts the token that a text begins with (RFC 9110 section 5.6.2) in lower case; its length. Not inlined: what its caller counts
-/// beside would be counted byte by byte.
+/// Puts the token that a text begins with (RFC 9110 section 5.6.2) in lower case; its length. Inlined, its loop would carry the
+/// caller's sums along.
 #[inline(never)]
 fn lower_token(text: &mut [u8]) -> usize {
     const LOWER: [u8; 256] = lower_token_characters();

@@ -200,8 +200,6 @@ impl Connection {
             encode::field(out, name.as_str().as_bytes(), value);
             out.extend_from_slice(b"\r\n");
         }
-        // They stand in what the body was read into.
-        drop(lines);
         let mut outgoing = Outgoing::new(framing);
         if body_bytes > 0 && body.write_whole(out, body_bytes) {
             outgoing.read_all();
@@ -265,6 +263,9 @@ impl Connection {
     pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.out.is_empty() {
             let written = ready!(self.transport.stream.poll_write(cx, &[IoSlice::new(self.out.rest())]))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
             self.out.advance(written);
         }
         self.transport.stream.poll_flush(cx)

@@ -72,7 +72,7 @@ pub struct ClientFacts<'a> {
     pub scheme: Scheme,
     /// The authority of an absolute-form target, which takes the place of `Host` (RFC 9112 section 3.2.2).
     pub authority: Option<&'a str>,
-    /// Ours, or the client's where that one was acceptable.
+    /// Ours, or the client's where that one was acceptable. Has to be a field value: it is written as it is.
     pub request_id: &'a [u8],
 }
 
@@ -202,9 +202,9 @@ impl HeaderPolicy {
     /// The identity headers, the request id, and nothing else: what another proxy has to set that forwards the request
     /// itself.
     #[must_use]
-    pub fn identity(&self, caller: &Caller<'_>, request_id: &HeaderValue) -> HeaderMap {
+    pub fn identity(&self, caller: &Caller<'_>, request_id: HeaderValue) -> HeaderMap {
         let mut headers = HeaderMap::with_capacity(self.identity.len() + 1);
-        headers.insert(X_REQUEST_ID, request_id.clone());
+        headers.insert(X_REQUEST_ID, request_id);
         self.set_identity(&mut headers, caller);
         headers
     }

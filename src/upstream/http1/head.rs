@@ -189,6 +189,13 @@ mod tests {
         ) {
             let text = format!("{line}{}\r\n", fields.concat());
             let ours = taken(text.as_bytes(), text.len()).ok().flatten().map(|(head, _)| {
+                for without in [&b""[..], b"a", b"b"] {
+                    let mut written = Vec::new();
+                    head.lines.write_to(&mut written, |name, _| name != without);
+                    let left = head.lines.iter().filter(|field| field.name != without);
+                    let expected: Vec<_> = left.flat_map(|field| [field.name, b": ", field.value, b"\r\n"].concat()).collect();
+                    assert_eq!(written, expected);
+                }
                 let fields = head.lines.iter().map(|field| (String::from_utf8_lossy(field.name).into(), field.value.into()));
                 (head.status.as_u16(), u8::from(head.version == Version::HTTP_11), fields.collect())
             });

@@ -69,7 +69,8 @@ where
     B: Body<Data = Bytes> + Unpin + 'static,
     B::Error: Into<BoxError>,
 {
-    let (response, sent) = send(&place, request.into_http(), plan, memory).await?;
+    let request = request.into_http().map_err(Failure::Failed)?;
+    let (response, sent) = send(&place, request, plan, memory).await?;
     let mut awaited = Awaited { response, sink: plan.sink.as_ref(), is_heard: false };
     let head = poll_fn(|context| awaited.poll(context));
     match until_late(head, plan, &mut Deadline::default()).await {

@@ -10,7 +10,6 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::uri::PathAndQuery;
 use http::{HeaderMap, Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
@@ -224,10 +223,8 @@ impl Worker {
     ) -> Result<Response<ResponseBody>, UpstreamError> {
         let mut request = Outgoing::from(request);
         let takes_lines = self.upstreams.takes_lines(UpstreamId(0)) && wishes.upgrade.is_none();
-        if let (OutgoingFields::Map(map), true) = (&request.fields, takes_lines) {
-            let path = request.path.take();
-            let path = path.as_ref().map_or("/", PathAndQuery::as_str);
-            let mut lines = OutgoingLines::begin(&request.method, path, 0);
+        if let (OutgoingFields::Map(path, map), true) = (&request.fields, takes_lines) {
+            let mut lines = OutgoingLines::begin(&request.method, path.as_str(), 0);
             map.iter().for_each(|field| lines.put(field.into()));
             request.fields = OutgoingFields::Lines(lines);
         }

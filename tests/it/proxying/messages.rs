@@ -17,6 +17,38 @@ fn a_connection_serves_many_requests() {
 }
 
 #[test]
+fn an_answer_has_the_id_of_its_request_whatever_id_the_backend_gives_it() {
+    for ids in ["", "X-Request-Id: its-own\r\n", "X-Request-Id: one\r\nx-request-id: two\r\n"] {
+        for more in ["", "cors: {origins: ['https://app.example']}"] {
+            let backend = RawBackend::fixed(format!("HTTP/1.1 200 OK\r\n{ids}Content-Length: 2\r\nX-A: 1\r\n\r\nok"));
+            let gateway = Setup { more, ..Setup::PLAIN }.start(&[backend.address]);
+            let mut client = gateway.connect();
+            client.send(request("GET", "/"));
+            let response = client.receive();
+            let given: Vec<_> = response.fields.all("x-request-id").collect();
+            assert_eq!(given, [backend.next().head.fields.one("x-request-id").unwrap()], "{ids:?} {more}");
+            assert_eq!((response.fields.one("x-a"), response.text()), (Some("1"), "ok".to_owned()));
+        }
+    }
+}
+
+#[test]
+fn bytes_behind_a_short_answer_are_nobodys_answer() {
+    let backend = RawBackend::start(|exchange| {
+        exchange
+            .send(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\naHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil")?;
+        Ok(Then::KeepAlive)
+    });
+    let gateway = Setup::PLAIN.start(&[backend.address]);
+    let mut client = gateway.connect();
+    for connection in 0..3 {
+        client.send(request("GET", "/"));
+        assert_eq!(client.receive().text(), "a");
+        assert_eq!(backend.next().connection, connection, "it is not used again");
+    }
+}
+
+#[test]
 fn pipelined_requests_are_answered_in_order() {
     let backend = RawBackend::start(|exchange| {
         let target = exchange.seen.head.start_line.clone();

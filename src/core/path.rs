@@ -109,19 +109,28 @@ fn check(raw: &[u8]) -> Result<Escapes, Fault> {
     if raw.first() != Some(&b'/') {
         return Err(Fault { rule: Rule::NoSlash, at: 0 });
     }
-    for (at, byte) in raw.iter().enumerate() {
-        let tail = || raw.get(at + 1..).unwrap_or_default();
-        match class(*byte) {
+    let mut from = 0;
+    while let Some((at, class)) = next_special(raw, from) {
+        let tail = raw.get(at + 1..).unwrap_or_default();
+        match class {
             Class::Plain => {}
-            Class::Slash => check_segment_start(tail()).map_err(|rule| Fault { rule, at: at + 1 })?,
+            Class::Slash => check_segment_start(tail).map_err(|rule| Fault { rule, at: at + 1 })?,
             Class::Percent => {
-                check_escape(tail()).map_err(|rule| Fault { rule, at })?;
+                check_escape(tail).map_err(|rule| Fault { rule, at })?;
                 escapes = Escapes::Some;
             }
             Class::Refused(rule) => return Err(Fault { rule, at }),
         }
+        from = at + 1;
     }
     Ok(escapes)
+}
+
+/// The first byte from `from` on that is not plain.
+fn next_special(raw: &[u8], from: usize) -> Option<(usize, Class)> {
+    let is_special = |byte: &u8| !matches!(class(*byte), Class::Plain);
+    let at = from + raw.get(from..)?.iter().position(is_special)?;
+    Some((at, class(*raw.get(at)?)))
 }
 
 /// Looks at what follows a slash. An escaped dot or slash is refused as such, so the raw bytes tell all.

@@ -4,7 +4,7 @@ use std::fmt;
 
 use http::header;
 
-use super::fields::{Fields, Occurs};
+use super::fields::{Fields, Occurs, is_tchar};
 use super::rejection::{Reason, Rejection};
 use super::token_digest::{TokenDigest, TokenHasher};
 
@@ -124,11 +124,6 @@ fn bearer_credentials(bytes: &[u8]) -> Result<&[u8], Rejection> {
 
 fn begins_with_tchar(bytes: &[u8]) -> bool {
     bytes.first().is_some_and(|byte| is_tchar(*byte))
-}
-
-/// `tchar` of RFC 9110 section 5.6.2.
-fn is_tchar(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 /// `1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"="` (RFC 6750 section 2.1).

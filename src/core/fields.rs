@@ -41,7 +41,7 @@ pub struct Field<'a> {
 }
 
 /// The fields of one head of HTTP/1.1, in the bytes that they came in and in their order. Names are in lower case.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Lines {
     head: Bytes,
     places: Places,
@@ -197,9 +197,9 @@ impl<'a> Iterator for Values<'a, '_> {
         match self {
             Self::Map(values) => values.next().map(HeaderValue::as_bytes),
             Self::Lines { head, rest, tag, name } => loop {
-                let (is, line) = rest.next()?;
-                if is == tag && line.name(head) == *name {
-                    return Some(line.value(head));
+                let (is, place) = rest.next()?;
+                if is == tag && place.name(head) == *name {
+                    return Some(place.value(head));
                 }
             },
         }
@@ -228,13 +228,13 @@ impl Place {
 impl Places {
     /// Adds a field of this name, which has to be in lower case.
     #[inline]
-    pub fn push(&mut self, name: &[u8], line: Place) {
+    pub fn push(&mut self, name: &[u8], place: Place) {
         if self.lines.capacity() == 0 {
             self.lines.reserve_exact(USUAL_FIELDS);
         }
         let tag = Tag::of(name);
         self.tags |= tag.bit();
-        self.lines.push((tag, line));
+        self.lines.push((tag, place));
     }
 
     /// How many there are.
@@ -259,7 +259,7 @@ impl Places {
 impl Lines {
     /// All of them, in their order.
     pub fn iter(&self) -> impl Iterator<Item = Field<'_>> {
-        self.places.lines.iter().map(|(_, line)| line.field(&self.head))
+        self.places.lines.iter().map(|(_, place)| place.field(&self.head))
     }
 
     /// Length of the head that they stand in.
@@ -271,17 +271,17 @@ impl Lines {
     /// Writes those that `keep` wants as they are sent in HTTP/1.1. Lines that stand together are copied together.
     pub fn write_to(&self, out: &mut Vec<u8>, mut keep: impl FnMut(&[u8], &[u8]) -> bool) {
         let mut run = 0..0;
-        for (_, line) in &self.places.lines {
-            let field = line.field(&self.head);
+        for (_, place) in &self.places.lines {
+            let field = place.field(&self.head);
             if !keep(field.name, field.value) {
                 continue;
             }
-            if field.line.is_none() || run.end != line.start {
+            if field.line.is_none() || run.end != place.start {
                 out.extend_from_slice(part(&self.head, run.start, run.end));
-                run = line.start..line.start;
+                run = place.start..place.start;
             }
             match field.line {
-                Some(_) => run.end = line.value_end + 2,
+                Some(_) => run.end = place.value_end + 2,
                 None => field.write_to(out),
             }
         }
@@ -291,7 +291,7 @@ impl Lines {
     /// Leaves out what `keep` does not want.
     pub fn retain(&mut self, keep: impl Fn(&[u8], &[u8]) -> bool) {
         let head = &self.head;
-        self.places.lines.retain(|(_, line)| keep(line.name(head), line.value(head)));
+        self.places.lines.retain(|(_, place)| keep(place.name(head), place.value(head)));
     }
 
     /// The lines among which those of this tag are: none if there is none.
@@ -304,9 +304,9 @@ impl Lines {
     /// none in a head that was parsed.
     pub fn append_to(&self, map: &mut HeaderMap) {
         map.reserve(self.places.len());
-        for (_, line) in &self.places.lines {
-            let value = HeaderValue::from_maybe_shared(self.head.slice_ref(line.value(&self.head)));
-            if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(line.name(&self.head)), value) {
+        for (_, place) in &self.places.lines {
+            let value = HeaderValue::from_maybe_shared(self.head.slice_ref(place.value(&self.head)));
+            if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(place.name(&self.head)), value) {
                 let _ = map.try_append(name, value);
             }
         }
@@ -323,6 +323,16 @@ impl Tag {
     fn bit(self) -> u64 {
         1 << self.0
     }
+}
+
+/// Whether a token can have this character: `tchar` of RFC 9110 section 5.6.2.
+#[must_use]
+pub const fn is_tchar(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+        || matches!(
+            byte,
+            b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
+        )
 }
 
 fn part(bytes: &[u8], start: u32, end: u32) -> &[u8] {

@@ -16,9 +16,10 @@ use http::{HeaderMap, HeaderName, Method, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use rustls::ServerConfig;
 
-use super::proxy::{Worker, shown_in_answers};
+use super::proxy::shown_in_answers;
 use super::record::Record;
 use super::render::{self, Asked};
+use super::worker::Worker;
 use super::{ext_authz, forward_auth, unreadable};
 use crate::core::decision::{Outcome, Permit};
 use crate::core::rejection::{Reason, Rejection};

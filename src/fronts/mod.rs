@@ -15,6 +15,7 @@ mod record;
 pub mod render;
 pub mod request_id;
 pub mod serving;
+pub mod worker;
 
 use crate::core::rejection::{Reason, Rejection};
 use crate::net::head::HeadError;

@@ -8,9 +8,9 @@ use http::{HeaderValue, Method};
 
 use super::body::Upload;
 use super::exchanges::Place;
-use super::proxy::Worker;
 use super::request_id::RequestId;
 use super::serving::Serving;
+use super::worker::Worker;
 use crate::clock;
 use crate::core;
 use crate::core::decision::Trace;

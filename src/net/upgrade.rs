@@ -10,7 +10,7 @@ use super::head::{Head, HeadError};
 use super::http1::encode::has_token;
 use super::http1::framing::BodyLength;
 use super::tunnel::Protocol;
-use crate::core::fields::{Fields, Occurs};
+use crate::core::fields::{Fields, Occurs, is_tchar};
 
 /// Protocols that carry requests. What passes through a tunnel is not looked at, and no request reaches a backend without
 /// a decision.
@@ -63,7 +63,7 @@ fn is_usable(protocol: &[u8]) -> bool {
 
 /// RFC 9110 section 5.6.2.
 fn is_token(text: &[u8]) -> bool {
-    !text.is_empty() && text.iter().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte))
+    !text.is_empty() && text.iter().all(|byte| is_tchar(*byte))
 }
 
 fn check_handshake(head: &Head) -> Result<(), HeadError> {

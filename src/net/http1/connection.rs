@@ -326,7 +326,7 @@ fn take_head(
 ) -> Result<Option<BytesMut>, NoHead> {
     let buffer = &mut transport.inbound.borrow_mut().buffer;
     scan.skip_empty_line(buffer);
-    let Some(length) = scan.end(buffer, limits.header_bytes).map_err(NoHead::Bad)? else { return Ok(None) };
+    let Some(length) = scan.request_end(buffer, limits.header_bytes).map_err(NoHead::Bad)? else { return Ok(None) };
     if may_be_http2 && buffer.get(..length) == Some(HTTP2_PREFACE_HEAD) {
         return Err(NoHead::Http2);
     }

@@ -16,7 +16,7 @@ impl Scan {
     /// # Errors
     /// [`HeadError::Malformed`] for an empty first line, for a control character, and for the line of a field that is not well
     /// formed, as soon as it is there; [`HeadError::TooLarge`] once `bytes_max` is passed, and for too many fields.
-    pub fn end(&mut self, buffer: &mut [u8], bytes_max: usize) -> Result<Option<usize>, HeadError> {
+    pub fn request_end(&mut self, buffer: &mut [u8], bytes_max: usize) -> Result<Option<usize>, HeadError> {
         while let Some(line) = self.line(buffer).map_err(HeadError::Malformed)? {
             if line.ends_bare() {
                 return Err(HeadError::Malformed("a line ends in a bare line feed"));
@@ -39,17 +39,17 @@ impl Scan {
 /// Takes a head off the bytes that begin with it, if all of it is there.
 ///
 /// # Errors
-/// As those of [`Scan::end`], and [`HeadError`] for whatever RFC 9112 does not allow in a request.
+/// As those of [`Scan::request_end`], and [`HeadError`] for whatever RFC 9112 does not allow in a request.
 pub fn take(bytes: &mut BytesMut, bytes_max: usize) -> Result<Option<Head>, HeadError> {
     let mut scan = Scan::default();
     scan.skip_empty_line(bytes);
-    match scan.end(bytes, bytes_max)? {
+    match scan.request_end(bytes, bytes_max)? {
         Some(length) => parse(bytes.split_to(length), scan).map(Some),
         None => Ok(None),
     }
 }
 
-/// Makes the head of its bytes, its final empty line included, and of what [`Scan::end`] has found in them.
+/// Makes the head of its bytes, its final empty line included, and of what [`Scan::request_end`] has found in them.
 ///
 /// # Errors
 /// [`HeadError`], for whatever RFC 9112 does not allow in a request; leniency is where smuggling begins.
@@ -145,7 +145,7 @@ mod tests {
             for piece in text.as_bytes().chunks(step) {
                 buffer.extend_from_slice(piece);
                 scan.skip_empty_line(&mut buffer);
-                if let Some(length) = scan.end(&mut buffer, 1024)? {
+                if let Some(length) = scan.request_end(&mut buffer, 1024)? {
                     return Ok(buffer.split_to(length));
                 }
             }
@@ -164,10 +164,10 @@ mod tests {
         let text = &mut b"GET / HTTP/1.1\r\nHost: h\r\n\r\nbody\n".to_owned();
         let mut scan = Scan::default();
         for length in 0..text.len() - 5 {
-            assert_eq!(scan.end(&mut text[..length], 1024), Ok(None), "{length}");
+            assert_eq!(scan.request_end(&mut text[..length], 1024), Ok(None), "{length}");
         }
-        assert_eq!(scan.end(text, 1024), Ok(Some(text.len() - 5)));
-        assert_eq!(Scan::default().end(text, 20), Err(HeadError::TooLarge));
+        assert_eq!(scan.request_end(text, 1024), Ok(Some(text.len() - 5)));
+        assert_eq!(Scan::default().request_end(text, 20), Err(HeadError::TooLarge));
     }
 
     type NamesAndValues = Vec<(String, Vec<u8>)>;

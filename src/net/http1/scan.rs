@@ -5,7 +5,7 @@ use std::mem;
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use crate::core::fields::{Lines, Place, Places};
+use crate::core::fields::{Lines, Place, Places, is_tchar};
 
 /// How far a head was read, and what was found in it.
 #[derive(Debug, Default)]
@@ -187,12 +187,7 @@ const fn lower_token_characters() -> [u8; 256] {
     let mut lower = [0; 256];
     let mut byte = 0_u8;
     while byte < 128 {
-        let is_token = byte.is_ascii_alphanumeric()
-            || matches!(
-                byte,
-                b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
-            );
-        if is_token {
+        if is_tchar(byte) {
             #[expect(clippy::indexing_slicing, reason = "evaluated by the compiler, which would refuse it")]
             {
                 lower[byte as usize] = byte.to_ascii_lowercase();

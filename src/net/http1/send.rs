@@ -68,7 +68,7 @@ impl Unsent {
 }
 
 /// An answer on its way.
-struct Outgoing {
+struct Answering {
     framing: Framing,
     /// How much of its body is still to come, if its length is known.
     left: Option<u64>,
@@ -97,7 +97,7 @@ enum Step {
     Send,
 }
 
-impl Outgoing {
+impl Answering {
     fn new(framing: Framing) -> Self {
         let left = match framing {
             Framing::Length(length) => Some(length),
@@ -169,8 +169,8 @@ impl Connection {
     where
         B: Answer,
     {
-        let mut outgoing = self.begin_answer(exchange, parts, body);
-        let sent = poll_fn(|cx| self.poll_answer(cx, body, &mut outgoing)).await;
+        let mut answering = self.begin_answer(exchange, parts, body);
+        let sent = poll_fn(|cx| self.poll_answer(cx, body, &mut answering)).await;
         if sent.is_err() {
             // Without a length the end of the connection is the end of the body: only a reset tells them apart.
             self.transport.stream.abort();
@@ -179,7 +179,7 @@ impl Connection {
     }
 
     /// Writes the head, and the body with it if that is short and there.
-    fn begin_answer<B>(&mut self, exchange: &Exchange, parts: &Parts, body: &mut B) -> Outgoing
+    fn begin_answer<B>(&mut self, exchange: &Exchange, parts: &Parts, body: &mut B) -> Answering
     where
         B: Answer,
     {
@@ -200,35 +200,35 @@ impl Connection {
             encode::field(out, name.as_str().as_bytes(), value);
             out.extend_from_slice(b"\r\n");
         }
-        let mut outgoing = Outgoing::new(framing);
+        let mut answering = Answering::new(framing);
         if body_bytes > 0 && body.write_whole(out, body_bytes) {
-            outgoing.read_all();
+            answering.read_all();
         }
-        outgoing
+        answering
     }
 
     /// Reads a body and sends it. It is read to its end, not only to its length: that is how the upstream's connection becomes
     /// free again.
-    fn poll_answer<B>(&mut self, cx: &mut Context<'_>, body: &mut B, outgoing: &mut Outgoing) -> Poll<io::Result<()>>
+    fn poll_answer<B>(&mut self, cx: &mut Context<'_>, body: &mut B, answering: &mut Answering) -> Poll<io::Result<()>>
     where
         B: Body<Data = Bytes> + Unpin,
     {
         loop {
-            if outgoing.step == Step::Send {
-                ready!(self.poll_written(cx, &mut outgoing.piece, &mut outgoing.until))?;
-                if let Some(error) = outgoing.broken.take() {
+            if answering.step == Step::Send {
+                ready!(self.poll_written(cx, &mut answering.piece, &mut answering.until))?;
+                if let Some(error) = answering.broken.take() {
                     return Poll::Ready(Err(error));
                 }
-                if outgoing.is_read {
+                if answering.is_read {
                     return Poll::Ready(Ok(()));
                 }
-                outgoing.step = if outgoing.is_in_chunk { Step::Read } else { Step::ReadOn };
-                outgoing.end_chunk(&mut self.out.bytes);
+                answering.step = if answering.is_in_chunk { Step::Read } else { Step::ReadOn };
+                answering.end_chunk(&mut self.out.bytes);
             }
             match Pin::new(&mut *body).poll_frame(cx) {
-                Poll::Ready(frame) => self.pass_on(frame, outgoing)?,
+                Poll::Ready(frame) => self.pass_on(frame, answering)?,
                 // Before it waits it sends what there is.
-                Poll::Pending if outgoing.step == Step::Read => outgoing.step = Step::Send,
+                Poll::Pending if answering.step == Step::Read => answering.step = Step::Send,
                 Poll::Pending => {
                     ready!(self.transport.poll_gone(cx, self.limits.header_bytes));
                     return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
@@ -238,37 +238,31 @@ impl Connection {
     }
 
     /// Takes what was read of a body, or that there is no more.
-    fn pass_on<E>(&mut self, frame: Option<Result<Frame<Bytes>, E>>, outgoing: &mut Outgoing) -> io::Result<()> {
-        outgoing.step = Step::Read;
+    fn pass_on<E>(&mut self, frame: Option<Result<Frame<Bytes>, E>>, answering: &mut Answering) -> io::Result<()> {
+        answering.step = Step::Read;
         let frame = match frame {
             Some(Ok(frame)) => frame,
             Some(Err(_)) => {
                 // What came before goes out: the client sees how far it got, and that it got no further.
-                (outgoing.broken, outgoing.step) = (Some(broken("broken off")), Step::Send);
+                (answering.broken, answering.step) = (Some(broken("broken off")), Step::Send);
                 return Ok(());
             }
-            None => return outgoing.end(&mut self.out.bytes),
+            None => return answering.end(&mut self.out.bytes),
         };
         match frame.into_data() {
             Ok(data) if data.is_empty() => {}
-            Ok(data) => outgoing.take(data, &mut self.out.bytes)?,
-            Err(frame) => outgoing.trailers = frame.into_trailers().ok(),
+            Ok(data) => answering.take(data, &mut self.out.bytes)?,
+            Err(frame) => answering.trailers = frame.into_trailers().ok(),
         }
         if self.out.rest().len() > GATHER_BYTES_MAX {
-            outgoing.step = Step::Send;
+            answering.step = Step::Send;
         }
         Ok(())
     }
 
+    /// Sends what was written, for as long as it takes.
     pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while !self.out.is_empty() {
-            let written = ready!(self.transport.stream.poll_write(cx, &[IoSlice::new(self.out.rest())]))?;
-            if written == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-            }
-            self.out.advance(written);
-        }
-        self.transport.stream.poll_flush(cx)
+        self.poll_write_out(cx, &mut Bytes::new(), &mut None)
     }
 
     /// Sends what was written.

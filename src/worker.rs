@@ -252,19 +252,24 @@ impl<C: Connect + 'static> Worker<C> {
     fn hold(self: &Rc<Self>, accepted: &Accepted) -> (Held<C>, Place) {
         let (entered, place) = self.count.enter();
         self.live.begin();
-        let service = Rc::new(self.connect.connect(accepted));
-        (Held { worker: Rc::clone(self), service, _entered: entered }, place)
+        let stay = Stay { worker: Rc::clone(self), _entered: entered };
+        (Held { service: self.connect.connect(accepted), stay }, place)
     }
 }
 
-/// What a connection holds for as long as it lasts.
+/// What a connection holds for as long as it lasts. The service lies in the connection's task, where there is room for it.
 struct Held<C: Connect> {
+    service: C::Service,
+    stay: Stay<C>,
+}
+
+/// A connection's place among those of its worker.
+struct Stay<C: Connect> {
     worker: Rc<Worker<C>>,
-    service: Rc<C::Service>,
     _entered: Entered,
 }
 
-impl<C: Connect> Drop for Held<C> {
+impl<C: Connect> Drop for Stay<C> {
     fn drop(&mut self) {
         self.worker.live.end();
     }
@@ -283,7 +288,7 @@ impl<C: Connect + 'static> Held<C> {
 
     /// The connection once it is encrypted. Whoever does not get that far is told why, if it can be.
     async fn shake_hands(&self, tcp: TcpStream, config: Arc<ServerConfig>, peer: SocketAddr) -> Option<Stream> {
-        let Worker { connect, drain, handshakes, .. } = &*self.worker;
+        let Worker { connect, drain, handshakes, .. } = &*self.stay.worker;
         let limits = connect.limits();
         match handshakes.open(tcp, config, limits.request_head, drain).await {
             Ok(Opened::Tls(stream)) => {
@@ -291,7 +296,7 @@ impl<C: Connect + 'static> Held<C> {
                 return Some(stream);
             }
             Ok(Opened::PlainHttp(stream)) => {
-                http1::refuse(stream, &*self.service, limits, Refusal::Head(PLAIN_HTTP)).await;
+                http1::refuse(stream, &self.service, limits, Refusal::Head(PLAIN_HTTP)).await;
             }
             Err(HandshakeError::Silent) => {}
             Err(error) => {
@@ -306,26 +311,27 @@ impl<C: Connect + 'static> Held<C> {
     fn http1(self, stream: impl Into<Stream>) -> impl Future<Output = ()> {
         let stream = stream.into();
         async move {
-            let Worker { connect, drain, .. } = &*self.worker;
-            if let Some(stream) = http1::serve(stream, &*self.service, connect.limits(), drain).await {
+            let Worker { connect, drain, .. } = &*self.stay.worker;
+            if let Some(stream) = http1::serve(stream, &self.service, connect.limits(), drain).await {
                 self.http2(*stream).await;
             }
         }
     }
 
-    async fn http2(&self, stream: ReadAhead<Stream>) {
-        let Worker { connect, drain, .. } = &*self.worker;
+    async fn http2(self, stream: ReadAhead<Stream>) {
+        let Self { service, stay } = self;
+        let Worker { connect, drain, .. } = &*stay.worker;
         // On the heap, so that connections of HTTP/1.1 do not carry the room for it.
-        Box::pin(http2::serve(stream, Rc::clone(&self.service), connect.limits(), drain)).await;
+        Box::pin(http2::serve(stream, Rc::new(service), connect.limits(), drain)).await;
     }
 
     /// Tells a client that there are too many connections, in its own words.
     async fn refuse(self, tcp: TcpStream) {
-        let limits = self.worker.connect.limits();
+        let limits = self.stay.worker.connect.limits();
         if begins_http2(&tcp).await {
-            http2::refuse(Stream::from(tcp), &*self.service, limits, Refusal::TooManyConnections).await;
+            http2::refuse(Stream::from(tcp), &self.service, limits, Refusal::TooManyConnections).await;
         } else {
-            http1::refuse(tcp.into(), &*self.service, limits, Refusal::TooManyConnections).await;
+            http1::refuse(tcp.into(), &self.service, limits, Refusal::TooManyConnections).await;
         }
     }
 }

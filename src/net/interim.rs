@@ -61,8 +61,4 @@ impl Interim {
         }
         Poll::Pending
     }
-
-    pub(in crate::net) fn clear(&self) {
-        self.0.borrow_mut().responses.clear();
-    }
 }

@@ -20,7 +20,7 @@ use crate::net::service::BodyError;
 pub struct Body {
     transport: Rc<Transport>,
     interim: Interim,
-    generation: u64,
+    generation: u32,
     idle: Duration,
     /// Made the first time that the client keeps us waiting: most bodies have arrived by the time they are read.
     deadline: Option<Pin<Box<Sleep>>>,

@@ -109,7 +109,6 @@ enum NoHead {
 
 pub(super) struct Connection {
     pub(super) transport: Rc<Transport>,
-    interim: Interim,
     pub(super) out: Unsent,
     pub(super) limits: Limits,
     pub(super) deadline: Deadline,
@@ -121,14 +120,7 @@ impl Connection {
     fn new(stream: Stream, limits: Limits) -> Self {
         let may_be_http2 = !stream.is_tls();
         let transport = Rc::new(Transport::new(stream));
-        Self {
-            transport,
-            interim: Interim::default(),
-            out: Unsent::default(),
-            limits,
-            deadline: Deadline::default(),
-            may_be_http2,
-        }
+        Self { transport, out: Unsent::default(), limits, deadline: Deadline::default(), may_be_http2 }
     }
 
     /// One request and its answer.
@@ -144,9 +136,11 @@ impl Connection {
             Ok(exchange) => exchange,
             Err(error) => return Box::pin(self.refuse(service, Refusal::Head(error), Some(&head))).await,
         };
-        let body = Body::new(Rc::clone(&self.transport), self.interim.clone(), self.limits.idle);
-        let request = Request { head, body: RequestBody::Http1(body), interim: self.interim.clone() };
-        let Some(response) = self.ask(&exchange, service, request).await else { return Turn::Over };
+        // Made for each request: connections that wait for one do not carry it.
+        let interim = Interim::default();
+        let body = Body::new(Rc::clone(&self.transport), interim.clone(), self.limits.idle);
+        let request = Request { head, body: RequestBody::Http1(body), interim: interim.clone() };
+        let Some(response) = self.ask(&exchange, service, request, &interim).await else { return Turn::Over };
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             return Turn::Switched(Box::new((exchange, response)));
         }
@@ -219,10 +213,9 @@ impl Connection {
         head.upgrade = upgrade::of_http1(head, length)?;
         let expects_continue = head.expects_continue()?;
         let inbound = &mut *self.transport.inbound.borrow_mut();
-        inbound.generation += 1;
+        inbound.begin_generation();
         inbound.body = length.into();
         inbound.awaits_continue = expects_continue && !matches!(inbound.body, Remaining::Nothing);
-        self.interim.clear();
         Ok(Exchange { is_head: head.method == Method::HEAD, version: head.version, keep_alive: wants_keep_alive(head) })
     }
 
@@ -246,16 +239,17 @@ impl Connection {
         exchange: &Exchange,
         service: &S,
         request: Request,
+        interim: &Interim,
     ) -> Option<Response<S::Body>> {
         let mut call = pin!(service.call(request));
         let pipelined_bytes_max = self.limits.header_bytes;
         poll_fn(|cx| {
             let called = call.as_mut().poll(cx);
-            while let Poll::Ready(interim) = self.interim.poll_next(cx) {
+            while let Poll::Ready(response) = interim.poll_next(cx) {
                 // RFC 9110 section 15.2: a client of HTTP/1.0 takes the first answer for the last. A client that does not
                 // read misses some, rather than having them pile up here.
                 if exchange.version == Version::HTTP_11 && self.out.rest().len() < GATHER_BYTES_MAX {
-                    encode::interim(&mut self.out.bytes, interim.status(), interim.headers());
+                    encode::interim(&mut self.out.bytes, response.status(), response.headers());
                 }
             }
             if let Poll::Ready(response) = called {
@@ -283,8 +277,8 @@ impl Connection {
     /// Whether the end of the body was reached within bounds.
     async fn discard_body(&mut self) -> bool {
         // Whoever still holds the body must not read on.
-        self.transport.inbound.borrow_mut().generation += 1;
-        let mut body = Body::new(Rc::clone(&self.transport), self.interim.clone(), DISCARD);
+        self.transport.inbound.borrow_mut().begin_generation();
+        let mut body = Body::new(Rc::clone(&self.transport), Interim::default(), DISCARD);
         let mut left = DISCARD_BYTES_MAX;
         let discard = async {
             loop {

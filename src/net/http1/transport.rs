@@ -31,8 +31,8 @@ pub(super) struct Inbound {
     pub(super) buffer: BytesMut,
     /// What is still to come of the current request's body.
     pub(super) body: Remaining,
-    /// Counts requests, so that the body of an earlier one cannot read the bytes of a later one.
-    pub(super) generation: u64,
+    /// Counts requests, so that the body of an earlier one cannot read the bytes of a later one: no body outlives four billion.
+    pub(super) generation: u32,
     /// The client waits for `100 Continue` before it sends the body.
     pub(super) awaits_continue: bool,
 }
@@ -103,6 +103,11 @@ impl Transport {
 }
 
 impl Inbound {
+    /// Cuts the bodies of earlier requests off from what comes.
+    pub(super) fn begin_generation(&mut self) {
+        self.generation = self.generation.wrapping_add(1);
+    }
+
     /// Reads more of a body.
     pub(super) fn poll_fill_body(&mut self, stream: &Stream, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let wanted = match self.body {

@@ -7,6 +7,7 @@ use super::AdminState;
 use super::readiness::Standing;
 use crate::clock;
 use crate::config::{KeyFetch, KeySource};
+use crate::core::route::Match;
 use crate::core::scope::{NameId, Vocabulary};
 use crate::core::snapshot::{Issuer, Mode, Requirement, Route, Snapshot};
 use crate::live::keys::{KeyOrigin, Known};
@@ -41,7 +42,7 @@ pub(super) fn document(state: &AdminState, live: &Generation) -> Value {
             "last_reload_error": state.last_reload_error.load().as_deref(),
         },
         "issuers": issuers.map(|(found, origin)| issuer(found, origin, registries.get(&found.name))).collect::<Vec<_>>(),
-        "routes": snapshot.routes.iter().map(|(_, _, found)| route(snapshot, found)).collect::<Vec<_>>(),
+        "routes": snapshot.routes.iter().map(|(_, matched, found)| route(snapshot, matched, found)).collect::<Vec<_>>(),
         "upstreams": live.health.upstreams().map(upstream).collect::<Vec<_>>(),
     })
 }
@@ -96,11 +97,11 @@ fn key_source(source: &KeySource) -> String {
     }
 }
 
-fn route(snapshot: &Snapshot, route: &Route) -> Value {
+fn route(snapshot: &Snapshot, matched: &Match, route: &Route) -> Value {
     let upstream = snapshot.upstreams.get(usize::from(route.upstream.0));
     json!({
-        "match": route.label,
-        "line": route.line,
+        "match": &*matched.label,
+        "line": matched.line,
         "access": access(snapshot, &route.requirement),
         "upstream": upstream.map(|upstream| &upstream.name),
         "mode": mode(snapshot.mode_of(route)),
@@ -154,7 +155,7 @@ mod tests {
     fn access_is_told_in_the_words_of_the_configuration() {
         let mut snapshot = snapshot(ErrorFormat::Envelope);
         assert_eq!(access(&snapshot, &Requirement::Public), json!({"public": true}));
-        let any = Requirement::Token(TokenRequirement::default().into());
+        let any = Requirement::Token(TokenRequirement::default());
         assert_eq!(access(&snapshot, &any), json!({"authenticated": true}));
         let required = TokenRequirement {
             issuers: Some([IssuerId(0)].into()),
@@ -162,7 +163,7 @@ mod tests {
             ..requirement(&mut snapshot, &["users:read"], &["admin"])
         };
         assert_eq!(
-            access(&snapshot, &Requirement::Token(required.into())),
+            access(&snapshot, &Requirement::Token(required)),
             json!({
                 "scopes": ["users:read"],
                 "roles": ["admin"],
@@ -177,7 +178,8 @@ mod tests {
         let mut snapshot = snapshot(ErrorFormat::Envelope);
         with_route(&mut snapshot, Requirement::Public);
         snapshot.mode = Mode::Shadow;
-        let routes: Vec<Value> = snapshot.routes.iter().map(|(_, _, found)| route(&snapshot, found)).collect();
+        let routes: Vec<Value> =
+            snapshot.routes.iter().map(|(_, matched, found)| route(&snapshot, matched, found)).collect();
         let expected = json!({
             "match": "GET /v1/users",
             "line": 7,

@@ -150,7 +150,7 @@ fn who(snapshot: &Snapshot, requirement: &Requirement) -> String {
         Requirement::Public => return "anybody (public)".to_owned(),
         Requirement::Token(requirement) => requirement,
     };
-    let TokenRequirement { scopes, any_scope, roles, token_kinds, issuers, clients, tenant_required } = &**requirement;
+    let TokenRequirement { scopes, any_scope, roles, token_kinds, issuers, clients, tenant_required } = requirement;
     let mut parts = Vec::new();
     let mut part = |words: Vec<&str>, one: &str, several: &str, joint: &str| match &*words {
         [] => {}

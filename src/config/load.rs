@@ -1,6 +1,6 @@
 //! From text to a checked configuration: the one border between the two.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read;
 use std::num::NonZeroUsize;
@@ -102,7 +102,6 @@ fn decode(root: &Node<'_>, base: &Path, report: &mut Report<'_>) -> Option<Confi
         issuers: &mut issuers,
         scopes: &mut scopes,
         roles: &mut role_names,
-        requirements: HashSet::new(),
         tenant_header: identity.tenant.is_some(),
         no_issuer_reported: false,
         authority: authority.as_ref(),

@@ -1,8 +1,5 @@
 //! Who may call a route. It is said on every route; what would leave it open, or say two things at once, is an error.
 
-use std::collections::HashSet;
-use std::sync::Arc;
-
 use crate::core::scope::{NameId, Vocabulary};
 use crate::core::snapshot::{Requirement, TokenRequirement};
 
@@ -21,8 +18,6 @@ pub(super) struct Names<'n, 't> {
     pub(super) issuers: &'n mut Declared<'t>,
     pub(super) scopes: &'n mut Vocabulary,
     pub(super) roles: &'n mut Vocabulary,
-    /// What routes before have asked for.
-    pub(super) requirements: HashSet<Arc<TokenRequirement>>,
     /// Whether there is a tenant header.
     pub(super) tenant_header: bool,
     /// The authority, which answers at some paths itself.
@@ -58,19 +53,7 @@ pub(super) fn decode(fields: &Fields<'_>, names: &mut Names<'_, '_>, report: &mu
     if public.is_some() || !fields.may_have("public") {
         check_issuers(&requirement, fields.place, names, report);
     }
-    Some(Requirement::Token(names.shared(requirement)))
-}
-
-impl Names<'_, '_> {
-    /// The same requirement, of a route before if there is one: with one for each, few of a large table would stay in the cache.
-    fn shared(&mut self, requirement: TokenRequirement) -> Arc<TokenRequirement> {
-        if let Some(known) = self.requirements.get(&requirement) {
-            return Arc::clone(known);
-        }
-        let new = Arc::new(requirement);
-        self.requirements.insert(Arc::clone(&new));
-        new
-    }
+    Some(Requirement::Token(requirement))
 }
 
 /// `authenticated: false` could be read as "no token needed", which is not what leaving the key out means.

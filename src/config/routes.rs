@@ -79,16 +79,10 @@ fn route(
     if mode == Mode::Shadow {
         report.warn(place, format!("`{label}` is in shadow mode: what its token may not do is let through"));
     }
-    let route = Route {
-        label: label.into(),
-        line: u32::try_from(report.source.position(place.start).line).unwrap_or(u32::MAX),
-        requirement: requirement?,
-        upstream: upstream?,
-        timeout,
-        body_bytes_max,
-        mode,
-    };
-    Some((place, Match { methods: target.methods, host, pattern: target.pattern }, route))
+    let line = u32::try_from(report.source.position(place.start).line).unwrap_or(u32::MAX);
+    let matched = Match { label: label.into(), line, methods: target.methods, host, pattern: target.pattern };
+    let route = Route { requirement: requirement?, upstream: upstream?, timeout, body_bytes_max, mode };
+    Some((place, matched, route))
 }
 
 /// `match`, as values and as text.

@@ -1,5 +1,7 @@
 //! The patterns as a careless backend reads them, which ignores case and a trailing slash.
 
+use std::collections::HashMap;
+
 use super::fold;
 use super::pattern::Pattern;
 use super::trie::{LeafId, Reading, Trie};
@@ -8,24 +10,20 @@ use super::trie::{LeafId, Reading, Trie};
 #[derive(Debug, Default)]
 pub(super) struct Folded {
     trie: Trie,
-    /// Which leaf of this trie a leaf of the exact one has become.
+    /// Which leaf of this trie a leaf of the exact one has become, by route.
     of_exact: Vec<LeafId>,
     /// Which leaves of the exact trie have become a leaf of this one.
-    members: Vec<Vec<LeafId>>,
+    members: HashMap<LeafId, Vec<LeafId>>,
 }
 
 impl Folded {
-    /// Adds a pattern that is `exact` in the exact trie. Leaves come in their order there.
+    /// Adds the pattern of the next route, which is `exact` in the exact trie.
     pub(super) fn insert(&mut self, host: Option<&str>, pattern: &Pattern, exact: LeafId) {
-        let leaf = self.trie.insert(host, &pattern.folded());
-        if exact.index() < self.of_exact.len() {
-            return;
+        let leaf = self.trie.insert(host, &pattern.folded(), exact);
+        if exact.index() == self.of_exact.len() {
+            self.members.entry(leaf).or_default().push(exact);
         }
         self.of_exact.push(leaf);
-        match self.members.get_mut(leaf.index()) {
-            Some(members) => members.push(exact),
-            None => self.members.push(vec![exact]),
-        }
     }
 
     /// The folded leaf that the folded reading of this path finds.
@@ -40,7 +38,7 @@ impl Folded {
 
     /// The leaves of the exact trie that have become this one.
     pub(super) fn members(&self, leaf: LeafId) -> &[LeafId] {
-        self.members.get(leaf.index()).map_or(&[], Vec::as_slice)
+        self.members.get(&leaf).map_or(&[], Vec::as_slice)
     }
 }
 

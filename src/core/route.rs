@@ -20,11 +20,14 @@
 //! All of this costs nothing where it cannot matter: for a path in lower-case ASCII without a trailing slash, in a table
 //! whose patterns are so too, there is no other reading.
 
+use std::collections::HashSet;
+use std::sync::Arc;
+
 use http::Method;
 
 use super::fold;
 use super::folded::{self, Folded};
-use super::leaf::Leaf;
+use super::leaf::{self, Leaf, Slot};
 use super::methods;
 use super::path::CanonicalPath;
 use super::snapshot::{PathReading, Route, UpstreamPolicy};
@@ -41,6 +44,10 @@ pub struct RouteId(pub u32);
 /// `match` and `host` of a route: which requests it is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Match {
+    /// `METHODS host pattern` as in the configuration: the route's name in metrics and logs.
+    pub label: Arc<str>,
+    /// Line in the configuration file, from 1.
+    pub line: u32,
     /// The methods.
     pub methods: Methods,
     /// The host; `None` is every host.
@@ -79,11 +86,10 @@ pub enum Miss {
 /// All routes, compiled.
 #[derive(Debug, Default)]
 pub struct RouteTable {
-    /// Apart from what they match, which few requests look at.
-    routes: Vec<Route>,
+    slots: Vec<Slot>,
+    /// Apart from the rest, since few requests look at it.
     matches: Vec<Match>,
     trie: Trie,
-    leaves: Vec<Leaf>,
     /// `None` where folding leaves every pattern as it is, so that the trie itself is the folded one.
     folded: Option<Folded>,
 }
@@ -105,16 +111,18 @@ impl RouteTable {
         let mut table = Self::default();
         let mut folded = Folded::default();
         let mut conflicts = Vec::new();
-        for (id, (matcher, _)) in (0..).map(RouteId).zip(&routes) {
+        let mut known = HashSet::new();
+        for (id, (matcher, route)) in (0..).map(RouteId).zip(routes) {
             let host = matcher.host.as_ref().map(HostName::as_str);
-            let leaf = table.trie.insert(host, matcher.pattern.segments());
+            let leaf = table.trie.insert(host, matcher.pattern.segments(), LeafId::new(id.0 as usize));
             folded.insert(host, &matcher.pattern, leaf);
-            table.add_to_leaf(leaf, id, &routes, &mut conflicts);
+            table.find_conflicts(leaf, id, &matcher.methods, &mut conflicts);
+            leaf::push(&mut table.slots, leaf, Slot::new(shared(route, &mut known), &matcher.methods));
+            table.matches.push(matcher);
         }
-        if routes.iter().any(|(matcher, _)| matcher.pattern.changes_folded()) {
+        if table.matches.iter().any(|matcher| matcher.pattern.changes_folded()) {
             table.folded = Some(folded);
         }
-        (table.matches, table.routes) = routes.into_iter().unzip();
         if conflicts.is_empty() { Ok(table) } else { Err(conflicts) }
     }
 
@@ -130,11 +138,11 @@ impl RouteTable {
         upstreams: &[UpstreamPolicy],
     ) -> Result<RouteId, Miss> {
         let request = Request { method, host, path: path.as_str(), upstreams };
-        let found = self.trie.find(host, request.path, Reading::Exact);
-        let Some((id, leaf)) = found.and_then(|id| Some((id, self.leaf(id)?))) else {
+        let Some(found) = self.trie.find(host, request.path, Reading::Exact) else {
             return Err(self.miss(&request));
         };
-        if self.means_more_folded(id, leaf, &request) {
+        let leaf = self.leaf(found);
+        if self.means_more_folded(found, leaf, &request) {
             return Err(Miss::Ambiguous);
         }
         let id = self.route_at(leaf, method).ok_or_else(|| Miss::MethodNotAllowed { allow: self.allow(leaf) })?;
@@ -144,42 +152,46 @@ impl RouteTable {
     /// The route behind an id of this table.
     #[must_use]
     pub fn get(&self, id: RouteId) -> Option<&Route> {
-        self.routes.get(id.0 as usize)
+        self.slots.get(id.0 as usize).map(|slot| &*slot.route)
+    }
+
+    /// What the route behind an id of this table is for.
+    #[must_use]
+    pub fn matcher(&self, id: RouteId) -> Option<&Match> {
+        self.matches.get(id.0 as usize)
+    }
+
+    /// The name of the route behind an id of this table.
+    #[must_use]
+    pub fn label(&self, id: RouteId) -> Option<&Arc<str>> {
+        self.matcher(id).map(|matcher| &matcher.label)
     }
 
     /// All routes in their order, and what each is for.
     pub fn iter(&self) -> impl Iterator<Item = (RouteId, &Match, &Route)> {
-        let both = self.matches.iter().zip(&self.routes);
-        (0..).map(RouteId).zip(both).map(|(id, (matcher, route))| (id, matcher, route))
+        let both = self.matches.iter().zip(&self.slots);
+        (0..).map(RouteId).zip(both).map(|(id, (matcher, slot))| (id, matcher, &*slot.route))
     }
 
-    fn add_to_leaf(&mut self, leaf: LeafId, id: RouteId, routes: &[(Match, Route)], conflicts: &mut Vec<Conflict>) {
-        let methods_of = |id: RouteId| routes.get(id.0 as usize).map(|(matcher, _)| &matcher.methods);
-        let Some(methods) = methods_of(id) else { return };
-        let Some(leaf) = self.leaves.get_mut(leaf.index()) else {
-            return self.leaves.push(Leaf::new(id, methods.into()));
-        };
-        for first in leaf.routes() {
-            if let Some(shared) = methods_of(first).and_then(|other| other.shared_with(methods)) {
+    /// Those that the next route, `id`, has with the routes that are at its leaf already.
+    fn find_conflicts(&self, leaf: LeafId, id: RouteId, methods: &Methods, conflicts: &mut Vec<Conflict>) {
+        for first in self.leaf(leaf).routes() {
+            let other = self.matcher(first).map(|matcher| &matcher.methods);
+            if let Some(shared) = other.and_then(|other| other.shared_with(methods)) {
                 conflicts.push(Conflict { first: first.0 as usize, second: id.0 as usize, methods: shared });
             }
         }
-        leaf.push(id, methods.into());
     }
 
-    fn leaf(&self, id: LeafId) -> Option<&Leaf> {
-        self.leaves.get(id.index())
+    fn leaf(&self, id: LeafId) -> Leaf<'_> {
+        Leaf::new(&self.slots, id)
     }
 
-    fn matcher(&self, id: RouteId) -> Option<&Match> {
-        self.matches.get(id.0 as usize)
-    }
-
-    fn route_at(&self, leaf: &Leaf, method: &Method) -> Option<RouteId> {
+    fn route_at(&self, leaf: Leaf<'_>, method: &Method) -> Option<RouteId> {
         leaf.route(method, |id| self.matcher(id).is_some_and(|matcher| matcher.methods.contains(method)))
     }
 
-    fn allow(&self, leaf: &Leaf) -> Box<str> {
+    fn allow(&self, leaf: Leaf<'_>) -> Box<str> {
         let named = leaf.routes().filter_map(|id| self.matcher(id)?.methods.named());
         methods::allow(named.flatten())
     }
@@ -187,12 +199,12 @@ impl RouteTable {
     /// Whether a backend that puts methods in upper case, as some frameworks do, would see a request of another route:
     /// `post` must not slip past a route of `POST` into one of every method. Methods are case-sensitive (RFC 9110 section
     /// 9.1), so nothing is put in upper case here.
-    fn means_another_method(&self, id: RouteId, leaf: &Leaf, method: &Method) -> bool {
+    fn means_another_method(&self, id: RouteId, leaf: Leaf<'_>, method: &Method) -> bool {
         methods::in_upper_case(method).is_some_and(|upper| self.route_at(leaf, &upper) != Some(id))
     }
 
     /// Whether the request, which matches the leaf `exact`, finds another pattern once it is folded.
-    fn means_more_folded(&self, exact: LeafId, leaf: &Leaf, request: &Request<'_>) -> bool {
+    fn means_more_folded(&self, exact: LeafId, leaf: Leaf<'_>, request: &Request<'_>) -> bool {
         match &self.folded {
             None if fold::is_folded(request.path) => false,
             _ if !self.may_be_folded(leaf, request) => false,
@@ -203,7 +215,7 @@ impl RouteTable {
 
     /// What to say where no pattern matches the path as it is: if a folded reading does, the path is ambiguous.
     fn miss(&self, request: &Request<'_>) -> Miss {
-        let is_reached = |id: LeafId| self.leaf(id).is_some_and(|leaf| self.is_reached_folded(leaf, request));
+        let is_reached = |id: LeafId| self.is_reached_folded(self.leaf(id), request);
         let is_ambiguous = match &self.folded {
             None => folded::find(&self.trie, request.host, request.path).is_some_and(is_reached),
             Some(folded) => folded
@@ -215,20 +227,31 @@ impl RouteTable {
 
     /// On a miss a slash is dropped from the path and none added, for nothing is let through either way: where there is
     /// only `/x/`, `/x` is unknown.
-    fn is_reached_folded(&self, leaf: &Leaf, request: &Request<'_>) -> bool {
+    fn is_reached_folded(&self, leaf: Leaf<'_>, request: &Request<'_>) -> bool {
         let has_slash = |matcher: &Match| matcher.pattern.has_trailing_slash();
-        let adds_slash = !request.path.ends_with('/') && self.matcher(leaf.first).is_some_and(has_slash);
+        let adds_slash =
+            !request.path.ends_with('/') && leaf.routes().next().and_then(|id| self.matcher(id)).is_some_and(has_slash);
         !adds_slash && self.may_be_folded(leaf, request)
     }
 
     /// Whether the backend of the request's route may fold. Where the pattern lacks the method: that of any of its routes.
-    fn may_be_folded(&self, leaf: &Leaf, request: &Request<'_>) -> bool {
+    fn may_be_folded(&self, leaf: Leaf<'_>, request: &Request<'_>) -> bool {
         let may_fold = |id| {
             let upstream = self.get(id).and_then(|route| request.upstreams.get(usize::from(route.upstream.0)));
             upstream.is_none_or(|upstream| upstream.paths == PathReading::Folding)
         };
         self.route_at(leaf, request.method).map_or_else(|| leaf.routes().any(may_fold), may_fold)
     }
+}
+
+/// The same route, one from before if there is one: if each had its own, few of a large table's would stay in the cache.
+fn shared(route: Route, known: &mut HashSet<Arc<Route>>) -> Arc<Route> {
+    if let Some(known) = known.get(&route) {
+        return Arc::clone(known);
+    }
+    let new = Arc::new(route);
+    known.insert(Arc::clone(&new));
+    new
 }
 
 #[cfg(test)]

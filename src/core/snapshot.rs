@@ -50,7 +50,7 @@ pub struct Snapshot {
 }
 
 /// Whether a refusal is carried out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Mode {
     /// A refused request is refused.
     #[default]
@@ -332,14 +332,9 @@ pub enum Authorization {
     Remove,
 }
 
-/// One entry of `routes`, compiled. It is one cache line, and begins where one does.
-#[derive(Debug)]
-#[repr(align(64))]
+/// What one entry of `routes` says of the requests that it matches. Routes that say the same share it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Route {
-    /// `METHODS host pattern` as in the configuration: its name in metrics and logs.
-    pub label: Box<str>,
-    /// Line in the configuration file, from 1.
-    pub line: u32,
     /// Who may call.
     pub requirement: Requirement,
     /// Where it goes.
@@ -353,16 +348,16 @@ pub struct Route {
 }
 
 /// Who may call a route.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Requirement {
     /// Anybody: no token is looked at.
     Public,
-    /// The bearer of a token that meets this. Routes that ask for the same share it.
-    Token(Arc<TokenRequirement>),
+    /// The bearer of a token that meets this.
+    Token(TokenRequirement),
 }
 
 /// What a token must be for a route. All of it must hold; with everything empty it is `authenticated: true`.
-#[derive(Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct TokenRequirement {
     /// All of these.
     pub scopes: Box<[NameId]>,

@@ -93,17 +93,15 @@ pub(crate) fn requirement(snapshot: &mut Snapshot, scopes: &[&str], roles: &[&st
 
 /// Gives the snapshot one route, `GET /v1/users`, with this requirement.
 pub(crate) fn with_route(snapshot: &mut Snapshot, requirement: Requirement) {
-    let matcher =
-        Match { methods: Methods::parse("GET").unwrap(), host: None, pattern: Pattern::parse("/v1/users").unwrap() };
-    let route = Route {
+    let matcher = Match {
         label: "GET /v1/users".into(),
         line: 7,
-        requirement,
-        upstream: UpstreamId(0),
-        timeout: None,
-        body_bytes_max: None,
-        mode: Mode::Enforce,
+        methods: Methods::parse("GET").unwrap(),
+        host: None,
+        pattern: Pattern::parse("/v1/users").unwrap(),
     };
+    let route =
+        Route { requirement, upstream: UpstreamId(0), timeout: None, body_bytes_max: None, mode: Mode::Enforce };
     snapshot.upstreams = [UpstreamPolicy { name: "users".into(), paths: PathReading::Folding }].into();
     snapshot.routes = RouteTable::build(vec![(matcher, route)]).unwrap().into();
 }

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::{HeaderValue, Method};
@@ -143,8 +144,9 @@ impl Record {
 
     fn count(&self, duration: Duration) {
         let snapshot = self.serving.snapshot();
-        let route = self.trace.route.and_then(|id| snapshot.routes.get(id).map(|route| (id, route)));
-        let shadow = route.is_some_and(|(_, route)| snapshot.mode_of(route) == Mode::Shadow);
+        let route = self.trace.route.and_then(|id| snapshot.routes.get(id));
+        let shadow = route.is_some_and(|route| snapshot.mode_of(route) == Mode::Shadow);
+        let label = || self.route_label().cloned().unwrap_or_default();
         let verdict = match (&self.rejection, &self.trace.shadowed) {
             (Some(rejection), _) => Verdict::Denied(rejection.reason),
             (None, Some(rejection)) => Verdict::Shadowed(rejection.reason),
@@ -153,7 +155,7 @@ impl Record {
         let upstream = self.upstream.and_then(|(id, duration)| Some((id, self.upstream_name(id)?, duration?)));
         self.worker.metrics().finish(&Finished {
             generation: snapshot.number,
-            route: route.map(|(id, route)| RouteRef { index: id.0, label: &route.label }),
+            route: self.trace.route.map(|id| RouteRef { index: id.0, label: &label }),
             method: &self.method,
             status: self.status,
             verdict: self.decided.then_some(verdict),
@@ -169,7 +171,6 @@ impl Record {
     fn log(&self, duration: Duration) {
         let snapshot = self.serving.snapshot();
         let (target, host) = self.seen.as_ref().map_or(("", None), |seen| (&*seen.target, seen.host.as_deref()));
-        let route = self.trace.route.and_then(|id| snapshot.routes.get(id));
         let principal = self.trace.principal.as_deref();
         let refused = self.rejection.as_ref().or(self.trace.shadowed.as_ref());
         let host = head::host_name(target, host);
@@ -185,7 +186,7 @@ impl Record {
             reason: refused.map(|rejection| rejection.reason.label()),
             detail: refused.map(|rejection| &*rejection.detail),
             shadowed: self.rejection.is_none() && self.trace.shadowed.is_some(),
-            route: route.map(|route| &*route.label),
+            route: self.route_label().map(|label| &**label),
             issuer: principal.and_then(|principal| snapshot.issuers.get(principal.issuer)).map(|issuer| &*issuer.name),
             client_id: principal.and_then(|principal| principal.client_id.as_deref()),
             tenant: self.trace.tenant().map(HeaderValue::as_bytes),
@@ -196,6 +197,10 @@ impl Record {
             bytes_in: self.upload.as_ref().map_or(0, |upload| upload.bytes()) + tunnelled.0,
             bytes_out: self.bytes_out + tunnelled.1,
         });
+    }
+
+    fn route_label(&self) -> Option<&Arc<str>> {
+        self.serving.snapshot().routes.label(self.trace.route?)
     }
 
     fn upstream_name(&self, id: UpstreamId) -> Option<&str> {

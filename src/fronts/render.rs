@@ -55,7 +55,7 @@ impl<'a> Refusal<'a> {
     pub fn new(snapshot: &'a Snapshot, rejection: &'a Rejection, trace: &'a Trace) -> Self {
         let route = trace.route.and_then(|id| snapshot.routes.get(id));
         let requirement = match route.map(|route| &route.requirement) {
-            Some(Requirement::Token(requirement)) => Some(&**requirement),
+            Some(Requirement::Token(requirement)) => Some(requirement),
             Some(Requirement::Public) | None => None,
         };
         Self { rejection, trace, requirement }

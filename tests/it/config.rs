@@ -272,8 +272,8 @@ fn what_is_said_is_what_the_program_sees() {
     assert_eq!(*partner.claims.roles, [ClaimRef::Pointer(["realm_access".into(), "roles".into()].into())]);
     assert_eq!(partner.max_token_age_seconds, Some(86_400));
 
-    let (_, _, post) = snapshot.routes.iter().nth(2).unwrap();
-    assert_eq!((&*post.label, post.line), ("POST /v1/users", 67));
+    let (_, matched, post) = snapshot.routes.iter().nth(2).unwrap();
+    assert_eq!((&*matched.label, matched.line), ("POST /v1/users", 67));
     assert_eq!((post.timeout, post.body_bytes_max), (Some(Duration::from_secs(5)), Some(1 << 20)));
     let Requirement::Token(requirement) = &post.requirement else { panic!("not public") };
     let scopes: Vec<&str> = requirement.scopes.iter().map(|scope| snapshot.scopes.name(*scope)).collect();

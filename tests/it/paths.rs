@@ -60,9 +60,7 @@ fn answer(case: &Case, snapshot: &Snapshot) -> Expect {
     let facts = Facts { memo: &NoMemo, keys: KeysAsked::NotYet };
     let decision = decide(snapshot, &head, &facts, UnixSeconds(0)).unwrap();
     match decision.outcome {
-        Outcome::Forward(permit) => {
-            Expect::Route(snapshot.routes.get(permit.route()).expect("a route").label.to_string())
-        }
+        Outcome::Forward(permit) => Expect::Route(snapshot.routes.label(permit.route()).expect("a route").to_string()),
         Outcome::Reject(rejection) => Expect::Status(rejection.reason.answer().status),
         Outcome::Answer(answer) => panic!("{answer:?}"),
     }

@@ -267,7 +267,7 @@ fn a_snapshot_for_another_audience_takes_only_what_is_for_it() {
 /// The trace of a request to a route of this mode that was let through.
 fn let_through(snapshot: &mut Snapshot, mode: Mode, token: &str) -> Trace {
     let (matcher, route) = routes::route("/a", None, PathReading::Folding);
-    let route = Route { mode, requirement: Requirement::Token(Arc::default()), ..route };
+    let route = Route { mode, requirement: Requirement::Token(TokenRequirement::default()), ..route };
     snapshot.upstreams = routes::upstreams().into();
     snapshot.routes = RouteTable::build(vec![(matcher, route)]).unwrap().into();
     let mut headers = HeaderMap::new();

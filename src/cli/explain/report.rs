@@ -66,7 +66,7 @@ impl Report {
             status: status(&outcome),
             reason: rejection.map(|rejection| rejection.reason.label()),
             shadowed: trace.shadowed.is_some(),
-            route: route.map(|route| route.label.to_string()),
+            route: trace.route.and_then(|id| snapshot.routes.label(id)).map(|label| label.to_string()),
             steps: Stage::ALL.into_iter().map(|stage| told.step(stage)).collect(),
             headers: told.headers(),
         }

@@ -75,7 +75,7 @@ impl Told<'_> {
                 let target = self.head.target().ok()?;
                 CanonicalPath::parse(target.raw_path).ok().map(|path| path.as_str().to_owned())
             }
-            Stage::Route => self.route.map(|route| self.route_text(route)),
+            Stage::Route => self.route_text(),
             Stage::Headers => self.changed_headers(),
             Stage::Token => self.principal().map(|principal| self.signed(principal)),
             Stage::Claims => self.principal().map(|principal| self.valid(principal)),
@@ -106,12 +106,13 @@ impl Told<'_> {
         format!("{}, {host}", self.head.method)
     }
 
-    fn route_text(&self, route: &Route) -> String {
-        let mode = match self.snapshot.mode_of(route) {
+    fn route_text(&self) -> Option<String> {
+        let matched = self.snapshot.routes.matcher(self.trace.route?)?;
+        let mode = match self.snapshot.mode_of(self.route?) {
             Mode::Enforce => "enforced",
             Mode::Shadow => "in shadow mode",
         };
-        format!("{} (line {}), {mode}", route.label, route.line)
+        Some(format!("{} (line {}), {mode}", matched.label, matched.line))
     }
 
     fn changed_headers(&self) -> Option<String> {

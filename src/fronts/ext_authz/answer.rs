@@ -83,14 +83,13 @@ fn metadata(record: &Record) -> Struct {
     let principal = trace.principal.as_deref().filter(|_| trace.authenticated);
     let refused = record.rejection.as_ref().or(trace.shadowed.as_ref());
     let label = |rejection: &Rejection| text(rejection.reason.label());
-    let route = trace.route.and_then(|id| snapshot.routes.get(id));
     let tenant = trace.tenant().map(|tenant| text(&String::from_utf8_lossy(tenant.as_bytes())));
     let fields = [
         ("request_id", Some(text(record.request_id.as_str()))),
         ("client", principal.and_then(|principal| principal.client_id.as_deref()).map(text)),
         ("tenant", tenant),
         ("scopes", principal.map(|principal| list(principal.scope_names.iter()))),
-        ("route", route.map(|route| text(&route.label))),
+        ("route", trace.route.and_then(|id| snapshot.routes.label(id)).map(|label| text(label))),
         ("reason", refused.map(label)),
         ("shadowed", (record.rejection.is_none() && trace.shadowed.is_some()).then(|| value(Kind::BoolValue(true)))),
     ];

@@ -77,7 +77,7 @@ fn what_is_required_is_what_the_route_of_the_trace_says() {
     let mut required = requirement(&mut snapshot, &["users:read"], &[]);
     required.any_scope =
         [Arc::make_mut(&mut snapshot.scopes).intern("a"), Arc::make_mut(&mut snapshot.scopes).intern("b")].into();
-    with_route(&mut snapshot, Requirement::Token(required.into()));
+    with_route(&mut snapshot, Requirement::Token(required));
     let trace = Trace { route: Some(RouteId(0)), ..authenticated(&snapshot, &["users:read"], &[]) };
     let rejected = Rejection::new(Reason::ScopeMissing, "");
     let asked = Asked { method: &Method::GET, headers: &HeaderMap::new(), request_id: "r" };
@@ -94,7 +94,7 @@ fn what_is_required_is_what_the_route_of_the_trace_says() {
 fn refusals_of_the_core_are_answered() {
     let mut snapshot = snapshot(ErrorFormat::Envelope);
     let required = requirement(&mut snapshot, &["users:read"], &[]);
-    with_route(&mut snapshot, Requirement::Token(required.into()));
+    with_route(&mut snapshot, Requirement::Token(required));
     let answer = |method: Method, target| {
         let headers = HeaderMap::new();
         let head = RequestHead { method: &method, target, headers: (&headers).into() };

@@ -100,11 +100,11 @@ impl World {
     /// The route, the keys and the clients that are in force.
     fn seen(&self) -> (String, usize, Vec<String>) {
         let snapshot = Arc::clone(&self.live.load().snapshot);
-        let (_, _, route) = snapshot.routes.iter().next().unwrap();
+        let (_, matched, _) = snapshot.routes.iter().next().unwrap();
         let keys = snapshot.issuers.get(IssuerId(0)).unwrap().keys.iter().len();
         let registry = snapshot.issuers.clients_of(IssuerId(0)).unwrap().registry.as_ref().unwrap();
         let clients = registry.clients.keys().map(|id| id.to_string()).collect();
-        (route.label.to_string(), keys, clients)
+        (matched.label.to_string(), keys, clients)
     }
 }
 

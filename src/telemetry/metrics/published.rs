@@ -14,8 +14,45 @@ pub(super) struct Published {
     pub(super) token_miss: Counter,
 }
 
-/// Series, behind the label that they have in common.
-pub(super) type Labelled<T> = (Arc<str>, Arc<T>);
+/// How many series there are in a block.
+const BLOCK: usize = 32;
+
+/// Series that lie close together. One by one they would be made among what requests allocate for a moment, and keep its pages
+/// full.
+pub(super) type Block<T> = Arc<[T]>;
+
+/// Series, behind the label that they have in common: a block of such, and their place there.
+pub(super) type Labelled<T> = (Arc<str>, Block<T>, usize);
+
+/// The label and its series.
+pub(super) fn shown<T>((label, block, at): &Labelled<T>) -> Option<(&str, &T)> {
+    Some((&**label, block.get(*at)?))
+}
+
+/// All series of one kind, by number.
+#[derive(Debug)]
+pub(super) struct Blocks<T>(Vec<Block<T>>);
+
+impl<T: Default> Blocks<T> {
+    /// Where the series with this number is. The block is made with the first one in it: numbers come in their order.
+    pub(super) fn place(&mut self, number: usize) -> Option<(Block<T>, usize)> {
+        if self.0.len() <= number / BLOCK {
+            self.0.push((0..BLOCK).map(|_| T::default()).collect());
+        }
+        self.0.get(number / BLOCK).map(|block| (Arc::clone(block), number % BLOCK))
+    }
+
+    /// The series with this number.
+    pub(super) fn get(&self, number: usize) -> Option<&T> {
+        self.0.get(number / BLOCK)?.get(number % BLOCK)
+    }
+}
+
+impl<T> Default for Blocks<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
 
 /// A list that only grows. It is locked to add to it and to copy it, and never by a request that needs no new series.
 #[derive(Debug)]

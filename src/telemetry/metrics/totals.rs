@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use prometheus::proto::{Bucket, Counter, Histogram, LabelPair, Metric, MetricFamily, MetricType};
 
-use super::published::Published;
+use super::published::{self, Published};
 use super::series::{self, BOUNDS_MICROS, Counted};
 
 /// A histogram, added up. The buckets are those of [`series::Histogram::buckets`].
@@ -21,12 +21,12 @@ pub(super) fn families(workers: &[Arc<Published>]) -> impl Iterator<Item = Metri
     let upstreams: Vec<_> = workers.iter().flat_map(|worker| worker.upstreams.copy()).collect();
     let mut requests = BTreeMap::<_, u64>::new();
     let mut decisions = BTreeMap::<_, u64>::new();
-    for (route, series) in &routes {
-        series.counters(|counted, count| match counted {
-            Counted::Answered(method, status) => {
-                *requests.entry((method.as_str(), &**route, status)).or_default() += count;
+    for (route, series) in routes.iter().filter_map(published::shown) {
+        series.counters(|Counted { method, status, verdict }, count| {
+            *requests.entry((method.as_str(), route, status)).or_default() += count;
+            if let Some(verdict) = verdict {
+                *decisions.entry((verdict.labels(), route)).or_default() += count;
             }
-            Counted::Decided(verdict) => *decisions.entry((verdict.labels(), &**route)).or_default() += count,
         });
     }
     let requests = requests.into_iter().map(|((method, route, status), count)| {
@@ -47,13 +47,16 @@ pub(super) fn families(workers: &[Arc<Published>]) -> impl Iterator<Item = Metri
             "sidegate_request_duration_seconds",
             "From the end of the request head to the end of the answer.",
             MetricType::HISTOGRAM,
-            durations("route", routes.iter().map(|(route, series)| (&**route, &series.duration))),
+            durations(
+                "route",
+                routes.iter().filter_map(published::shown).map(|(route, series)| (route, &series.duration)),
+            ),
         ),
         family(
             "sidegate_upstream_duration_seconds",
             "From the first attempt to connect to the end of the upstream's response head.",
             MetricType::HISTOGRAM,
-            durations("upstream", upstreams.iter().map(|(upstream, series)| (&**upstream, &**series))),
+            durations("upstream", upstreams.iter().filter_map(published::shown)),
         ),
         family(
             "sidegate_token_cache_total",

@@ -9,7 +9,7 @@ use std::time::Duration;
 use http::Method;
 
 use super::labels::{MethodLabel, Verdict};
-use super::published::{Labelled, List, Published};
+use super::published::{Blocks, Labelled, List, Published};
 use super::series::{Counted, Histogram, RouteSeries};
 use super::{Metrics, NONE};
 use crate::core::token::SignatureCheck;
@@ -23,7 +23,7 @@ pub struct WorkerMetrics {
 }
 
 /// A request that was answered, or given up.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Finished<'a> {
     /// Number of the snapshot under which the request was decided: the indices below are its.
     pub generation: u64,
@@ -42,12 +42,12 @@ pub struct Finished<'a> {
 }
 
 /// A route of the generation.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct RouteRef<'a> {
     /// Its index: small, and the same for the whole generation.
     pub index: u32,
-    /// Its name.
-    pub label: &'a str,
+    /// Its name, which is asked for where the route has no series yet.
+    pub label: &'a dyn Fn() -> Arc<str>,
 }
 
 /// An upstream of the generation.
@@ -63,15 +63,16 @@ pub struct UpstreamRef<'a> {
 #[derive(Debug)]
 struct Used<T> {
     generation: u64,
-    /// By the indices of the generation.
-    by_index: Vec<Option<Arc<T>>>,
+    /// Numbers of series, by the indices of the generation.
+    by_index: Vec<Option<u32>>,
     by_label: ByLabel<T>,
 }
 
 /// The same series and those of all generations before: a label goes on where it was.
 #[derive(Debug)]
 struct ByLabel<T> {
-    known: HashMap<Arc<str>, Arc<T>>,
+    numbers: HashMap<Arc<str>, u32>,
+    blocks: Blocks<T>,
     published: Arc<List<Labelled<T>>>,
 }
 
@@ -99,33 +100,39 @@ impl WorkerMetrics {
     /// Counts a request, once, when it is over.
     pub fn finish(&self, request: &Finished<'_>) {
         // The first place is that of the requests without a route.
-        let (index, label) = request.route.map_or((0, NONE), |route| (route.index as usize + 1, route.label));
+        let index = request.route.map_or(0, |route| route.index as usize + 1);
+        let label = || request.route.map_or_else(|| NONE.into(), |route| (route.label)());
         self.routes.borrow_mut().with(request.generation, index, label, |series| {
             series.duration.observe(request.duration);
-            series.count(Counted::Answered(MethodLabel::of(request.method), request.status));
-            if let Some(verdict) = request.verdict {
-                series.count(Counted::Decided(verdict));
-            }
+            let method = MethodLabel::of(request.method);
+            series.count(Counted { method, status: request.status, verdict: request.verdict });
         });
         if let Some((upstream, duration)) = request.upstream {
             let index = usize::from(upstream.index);
             let observe = |series: &Histogram| series.observe(duration);
-            self.upstreams.borrow_mut().with(request.generation, index, upstream.name, observe);
+            self.upstreams.borrow_mut().with(request.generation, index, || upstream.name.into(), observe);
         }
     }
 }
 
 impl<T: Default> Used<T> {
     fn new(published: &Arc<List<Labelled<T>>>) -> Self {
-        let by_label = ByLabel { known: HashMap::new(), published: Arc::clone(published) };
+        let by_label = ByLabel { numbers: HashMap::new(), blocks: Blocks::default(), published: Arc::clone(published) };
         Self { generation: 0, by_index: Vec::new(), by_label }
     }
 
     /// Counts in the series that has this index in the generation, and this label in every one.
-    fn with(&mut self, generation: u64, index: usize, label: &str, count: impl FnOnce(&T)) {
+    fn with(&mut self, generation: u64, index: usize, label: impl FnOnce() -> Arc<str>, count: impl FnOnce(&T)) {
+        let number = self.number(generation, index, label);
+        if let Some(series) = self.by_label.blocks.get(number as usize) {
+            count(series);
+        }
+    }
+
+    fn number(&mut self, generation: u64, index: usize, label: impl FnOnce() -> Arc<str>) -> u32 {
         if generation < self.generation {
             // The last requests of an older snapshot: its indices mean other routes by now.
-            return count(&self.by_label.find(label));
+            return self.by_label.number(label());
         }
         if generation > self.generation {
             self.generation = generation;
@@ -134,22 +141,24 @@ impl<T: Default> Used<T> {
         if self.by_index.len() <= index {
             self.by_index.resize(index + 1, None);
         }
-        if let Some(slot) = self.by_index.get_mut(index) {
-            count(slot.get_or_insert_with(|| self.by_label.find(label)));
-        }
+        let known = self.by_index.get_mut(index);
+        known.map_or(u32::MAX, |known| *known.get_or_insert_with(|| self.by_label.number(label())))
     }
 }
 
 impl<T: Default> ByLabel<T> {
-    /// The series with this label: what there is to be counted in, or a new one at zero.
-    fn find(&mut self, label: &str) -> Arc<T> {
-        if let Some(known) = self.known.get(label) {
-            return Arc::clone(known);
+    /// The number of the series with this label: what there is to be counted in, or a new one at zero.
+    fn number(&mut self, label: Arc<str>) -> u32 {
+        if let Some(known) = self.numbers.get(&label) {
+            return *known;
         }
-        let (label, new) = (Arc::<str>::from(label), Arc::<T>::default());
-        self.published.push((Arc::clone(&label), Arc::clone(&new)));
-        self.known.insert(label, Arc::clone(&new));
-        new
+        let number = self.numbers.len();
+        if let Some((block, at)) = self.blocks.place(number) {
+            self.published.push((Arc::clone(&label), block, at));
+        }
+        let number = u32::try_from(number).unwrap_or(u32::MAX);
+        self.numbers.insert(label, number);
+        number
     }
 }
 
@@ -158,7 +167,7 @@ mod tests {
     use super::*;
     use crate::core::rejection::Reason;
 
-    const USERS: RouteRef<'_> = RouteRef { index: 3, label: "GET /v1/users" };
+    const USERS: RouteRef<'_> = RouteRef { index: 3, label: &|| "GET /v1/users".into() };
 
     fn finished<'a>(method: &'a Method, status: u16) -> Finished<'a> {
         Finished {
@@ -255,7 +264,7 @@ mod tests {
     fn after_a_reload_an_index_means_another_route() {
         let metrics = Metrics::new().unwrap();
         let worker = WorkerMetrics::new(&metrics);
-        let orders = RouteRef { label: "GET /v1/orders", ..USERS };
+        let orders = RouteRef { label: &|| "GET /v1/orders".into(), ..USERS };
         worker.finish(&finished(&Method::GET, 200));
         worker.finish(&Finished { generation: 2, route: Some(orders), ..finished(&Method::GET, 200) });
         // A slow request of the old snapshot ends only now.

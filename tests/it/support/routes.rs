@@ -16,13 +16,13 @@ pub(crate) fn route(matcher: &str, host: Option<&str>, paths: PathReading) -> (M
     };
     let label = [methods, host, Some(pattern)].into_iter().flatten().collect::<Vec<_>>().join(" ");
     let matcher = Match {
+        label: label.into(),
+        line: 1,
         methods: methods.map_or(Methods::all(), |methods| Methods::parse(methods).expect("methods")),
         host: host.map(|host| HostName::parse(host).expect("a host")),
         pattern: Pattern::parse(pattern).expect("a pattern"),
     };
     let route = Route {
-        label: label.into(),
-        line: 1,
         requirement: Requirement::Public,
         upstream: UpstreamId(u16::from(paths == PathReading::Exact)),
         timeout: None,

@@ -73,7 +73,11 @@ fn a_request_is_over_with_its_answer_and_not_with_its_connection() {
 #[test]
 fn requests_with_tokens_never_seen_let_others_go_first() {
     let gateway = Gateway::start(
-        "workers: 1\nupstreams: {echo: {builtin: echo}}\nroutes: [{match: '/{*path}', upstream: echo}]\n",
+        "workers: 1
+limits: {drain_delay: 1ms}
+upstreams: {echo: {builtin: echo}}
+routes: [{match: '/{*path}', scopes: ['users:read'], upstream: echo}]
+",
     );
     let (known, new) = (mint(&[]), ["a", "b", "c"].map(|client| mint(&["--client", client])));
     let request =

@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
-use std::{fmt, iter};
+use std::fmt;
 
 use serde::Deserializer;
 use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
@@ -91,8 +91,13 @@ impl<'a> Json<'a> {
 impl<'a> Object<'a> {
     /// The member of this name.
     #[must_use]
+    #[inline]
     pub fn get(&self, name: &str) -> Option<&Json<'a>> {
-        let head = head(name);
+        // Known to the compiler for nearly all names.
+        self.find(head(name), name)
+    }
+
+    fn find(&self, head: u64, name: &str) -> Option<&Json<'a>> {
         let index = self.0.binary_search_by(|member| member.compare(head, name)).ok()?;
         self.0.get(index).map(|member| &member.value)
     }
@@ -119,11 +124,11 @@ impl Member<'_> {
 
 /// The first bytes of a name, as a number in whose order names are as well, as far as it tells them apart. It does mostly, and
 /// numbers are quickly compared.
+#[inline]
 fn head(name: &str) -> u64 {
-    match name.as_bytes().first_chunk() {
-        Some(first) => u64::from_be_bytes(*first),
-        None => name.bytes().chain(iter::repeat(0)).take(8).fold(0, |head, byte| head << 8 | u64::from(byte)),
-    }
+    let mut first = [0; 8];
+    first.iter_mut().zip(name.as_bytes()).for_each(|(to, from)| *to = *from);
+    u64::from_be_bytes(first)
 }
 
 /// Reads the name of a member.

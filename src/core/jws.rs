@@ -48,15 +48,16 @@ impl<'a> Parts<'a> {
     /// # Errors
     /// `token_malformed` for what has not three parts. Whether they are well formed shows when they are read.
     pub fn split(token: &'a str) -> Result<Self, Rejection> {
-        match memchr::memchr_iter(b'.', token.as_bytes()).count() {
-            2 => {}
-            4 => return Err(malformed("the token has five parts: encrypted tokens are not taken")),
+        let mut dots = memchr::memchr_iter(b'.', token.as_bytes());
+        let (first, second) = match (dots.next(), dots.next(), dots.count()) {
+            (Some(first), Some(second), 0) => (first, second),
+            (_, _, 2) => return Err(malformed("the token has five parts: encrypted tokens are not taken")),
             _ => return Err(malformed("the token is no JWT: it has not three parts")),
-        }
+        };
         let split = || {
-            let (signed, signature) = token.rsplit_once('.')?;
-            let (header, payload) = signed.split_once('.')?;
-            let [header, payload, signature] = [header, payload, signature].map(base64url::decode);
+            let signed = token.get(..second)?;
+            let parts = [token.get(..first)?, token.get(first + 1..second)?, token.get(second + 1..)?];
+            let [header, payload, signature] = parts.map(base64url::decode);
             Some(Self { signed, header, payload, signature })
         };
         split().ok_or_else(|| malformed("the token is no JWT"))

@@ -7,7 +7,9 @@ use super::{Setup, request};
 use crate::harness::PATIENCE;
 use crate::harness::backend::{OK, RawBackend, Then};
 use crate::harness::client::Client;
+use crate::harness::gateway::Gateway;
 use crate::harness::sync::Gate;
+use crate::harness::tokens::mint;
 
 #[test]
 fn a_head_that_does_not_come_ends_the_connection() {
@@ -65,6 +67,40 @@ fn a_request_is_over_with_its_answer_and_not_with_its_connection() {
     let entry = gateway.access_log_entry(|entry| entry["status"] == 200);
     assert!(entry["duration_ms"].as_f64().unwrap() < 1500.0, "{entry}");
     drop(client);
+}
+
+/// The signature of such a token takes longer than all the rest of a request.
+#[test]
+fn requests_with_tokens_never_seen_let_others_go_first() {
+    let gateway = Gateway::start(
+        "workers: 1
+limits: {drain_delay: 1ms}
+upstreams: {echo: {builtin: echo}}
+routes: [{match: '/{*path}', scopes: ['users:read'], upstream: echo}]
+",
+    );
+    let (known, new) = (mint(&[]), ["a", "b", "c"].map(|client| mint(&["--client", client])));
+    let request =
+        |path: &str, token: &str| format!("GET /{path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n");
+    let asked = [("new", &new[0]), ("new", &new[1]), ("new", &new[2]), ("known", &known)];
+    let mut clients = asked.map(|_| gateway.connect());
+    for client in &mut clients {
+        client.send(request("before", &known));
+        assert_eq!(client.receive().status, 200);
+    }
+    // So that it finds all of them at once, in this order.
+    gateway.pause();
+    for (client, (path, token)) in clients.iter_mut().zip(asked) {
+        client.send(request(path, token));
+    }
+    gateway.resume();
+    for client in &mut clients {
+        assert_eq!(client.receive().status, 200);
+    }
+    drop(clients);
+    let log = gateway.stop().stdout;
+    let first = log.lines().find(|line| !line.contains("/before")).unwrap();
+    assert!(first.contains("/known"), "{log}");
 }
 
 #[test]

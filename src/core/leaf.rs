@@ -16,7 +16,7 @@ use super::trie::LeafId;
 #[derive(Debug)]
 pub(super) struct Slot {
     pub(super) route: Arc<Route>,
-    /// The next route of the same leaf.
+    /// The next route of the same leaf: no leaf of its own, but as small.
     next: Option<LeafId>,
     methods: MethodSet,
 }

@@ -114,8 +114,9 @@ impl Worker {
             Err(need) => Box::pin(self.decide_later(head, record, need)).await,
         };
         // That took longer than all the rest of a request. Others go first, and what is sent then is sent together: between
-        // verifications each would find its receiver asleep, and to wake somebody up takes nearly as long.
-        if record.trace.signature == Some(SignatureCheck::Verified) {
+        // verifications each would find its receiver asleep, and to wake somebody up takes nearly as long. A refusal is not
+        // kept waiting: it would be lost with a client that has ended its side.
+        if record.trace.signature == Some(SignatureCheck::Verified) && matches!(outcome, Outcome::Forward(_)) {
             yield_now().await;
         }
         outcome
@@ -126,7 +127,10 @@ impl Worker {
             let Need::Keys(issuer) = need;
             let serving = record.serving();
             let issuer = serving.snapshot().issuers.get(issuer).map_or("", |issuer| &issuer.name);
+            // Until then nothing is, and the client may give up.
+            record.decided = false;
             let keys = self.keys.ask(issuer).await;
+            record.decided = true;
             record.catch_up();
             match self.decide_now(head, record, keys) {
                 Ok(outcome) => return outcome,

@@ -259,7 +259,7 @@ impl Connection {
                 Poll::Ready(Err(_)) => return Poll::Ready(None),
                 Poll::Ready(Ok(())) | Poll::Pending => {}
             }
-            // Looks for the client, and gives the head's buffer back: of that nothing is needed once the request was forwarded.
+            // Looks for the client, and gives the head's buffer back, unless the request was not forwarded yet.
             self.transport.poll_gone(cx, pipelined_bytes_max).map(|()| None)
         })
         .await

@@ -51,33 +51,43 @@ pub(super) struct Histogram {
 #[derive(Debug, Default)]
 #[repr(C, align(64))]
 pub(super) struct RouteSeries {
-    usual: Entry,
+    usual: Entry<Answered>,
     pub(super) duration: Histogram,
     seldom: Counters<SELDOM>,
 }
 
-/// Requests by what they had in common, in the order in which that was first seen. The list is short, since a route sees few
-/// methods, statuses and reasons, and bounded, since there are no more of them.
+/// What requests are told apart by, in the order in which it was first seen. The list is short, since a route sees few methods,
+/// statuses and reasons, and bounded, since there are no more of them.
 #[derive(Debug)]
 #[repr(C)]
 struct Counters<const N: usize> {
-    entries: [Entry; N],
+    entries: [Entry<Counted>; N],
     more: OnceLock<Box<Counters<MORE>>>,
 }
 
-#[derive(Debug, Default)]
-struct Entry {
-    counted: OnceLock<Counted>,
+#[derive(Debug)]
+struct Entry<T> {
+    of: OnceLock<T>,
     count: Counter,
 }
 
-/// What requests of a route are told apart by.
+/// A request of a route that was answered. All of it together tells only the usual ones apart: how many others there could be is
+/// a product, of which clients choose the factors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Counted {
+pub(super) struct Answered {
     pub(super) method: MethodLabel,
     pub(super) status: u16,
     /// `None` where nothing was to be decided.
     pub(super) verdict: Option<Verdict>,
+}
+
+/// What requests of a route are told apart by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Counted {
+    /// How they were answered.
+    Answered(MethodLabel, u16),
+    /// What was decided about them.
+    Decided(Verdict),
 }
 
 impl Counter {
@@ -136,31 +146,43 @@ impl Histogram {
 }
 
 impl RouteSeries {
-    pub(super) fn count(&self, counted: Counted) {
-        if self.usual.is_for(counted) {
+    pub(super) fn count(&self, answered: Answered) {
+        if self.usual.is_for(answered) {
             self.usual.count.add(1);
         } else {
-            self.seldom.count(counted);
+            answered.counted().for_each(|counted| self.seldom.count(counted));
         }
     }
 
-    /// Shows every counter.
+    /// Shows every counter; what is counted may be the same for two.
     pub(super) fn counters(&self, mut show: impl FnMut(Counted, u64)) {
-        self.usual.show(&mut show);
+        if let Some((usual, count)) = self.usual.get() {
+            usual.counted().for_each(|counted| show(counted, count));
+        }
         self.seldom.each(&mut show);
     }
 }
 
-impl Entry {
+impl Answered {
+    fn counted(self) -> impl Iterator<Item = Counted> {
+        [Some(Counted::Answered(self.method, self.status)), self.verdict.map(Counted::Decided)].into_iter().flatten()
+    }
+}
+
+impl<T: Copy + PartialEq> Entry<T> {
     /// Whether this is what it counts, which is settled by who asks first.
-    fn is_for(&self, counted: Counted) -> bool {
-        *self.counted.get_or_init(|| counted) == counted
+    fn is_for(&self, asked: T) -> bool {
+        *self.of.get_or_init(|| asked) == asked
     }
 
-    fn show(&self, show: &mut impl FnMut(Counted, u64)) {
-        if let Some(counted) = self.counted.get() {
-            show(*counted, self.count.get());
-        }
+    fn get(&self) -> Option<(T, u64)> {
+        self.of.get().map(|of| (*of, self.count.get()))
+    }
+}
+
+impl<T> Default for Entry<T> {
+    fn default() -> Self {
+        Self { of: OnceLock::new(), count: Counter::default() }
     }
 }
 
@@ -174,7 +196,7 @@ impl<const N: usize> Counters<N> {
     }
 
     fn each(&self, show: &mut impl FnMut(Counted, u64)) {
-        self.entries.iter().for_each(|entry| entry.show(show));
+        self.entries.iter().filter_map(Entry::get).for_each(|(counted, count)| show(counted, count));
         if let Some(more) = self.more.get() {
             more.each(show);
         }

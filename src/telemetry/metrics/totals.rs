@@ -22,11 +22,11 @@ pub(super) fn families(workers: &[Arc<Published>]) -> impl Iterator<Item = Metri
     let mut requests = BTreeMap::<_, u64>::new();
     let mut decisions = BTreeMap::<_, u64>::new();
     for (route, series) in routes.iter().filter_map(published::shown) {
-        series.counters(|Counted { method, status, verdict }, count| {
-            *requests.entry((method.as_str(), route, status)).or_default() += count;
-            if let Some(verdict) = verdict {
-                *decisions.entry((verdict.labels(), route)).or_default() += count;
+        series.counters(|counted, count| match counted {
+            Counted::Answered(method, status) => {
+                *requests.entry((method.as_str(), route, status)).or_default() += count;
             }
+            Counted::Decided(verdict) => *decisions.entry((verdict.labels(), route)).or_default() += count,
         });
     }
     let requests = requests.into_iter().map(|((method, route, status), count)| {

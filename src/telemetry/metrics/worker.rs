@@ -10,7 +10,7 @@ use http::Method;
 
 use super::labels::{MethodLabel, Verdict};
 use super::published::{Blocks, Labelled, List, Published};
-use super::series::{Counted, Histogram, RouteSeries};
+use super::series::{Answered, Histogram, RouteSeries};
 use super::{Metrics, NONE};
 use crate::core::token::SignatureCheck;
 
@@ -46,7 +46,7 @@ pub struct Finished<'a> {
 pub struct RouteRef<'a> {
     /// Its index: small, and the same for the whole generation.
     pub index: u32,
-    /// Its name, which is asked for where the route has no series yet.
+    /// Its name, which is asked for where the index is not enough: the first time, and after a reload.
     pub label: &'a dyn Fn() -> Arc<str>,
 }
 
@@ -105,7 +105,7 @@ impl WorkerMetrics {
         self.routes.borrow_mut().with(request.generation, index, label, |series| {
             series.duration.observe(request.duration);
             let method = MethodLabel::of(request.method);
-            series.count(Counted { method, status: request.status, verdict: request.verdict });
+            series.count(Answered { method, status: request.status, verdict: request.verdict });
         });
         if let Some((upstream, duration)) = request.upstream {
             let index = usize::from(upstream.index);
@@ -284,6 +284,27 @@ mod tests {
         }
         has(&metrics, r#"sidegate_requests_total{method="GET",route="GET /v1/users",status="200"} 5"#);
         has(&metrics, r#"sidegate_request_duration_seconds_count{route="GET /v1/users"} 5"#);
+    }
+
+    /// They lie in blocks.
+    #[test]
+    fn each_of_many_routes_has_its_own_series() {
+        let metrics = Metrics::new().unwrap();
+        let worker = WorkerMetrics::new(&metrics);
+        for generation in [2, 1] {
+            for index in 0..70 {
+                let label = || format!("/{index}").into();
+                let route = Some(RouteRef { index, label: &label });
+                (0..=index).for_each(|_| worker.finish(&Finished { generation, route, ..finished(&Method::GET, 200) }));
+            }
+        }
+        for index in 0..70 {
+            let count = 2 * (index + 1);
+            has(
+                &metrics,
+                &format!("sidegate_requests_total{{method=\"GET\",route=\"/{index}\",status=\"200\"}} {count}\n"),
+            );
+        }
     }
 
     #[test]

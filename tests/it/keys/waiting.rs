@@ -95,6 +95,7 @@ fn a_client_that_goes_away_waits_no_longer() {
     assert_eq!(issuer.next(), "/keys");
     drop(client);
     assert_eq!(entry(&gateway, "gone")["status"], 499);
+    assert!(!gateway.admin_get("/metrics").1.contains("sidegate_decisions_total{"), "nothing was decided");
     gate.open();
     assert_eq!(gateway.ask(get("/users", &token("ed"), "after")).status, 200);
 }

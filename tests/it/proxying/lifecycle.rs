@@ -103,6 +103,33 @@ routes: [{match: '/{*path}', scopes: ['users:read'], upstream: echo}]
     assert!(first.contains("/known"), "{log}");
 }
 
+/// Nobody would know of it otherwise, since the refusal is over before the client's end is seen.
+#[test]
+fn a_forged_token_is_refused_and_counted_though_the_client_has_ended_its_side() {
+    let gateway = Gateway::start(
+        "limits: {drain_delay: 1ms}
+upstreams: {echo: {builtin: echo}}
+routes: [{match: '/{*path}', scopes: ['users:read'], upstream: echo}]
+",
+    );
+    let tokens = [mint(&[]), mint(&["--client", "a"])];
+    let [(signed, _), (_, signature)] = tokens.each_ref().map(|token| token.rsplit_once('.').unwrap());
+    let late = mint(&["--scope", "other"]);
+    for (token, status, reason) in
+        [(&format!("{signed}.{signature}"), 401, "token_signature"), (&late, 403, "scope_missing")]
+    {
+        let mut client = gateway.connect();
+        gateway.pause();
+        client.send(format!("GET /a HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n"));
+        client.finish();
+        gateway.resume();
+        assert_eq!(client.receive().status, status);
+        let (_, metrics) = gateway.admin_get("/metrics");
+        assert!(metrics.contains(&format!("decision=\"deny\",mode=\"enforce\",reason=\"{reason}\"")), "{metrics}");
+        assert!(!metrics.contains("decision=\"allow\""), "{metrics}");
+    }
+}
+
 #[test]
 fn a_body_that_stops_coming_ends_the_request() {
     let backend = RawBackend::fixed(OK);

@@ -12,6 +12,6 @@ fn main() {
     // GNU's linker and LLVM's read such a list. One that was asked for may be another, and would fail.
     let chosen = env::var("CARGO_ENCODED_RUSTFLAGS").is_ok_and(|flags| flags.contains("-fuse-ld"));
     if linux && optimized && !chosen {
-        println!("cargo::rustc-link-arg-bins=-Wl,-T,{}/build/startup.ld", env!("CARGO_MANIFEST_DIR"));
+        println!("cargo::rustc-link-arg-bins=-T{}/build/startup.ld", env!("CARGO_MANIFEST_DIR"));
     }
 }

@@ -31,7 +31,8 @@ pub(super) struct Inbound {
     pub(super) buffer: BytesMut,
     /// What is still to come of the current request's body.
     pub(super) body: Remaining,
-    /// Counts requests, and bodies read over, so that the body of an earlier one cannot read the bytes of a later one: no body outlives four billion.
+    /// Counts requests, and bodies read over, so that the body of an earlier one cannot read the bytes of a later one. None
+    /// outlives four billion.
     pub(super) generation: u32,
     /// The client waits for `100 Continue` before it sends the body.
     pub(super) awaits_continue: bool,

@@ -127,7 +127,7 @@ impl Worker {
             let Need::Keys(issuer) = need;
             let serving = record.serving();
             let issuer = serving.snapshot().issuers.get(issuer).map_or("", |issuer| &issuer.name);
-            // Until then nothing is, and the client may give up.
+            // Nothing is decided while it waits, and the client may give up.
             record.decided = false;
             let keys = self.keys.ask(issuer).await;
             record.decided = true;

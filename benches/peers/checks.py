@@ -21,7 +21,7 @@ def expectations(running, key):
 
 
 def path_of(workload):
-    return "/v1/r0/7" if workload.routes else "/v1/users/7"
+    return f"/v1/r{workload.route_numbers()[0]}/7" if workload.routes else "/v1/users/7"
 
 
 def of_tokens(running, path, key):
@@ -42,7 +42,7 @@ def of_tenant(running, good):
 
 
 def of_routes(running, key, good):
-    last = running.workload.routes - 1
+    last = running.workload.route_numbers()[-1]
     reader = tokens.mint(key, scope="users:read")
     yield "the last route", [200], running.ask(f"/v1/r{last}/7", good), None
     yield "the last route without its scope", [403], running.ask(f"/v1/r{last}/7", reader), None

@@ -65,7 +65,7 @@ class Field:
             "dir": self.directory, "port": port, "admin_port": free_port(), "backend_port": self.backend_port,
             "alg": workload.algorithm, "files_max": self.files_max, "connections_max": CONNECTIONS_MAX,
         }
-        routes = [{"n": number, "scope": workload.needed_scope(number)} for number in range(workload.routes)]
+        routes = [{"n": number, "scope": workload.needed_scope(number)} for number in workload.route_numbers()]
         switches = workload.switches() | peer.switches
         # Named after the peer, because two may have a template in common.
         config, *_ = [self.write(template, peer.name + pathlib.Path(template).suffix, values, switches, routes)

@@ -11,6 +11,7 @@ import sys
 import checks
 import peers
 import tokens
+from workloads import NUMBERS_FROM, NUMBERS_TO
 
 WRK = peers.CONFIG.parent / "wrk"
 OPEN_LOOP = peers.ROOT / "benches" / "harness" / "open_loop.py"
@@ -75,7 +76,8 @@ class Loads:
 
     def prepare_random_paths(self, workload):
         dice = random.Random(workload.name)
-        paths = [f"/v1/r{dice.randrange(workload.routes)}/{dice.randrange(10_000)}" for _ in range(PATHS)]
+        others = range(NUMBERS_FROM, NUMBERS_TO)
+        paths = [f"/v1/r{dice.choice(workload.route_numbers())}/{dice.choice(others)}" for _ in range(PATHS)]
         (self.directory / workload.name).write_text("\n".join(paths))
 
     def random_paths(self, running):

@@ -6,6 +6,8 @@ ALL = ("sidegate", "nginx", "haproxy-tcp", "haproxy", "haproxy-jwt", "envoy", "e
 CHECKING = ("sidegate", "haproxy-jwt", "envoy-jwt", "envoy-jwt-cache")
 # Where it is not the check that is asked about, Envoy's without the cache says nothing new.
 WITHOUT_UNCACHED = tuple(name for name in ALL if name != "envoy-jwt")
+# Numbers of four digits for routes and what is behind them: paths are of one length, whatever the size of the table.
+NUMBERS_FROM, NUMBERS_TO = 1_000, 10_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,6 +29,9 @@ class Workload:
 
     def switches(self):
         return {"tls" if self.tls else "plain", "many" if self.routes else "one"} | ({"large"} if self.large else set())
+
+    def route_numbers(self):
+        return range(NUMBERS_FROM, NUMBERS_FROM + self.routes)
 
     def needed_scope(self, route):
         return "users:write" if route % 2 else "users:read"

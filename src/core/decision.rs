@@ -8,7 +8,7 @@ use http::HeaderValue;
 use super::claims::Principal;
 use super::rejection::Rejection;
 use super::route::RouteId;
-use super::snapshot::{IssuerId, UpstreamId};
+use super::snapshot::{IssuerId, Mode, UpstreamId};
 use super::tenant::TenantId;
 use super::token::SignatureCheck;
 
@@ -102,6 +102,8 @@ impl Permit {
 pub struct Trace {
     /// The route, once one was matched.
     pub route: Option<RouteId>,
+    /// The mode that is in force on it.
+    pub route_mode: Mode,
     /// The bearer, once the token's signature was found good.
     pub principal: Option<Arc<Principal>>,
     /// How it was found good.

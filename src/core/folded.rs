@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::fold;
 use super::pattern::Pattern;
-use super::trie::{LeafId, Reading, Trie};
+use super::trie::{End, LeafId, Reading, Trie};
 
 /// All patterns, folded, in a trie of their own. Patterns that differ in nothing but case or trailing slash are one here.
 #[derive(Debug, Default)]
@@ -19,7 +19,7 @@ pub(super) struct Folded {
 impl Folded {
     /// Adds the pattern of the next route, which is `exact` in the exact trie.
     pub(super) fn insert(&mut self, host: Option<&str>, pattern: &Pattern, exact: LeafId) {
-        let leaf = self.trie.insert(host, &pattern.folded(), exact);
+        let leaf = self.trie.insert(host, &pattern.folded(), End { leaf: exact, only: None });
         if exact.index() == self.of_exact.len() {
             self.members.entry(leaf).or_default().push(exact);
         }
@@ -44,5 +44,5 @@ impl Folded {
 
 /// Reads a path folded, in a trie of folded patterns.
 pub(super) fn find(trie: &Trie, host: &str, path: &str) -> Option<LeafId> {
-    trie.find(host, fold::without_slash(path), Reading::Folded)
+    trie.find(host, fold::without_slash(path), Reading::Folded).map(|end| end.leaf)
 }

@@ -1,77 +1,119 @@
 //! The routes at one leaf of the trie: they share a host and the shape of a pattern, and are told apart by their methods.
 //!
-//! What a look-up needs of a route is small, so that a large table of them stays in the cache.
+//! A route is a number of a kind here. Of kinds there are few, so that of a large table what a look-up needs stays in the
+//! cache.
 
+use std::collections::HashMap;
 use std::iter;
 use std::sync::Arc;
 
 use http::Method;
 
+use super::index::Index;
 use super::methods::{MethodSet, Methods};
 use super::route::RouteId;
 use super::snapshot::Route;
-use super::trie::LeafId;
+use super::trie::{End, LeafId};
+
+/// What a route is beside its pattern. Routes that are the same share it.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub(super) struct Kind {
+    pub(super) route: Route,
+    methods: MethodSet,
+}
+
+/// A kind among all of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct KindId(Index);
+
+/// All kinds.
+#[derive(Debug, Default)]
+pub(super) struct Kinds(Vec<Arc<Kind>>);
+
+/// The kinds that there are while routes are added.
+pub(super) type Known = HashMap<Arc<Kind>, KindId>;
 
 /// A route among all of them.
 #[derive(Debug)]
 pub(super) struct Slot {
-    pub(super) route: Arc<Route>,
+    pub(super) kind: KindId,
     /// The next route of the same leaf: no leaf of its own, but as small.
     next: Option<LeafId>,
-    methods: MethodSet,
 }
 
 /// The routes of one pattern; at least one.
 #[derive(Clone, Copy)]
 pub(super) struct Leaf<'t> {
     slots: &'t [Slot],
-    first: LeafId,
+    kinds: &'t Kinds,
+    end: End,
 }
 
-impl Slot {
-    pub(super) fn new(route: Arc<Route>, methods: &Methods) -> Self {
-        Self { route, next: None, methods: methods.into() }
+/// One of them.
+struct Step<'t> {
+    id: LeafId,
+    kind: &'t Kind,
+    next: Option<LeafId>,
+}
+
+impl Kinds {
+    /// The kind of a route, one from before if there is one.
+    pub(super) fn id(&mut self, route: Route, methods: &Methods, known: &mut Known) -> KindId {
+        let kind = Arc::new(Kind { route, methods: methods.into() });
+        *known.entry(kind).or_insert_with_key(|kind| {
+            self.0.push(Arc::clone(kind));
+            KindId(Index::new(self.0.len() - 1))
+        })
+    }
+
+    /// The kind with this id.
+    pub(super) fn get(&self, id: KindId) -> Option<&Kind> {
+        self.0.get(id.0.get()).map(|kind| &**kind)
     }
 }
 
 /// Adds a route, behind the others of its leaf if it is not the first.
-pub(super) fn push(slots: &mut Vec<Slot>, leaf: LeafId, slot: Slot) {
+pub(super) fn push(slots: &mut Vec<Slot>, leaf: LeafId, kind: KindId) {
     let new = LeafId::new(slots.len());
-    let last = Leaf::new(slots, leaf).chain().last().map(|(id, _)| id);
+    let ids = iter::successors(Some(leaf), |id| slots.get(id.index())?.next);
+    let last = ids.last().filter(|last| *last != new);
     if let Some(last) = last.and_then(|id| slots.get_mut(id.index())) {
         last.next = Some(new);
     }
-    slots.push(slot);
+    slots.push(Slot { kind, next: None });
 }
 
 impl<'t> Leaf<'t> {
-    pub(super) fn new(slots: &'t [Slot], first: LeafId) -> Self {
-        Self { slots, first }
+    pub(super) fn new(slots: &'t [Slot], kinds: &'t Kinds, end: End) -> Self {
+        Self { slots, kinds, end }
     }
 
     /// All of them, in the order of the configuration.
     pub(super) fn routes(self) -> impl Iterator<Item = RouteId> {
-        self.chain().map(|(id, _)| id.route())
+        self.steps().map(|step| step.id.route())
     }
 
     /// The route for a method: one that names it, for `HEAD` else one that names `GET`, else one that names none.
     /// `names` looks closer at a route that names some extension method.
-    pub(super) fn route(self, method: &Method, names: impl Fn(RouteId) -> bool) -> Option<RouteId> {
+    pub(super) fn route(self, method: &Method, names: impl Fn(RouteId) -> bool) -> Option<(RouteId, &'t Route)> {
         let asked = MethodSet::of(method);
-        let all_with = |set: MethodSet| self.chain().filter(move |(_, slot)| slot.methods.intersects(set));
-        let with = |set: MethodSet| all_with(set).map(|(id, _)| id.route()).next();
+        let all_with = |set: MethodSet| self.steps().filter(move |step| step.kind.methods.intersects(set));
+        let with = |set: MethodSet| all_with(set).next();
         let named = if asked == MethodSet::EXTENSION {
-            all_with(asked).map(|(id, _)| id.route()).find(|id| names(*id))
+            all_with(asked).find(|step| names(step.id.route()))
         } else {
             with(asked)
         };
-        named
+        let found = named
             .or_else(|| if method == Method::HEAD { with(MethodSet::of(&Method::GET)) } else { None })
-            .or_else(|| with(MethodSet::ALL))
+            .or_else(|| with(MethodSet::ALL));
+        found.map(|step| (step.id.route(), &step.kind.route))
     }
 
-    fn chain(self) -> impl Iterator<Item = (LeafId, &'t Slot)> {
-        let at = move |id: LeafId| Some((id, self.slots.get(id.index())?));
-        iter::successors(at(self.first), move |(_, slot)| at(slot.next?))
+    fn steps(self) -> impl Iterator<Item = Step<'t>> {
+        let step = move |id: LeafId, kind, next| Some(Step { id, kind: self.kinds.get(kind)?, next });
+        let at = move |id: LeafId| self.slots.get(id.index()).and_then(|slot| step(id, slot.kind, slot.next));
+        let first = self.end.only.map_or_else(|| at(self.end.leaf), |kind| step(self.end.leaf, kind, None));
+        iter::successors(first, move |step| at(step.next?))
     }
 }

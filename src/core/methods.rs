@@ -22,7 +22,7 @@ const ORDER: [Method; 9] = [
 pub struct Methods(Option<Box<[Method]>>);
 
 /// What [`Methods`] are, in two bytes: one bit for each method that [`ORDER`] knows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct MethodSet(u16);
 
 /// Why a list of methods is none.

@@ -18,6 +18,7 @@ mod grant;
 pub mod head;
 mod host;
 mod identity;
+pub mod index;
 pub mod json;
 mod jwk;
 mod jws;
@@ -85,17 +86,17 @@ fn outcome(
     if let Some(answer) = own_answer(snapshot, head, &path) {
         return Ok(Outcome::Answer(answer));
     }
-    let id = snapshot
+    let (id, route) = snapshot
         .routes
         .find(head.method, &target.host, &path, &snapshot.upstreams)
         .map_err(|miss| refuse(miss, trace))?;
-    let route = snapshot.routes.get(id).ok_or_else(|| Rejection::new(Reason::RouteUnknown, "the route is gone"))?;
     trace.route = Some(id);
+    trace.route_mode = snapshot.mode_of(route);
 
     let admitted = match &route.requirement {
         Requirement::Public => Ok(()),
         Requirement::Token(requirement) => {
-            let facts = facts_for(snapshot.mode_of(route), facts);
+            let facts = facts_for(trace.route_mode, facts);
             admit(snapshot, requirement, head, &facts, now, trace)
         }
     };

@@ -20,18 +20,17 @@
 //! All of this costs nothing where it cannot matter: for a path in lower-case ASCII without a trailing slash, in a table
 //! whose patterns are so too, there is no other reading.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use http::Method;
 
 use super::fold;
 use super::folded::{self, Folded};
-use super::leaf::{self, Leaf, Slot};
+use super::leaf::{self, Kinds, Known, Leaf, Slot};
 use super::methods;
 use super::path::CanonicalPath;
 use super::snapshot::{PathReading, Route, UpstreamPolicy};
-use super::trie::{LeafId, Reading, Trie};
+use super::trie::{End, LeafId, Reading, Trie};
 
 pub use super::host::{HostError, HostName};
 pub use super::methods::{Methods, MethodsError};
@@ -87,6 +86,7 @@ pub enum Miss {
 #[derive(Debug, Default)]
 pub struct RouteTable {
     slots: Vec<Slot>,
+    kinds: Kinds,
     /// Apart from the rest, since few requests look at it.
     matches: Vec<Match>,
     trie: Trie,
@@ -111,13 +111,15 @@ impl RouteTable {
         let mut table = Self::default();
         let mut folded = Folded::default();
         let mut conflicts = Vec::new();
-        let mut known = HashSet::new();
+        let mut known = Known::new();
         for (id, (matcher, route)) in (0..).map(RouteId).zip(routes) {
             let host = matcher.host.as_ref().map(HostName::as_str);
-            let leaf = table.trie.insert(host, matcher.pattern.segments(), LeafId::new(id.0 as usize));
+            let kind = table.kinds.id(route, &matcher.methods, &mut known);
+            let end = End { leaf: LeafId::new(id.0 as usize), only: Some(kind) };
+            let leaf = table.trie.insert(host, matcher.pattern.segments(), end);
             folded.insert(host, &matcher.pattern, leaf);
             table.find_conflicts(leaf, id, &matcher.methods, &mut conflicts);
-            leaf::push(&mut table.slots, leaf, Slot::new(shared(route, &mut known), &matcher.methods));
+            leaf::push(&mut table.slots, leaf, kind);
             table.matches.push(matcher);
         }
         if table.matches.iter().any(|matcher| matcher.pattern.changes_folded()) {
@@ -126,7 +128,7 @@ impl RouteTable {
         if conflicts.is_empty() { Ok(table) } else { Err(conflicts) }
     }
 
-    /// The route of a request. `host` is in lower case, without port and trailing dot.
+    /// The route of a request, and its id. `host` is in lower case, without port and trailing dot.
     ///
     /// # Errors
     /// A [`Miss`].
@@ -136,23 +138,23 @@ impl RouteTable {
         host: &str,
         path: &CanonicalPath<'_>,
         upstreams: &[UpstreamPolicy],
-    ) -> Result<RouteId, Miss> {
+    ) -> Result<(RouteId, &Route), Miss> {
         let request = Request { method, host, path: path.as_str(), upstreams };
         let Some(found) = self.trie.find(host, request.path, Reading::Exact) else {
             return Err(self.miss(&request));
         };
-        let leaf = self.leaf(found);
-        if self.means_more_folded(found, leaf, &request) {
+        let leaf = Leaf::new(&self.slots, &self.kinds, found);
+        if self.means_more_folded(found.leaf, leaf, &request) {
             return Err(Miss::Ambiguous);
         }
-        let id = self.route_at(leaf, method).ok_or_else(|| Miss::MethodNotAllowed { allow: self.allow(leaf) })?;
-        if self.means_another_method(id, leaf, method) { Err(Miss::MethodAmbiguous) } else { Ok(id) }
+        let route = self.route_at(leaf, method).ok_or_else(|| Miss::MethodNotAllowed { allow: self.allow(leaf) })?;
+        if self.means_another_method(route.0, leaf, method) { Err(Miss::MethodAmbiguous) } else { Ok(route) }
     }
 
     /// The route behind an id of this table.
     #[must_use]
     pub fn get(&self, id: RouteId) -> Option<&Route> {
-        self.slots.get(id.0 as usize).map(|slot| &*slot.route)
+        self.slots.get(id.0 as usize).and_then(|slot| self.route(slot))
     }
 
     /// What the route behind an id of this table is for.
@@ -170,7 +172,11 @@ impl RouteTable {
     /// All routes in their order, and what each is for.
     pub fn iter(&self) -> impl Iterator<Item = (RouteId, &Match, &Route)> {
         let both = self.matches.iter().zip(&self.slots);
-        (0..).map(RouteId).zip(both).map(|(id, (matcher, slot))| (id, matcher, &*slot.route))
+        (0..).map(RouteId).zip(both).filter_map(|(id, (matcher, slot))| Some((id, matcher, self.route(slot)?)))
+    }
+
+    fn route(&self, slot: &Slot) -> Option<&Route> {
+        self.kinds.get(slot.kind).map(|kind| &kind.route)
     }
 
     /// Those that the next route, `id`, has with the routes that are at its leaf already.
@@ -183,11 +189,11 @@ impl RouteTable {
         }
     }
 
-    fn leaf(&self, id: LeafId) -> Leaf<'_> {
-        Leaf::new(&self.slots, id)
+    fn leaf(&self, leaf: LeafId) -> Leaf<'_> {
+        Leaf::new(&self.slots, &self.kinds, End { leaf, only: None })
     }
 
-    fn route_at(&self, leaf: Leaf<'_>, method: &Method) -> Option<RouteId> {
+    fn route_at<'t>(&'t self, leaf: Leaf<'t>, method: &Method) -> Option<(RouteId, &'t Route)> {
         leaf.route(method, |id| self.matcher(id).is_some_and(|matcher| matcher.methods.contains(method)))
     }
 
@@ -200,7 +206,7 @@ impl RouteTable {
     /// `post` must not slip past a route of `POST` into one of every method. Methods are case-sensitive (RFC 9110 section
     /// 9.1), so nothing is put in upper case here.
     fn means_another_method(&self, id: RouteId, leaf: Leaf<'_>, method: &Method) -> bool {
-        methods::in_upper_case(method).is_some_and(|upper| self.route_at(leaf, &upper) != Some(id))
+        methods::in_upper_case(method).is_some_and(|upper| self.route_at(leaf, &upper).map(|(id, _)| id) != Some(id))
     }
 
     /// Whether the request, which matches the leaf `exact`, finds another pattern once it is folded.
@@ -236,22 +242,13 @@ impl RouteTable {
 
     /// Whether the backend of the request's route may fold. Where the pattern lacks the method: that of any of its routes.
     fn may_be_folded(&self, leaf: Leaf<'_>, request: &Request<'_>) -> bool {
-        let may_fold = |id| {
-            let upstream = self.get(id).and_then(|route| request.upstreams.get(usize::from(route.upstream.0)));
+        let may_fold = |route: &Route| {
+            let upstream = request.upstreams.get(usize::from(route.upstream.0));
             upstream.is_none_or(|upstream| upstream.paths == PathReading::Folding)
         };
-        self.route_at(leaf, request.method).map_or_else(|| leaf.routes().any(may_fold), may_fold)
+        let any_may = || leaf.routes().any(|id| self.get(id).is_none_or(may_fold));
+        self.route_at(leaf, request.method).map_or_else(any_may, |(_, route)| may_fold(route))
     }
-}
-
-/// The same route, one from before if there is one: if each had its own, few of a large table's would stay in the cache.
-fn shared(route: Route, known: &mut HashSet<Arc<Route>>) -> Arc<Route> {
-    if let Some(known) = known.get(&route) {
-        return Arc::clone(known);
-    }
-    let new = Arc::new(route);
-    known.insert(Arc::clone(&new));
-    new
 }
 
 #[cfg(test)]

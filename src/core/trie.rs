@@ -4,8 +4,9 @@
 //! `{x}` and `{*x}` it has at most one each. A look-up tries the literal child first, then `{x}`, then `{*x}`, each with
 //! all that is below before the next: that is the precedence of patterns, segment by segment from the left.
 //!
-//! What a large table costs is cache misses. So a node is one cache line, with the literal that leads to it and with the
-//! patterns that end one parameter behind it: of `/v1/users/{id}` nothing else is read that is not every request's.
+//! What a large table costs is cache misses. So a node is one cache line, with the literal that leads to it, with the patterns
+//! that end one parameter behind it, and with what their routes are: of `/v1/users/{id}` nothing else is read that is not
+//! every request's.
 //!
 //! What a look-up can cost: a prefix leads to one node, and a look-up enters a node only by its prefix, so it never enters
 //! one twice. However a client builds its path, the work is bounded by the number of nodes that the configuration made,
@@ -16,21 +17,31 @@
 //! limits.
 
 use std::hash::Hasher;
-use std::num::NonZeroU32;
 
 use hashbrown::HashTable;
 use rustc_hash::FxHasher;
 
 use super::fold::{self, Buffer, LITERAL_BYTES_MAX};
+use super::index::Index;
+use super::leaf::KindId;
 use super::pattern::Segment;
 use super::route::RouteId;
 
 /// A compiled set of patterns, some of them under a host.
 #[derive(Debug)]
 pub(super) struct Trie {
-    nodes: Vec<Node>,
-    /// Those that a literal leads to, by it and by what is before it.
-    literals: HashTable<NodeId>,
+    /// The nodes that a literal leads to, by it and by what is before it.
+    literals: HashTable<Node>,
+    /// The roots, and the nodes that `{x}` leads to.
+    others: Vec<Node>,
+}
+
+/// Where a pattern ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct End {
+    pub(super) leaf: LeafId,
+    /// What the route there is, as long as there is but one: it need not be looked for.
+    pub(super) only: Option<KindId>,
 }
 
 /// Stands for a pattern: the first route that has it.
@@ -49,20 +60,23 @@ pub(super) enum Reading {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct NodeId(Index);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 #[repr(align(64))]
 struct Node {
-    /// The literal that leads here, and from where.
-    literal: Option<(NodeId, Text)>,
+    id: NodeId,
+    /// Of the node before it; its own if it is a root.
+    from: NodeId,
+    /// What leads here, unless it is a root or behind `{x}`.
+    literal: Option<Text>,
     has_literals: bool,
-    /// Of the patterns that go on behind `{x}` here.
-    parameter: Option<NodeId>,
+    /// Of the patterns that go on behind `{x}` here: its place among the others.
+    parameter: Option<Index>,
     /// Of the pattern that ends with `{x}` here.
-    parameter_end: Option<LeafId>,
+    parameter_end: Option<End>,
     /// Of the pattern that continues with `{*x}` here.
-    rest: Option<LeafId>,
+    rest: Option<End>,
     /// Of the pattern that ends here.
-    end: Option<LeafId>,
+    end: Option<End>,
 }
 
 /// A literal, in place unless it is a long one.
@@ -72,27 +86,21 @@ enum Text {
     Long(Box<[u8]>),
 }
 
-const SHORT_BYTES: usize = 30;
+const SHORT_BYTES: usize = 22;
+
+/// Where a node is.
+#[derive(Clone, Copy)]
+enum Place<'a> {
+    /// Behind a literal of that node.
+    Literal(NodeId, &'a [u8]),
+    /// Among the others.
+    Other(Index),
+}
 
 /// Its children are the roots of the patterns with a host; the edge is the host.
-const HOSTS: NodeId = NodeId(Index(NonZeroU32::MIN));
+const HOSTS: Index = Index::FIRST;
 /// The root of the patterns without a host.
-const GENERAL: NodeId = NodeId(Index(NonZeroU32::MIN.saturating_add(1)));
-
-/// An index in half a word, absent in no more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Index(NonZeroU32);
-
-impl Index {
-    /// Past four billion, where nothing is, all are the same one: what cannot be counted is not found.
-    fn new(index: usize) -> Self {
-        Self(u32::try_from(index).map_or(NonZeroU32::MAX, |index| NonZeroU32::MIN.saturating_add(index)))
-    }
-
-    fn get(self) -> usize {
-        self.0.get() as usize - 1
-    }
-}
+const GENERAL: Index = Index::SECOND;
 
 impl LeafId {
     /// That of the first route with a pattern, by its place in the list.
@@ -107,7 +115,7 @@ impl LeafId {
 
     /// The route.
     pub(super) fn route(self) -> RouteId {
-        RouteId(self.0.0.get() - 1)
+        RouteId(self.0.get_u32())
     }
 }
 
@@ -133,44 +141,44 @@ impl Text {
 
 impl Default for Trie {
     fn default() -> Self {
-        Self { nodes: vec![Node::default(), Node::default()], literals: HashTable::new() }
+        let root = |at| Node::new(NodeId(at), NodeId(at), None);
+        Self { literals: HashTable::new(), others: vec![root(HOSTS), root(GENERAL)] }
     }
 }
 
 impl Trie {
-    /// The leaf of a pattern: the given one, or that of an earlier pattern with the same host and shape.
-    pub(super) fn insert(&mut self, host: Option<&str>, segments: &[Segment], new: LeafId) -> LeafId {
-        let mut node = match host {
-            Some(host) => self.literal_or_new(HOSTS, host.as_bytes()),
-            None => GENERAL,
-        };
+    /// Adds a pattern. Its leaf is the new one, or that of an earlier pattern with the same host and shape.
+    pub(super) fn insert(&mut self, host: Option<&str>, segments: &[Segment], new: End) -> LeafId {
+        let mut place = Place::Other(GENERAL);
+        if let Some(host) = host {
+            place = self.literal_or_new(Place::Other(HOSTS), host.as_bytes());
+        }
         for (at, segment) in segments.iter().enumerate() {
-            node = match segment {
-                Segment::Literal(text) => self.literal_or_new(node, text.as_bytes()),
+            place = match segment {
+                Segment::Literal(text) => self.literal_or_new(place, text.as_bytes()),
                 Segment::Parameter(_) if at + 1 == segments.len() => {
-                    return self.leaf_or(new, node, |node| &mut node.parameter_end);
+                    return self.end_or_new(place, |node| &mut node.parameter_end, new);
                 }
-                Segment::Parameter(_) => self.parameter_or_new(node),
-                Segment::Rest(_) => return self.leaf_or(new, node, |node| &mut node.rest),
+                Segment::Parameter(_) => self.parameter_or_new(place),
+                Segment::Rest(_) => return self.end_or_new(place, |node| &mut node.rest, new),
             };
         }
-        self.leaf_or(new, node, |node| &mut node.end)
+        self.end_or_new(place, |node| &mut node.end, new)
     }
 
     /// The most specific pattern that matches: under the host if there is one, else among those without a host.
-    pub(super) fn find(&self, host: &str, path: &str, reading: Reading) -> Option<LeafId> {
+    pub(super) fn find(&self, host: &str, path: &str, reading: Reading) -> Option<End> {
         let rest = path.strip_prefix('/')?;
-        let has_hosts = self.node(HOSTS)?.has_literals;
-        let own = if has_hosts { self.literal(HOSTS, host.as_bytes()) } else { None };
-        own.and_then(|root| self.walk(root, rest, reading)).or_else(|| self.walk(GENERAL, rest, reading))
+        let hosts = self.other(HOSTS)?;
+        let own = if hosts.has_literals { self.literal(hosts.id, host.as_bytes()) } else { None };
+        own.and_then(|root| self.walk(root, rest, reading)).or_else(|| self.walk(self.other(GENERAL)?, rest, reading))
     }
 
-    /// The most specific pattern below `id` that matches `rest`, which follows a slash.
-    fn walk(&self, id: NodeId, rest: &str, reading: Reading) -> Option<LeafId> {
-        let node = self.node(id)?;
+    /// The most specific pattern below `node` that matches `rest`, which follows a slash.
+    fn walk(&self, node: &Node, rest: &str, reading: Reading) -> Option<End> {
         let (segment, tail) = split_segment(rest);
         if node.has_literals
-            && let Some(child) = self.read_literal(id, segment, reading)
+            && let Some(child) = self.read_literal(node.id, segment, reading)
             && let Some(found) = self.step(child, tail, reading)
         {
             return Some(found);
@@ -179,22 +187,22 @@ impl Trie {
         by_parameter.or(node.rest.filter(|_| !rest.is_empty()))
     }
 
-    fn step(&self, child: NodeId, tail: Option<&str>, reading: Reading) -> Option<LeafId> {
+    fn step(&self, child: &Node, tail: Option<&str>, reading: Reading) -> Option<End> {
         count_visit();
         match tail {
             Some(tail) => self.walk(child, tail, reading),
-            None => self.node(child)?.end,
+            None => child.end,
         }
     }
 
-    fn step_by_parameter(&self, node: &Node, tail: Option<&str>, reading: Reading) -> Option<LeafId> {
+    fn step_by_parameter(&self, node: &Node, tail: Option<&str>, reading: Reading) -> Option<End> {
         match tail {
-            Some(_) => self.step(node.parameter?, tail, reading),
+            Some(_) => self.step(self.other(node.parameter?)?, tail, reading),
             None => node.parameter_end.inspect(|_| count_visit()),
         }
     }
 
-    fn read_literal(&self, from: NodeId, segment: &str, reading: Reading) -> Option<NodeId> {
+    fn read_literal(&self, from: NodeId, segment: &str, reading: Reading) -> Option<&Node> {
         if reading == Reading::Exact || !fold::could_fold(segment) {
             return self.literal(from, segment.as_bytes());
         }
@@ -202,57 +210,73 @@ impl Trie {
         self.literal(from, fold::fold_into(segment, &mut buffer)?)
     }
 
-    fn literal(&self, from: NodeId, text: &[u8]) -> Option<NodeId> {
-        let is_it = |id: &NodeId| self.node(*id).and_then(Node::literal) == Some((from, text));
-        self.literals.find(hash(from, text), is_it).copied()
+    fn literal(&self, from: NodeId, text: &[u8]) -> Option<&Node> {
+        self.literals.find(hash(from, text), |node| node.is_behind(from, text))
     }
 
-    fn node(&self, id: NodeId) -> Option<&Node> {
-        self.nodes.get(id.0.get())
+    fn other(&self, at: Index) -> Option<&Node> {
+        self.others.get(at.get())
     }
 
-    fn literal_or_new(&mut self, from: NodeId, text: &[u8]) -> NodeId {
-        if let Some(child) = self.literal(from, text) {
-            return child;
+    fn node_mut(&mut self, place: Place<'_>) -> Option<&mut Node> {
+        match place {
+            Place::Literal(from, text) => self.literals.find_mut(hash(from, text), |node| node.is_behind(from, text)),
+            Place::Other(at) => self.others.get_mut(at.get()),
         }
-        let child = self.new_node(Some((from, Text::new(text))));
-        let nodes = &self.nodes;
-        let hash_of = |id: &NodeId| {
-            let literal = nodes.get(id.0.get()).and_then(Node::literal);
-            literal.map_or(0, |(from, text)| hash(from, text))
-        };
-        self.literals.insert_unique(hash(from, text), child, hash_of);
-        if let Some(node) = self.nodes.get_mut(from.0.get()) {
+    }
+
+    fn literal_or_new<'t>(&mut self, before: Place<'_>, text: &'t [u8]) -> Place<'t> {
+        let new = self.new_id();
+        let from = self.node_mut(before).map_or(new, |node| {
             node.has_literals = true;
+            node.id
+        });
+        if self.literal(from, text).is_none() {
+            let node = Node::new(new, from, Some(Text::new(text)));
+            self.literals.insert_unique(hash(from, text), node, Node::hash);
         }
-        child
+        Place::Literal(from, text)
     }
 
-    fn parameter_or_new(&mut self, from: NodeId) -> NodeId {
-        if let Some(child) = self.node(from).and_then(|node| node.parameter) {
-            return child;
+    fn parameter_or_new(&mut self, before: Place<'_>) -> Place<'static> {
+        let (new, at) = (self.new_id(), Index::new(self.others.len()));
+        let before = self.node_mut(before).map(|node| (node.id, *node.parameter.get_or_insert(at)));
+        let (from, place) = before.unwrap_or((new, at));
+        if place == at {
+            self.others.push(Node::new(new, from, None));
         }
-        let child = self.new_node(None);
-        if let Some(node) = self.nodes.get_mut(from.0.get()) {
-            node.parameter = Some(child);
-        }
-        child
+        Place::Other(place)
     }
 
-    fn leaf_or(&mut self, new: LeafId, node: NodeId, place: fn(&mut Node) -> &mut Option<LeafId>) -> LeafId {
-        self.nodes.get_mut(node.0.get()).map_or(new, |node| *place(node).get_or_insert(new))
+    fn end_or_new(&mut self, place: Place<'_>, end: fn(&mut Node) -> &mut Option<End>, new: End) -> LeafId {
+        let Some(end) = self.node_mut(place).map(end) else { return new.leaf };
+        let known = end.get_or_insert(new);
+        if known.leaf != new.leaf {
+            known.only = None;
+        }
+        known.leaf
     }
 
-    fn new_node(&mut self, literal: Option<(NodeId, Text)>) -> NodeId {
-        let id = NodeId(Index::new(self.nodes.len()));
-        self.nodes.push(Node { literal, ..Node::default() });
-        id
+    fn new_id(&self) -> NodeId {
+        NodeId(Index::new(self.others.len() + self.literals.len()))
     }
 }
 
 impl Node {
-    fn literal(&self) -> Option<(NodeId, &[u8])> {
-        self.literal.as_ref().map(|(from, text)| (*from, text.as_bytes()))
+    fn new(id: NodeId, from: NodeId, literal: Option<Text>) -> Self {
+        Self { id, from, literal, has_literals: false, parameter: None, parameter_end: None, rest: None, end: None }
+    }
+
+    fn literal(&self) -> &[u8] {
+        self.literal.as_ref().map_or(&[], Text::as_bytes)
+    }
+
+    fn is_behind(&self, from: NodeId, literal: &[u8]) -> bool {
+        self.from == from && self.literal() == literal
+    }
+
+    fn hash(&self) -> u64 {
+        hash(self.from, self.literal())
     }
 }
 
@@ -269,7 +293,7 @@ fn split_segment(rest: &str) -> (&str, Option<&str>) {
 
 fn hash(from: NodeId, text: &[u8]) -> u64 {
     let mut hasher = FxHasher::default();
-    hasher.write_u32(from.0.0.get());
+    hasher.write_u32(from.0.get_u32());
     hasher.write(text);
     hasher.finish()
 }
@@ -289,7 +313,8 @@ mod tests {
     fn trie(patterns: &[String]) -> Trie {
         let mut trie = Trie::default();
         for (id, pattern) in patterns.iter().enumerate() {
-            trie.insert(None, Pattern::parse(pattern).expect(pattern).segments(), LeafId::new(id));
+            let end = End { leaf: LeafId::new(id), only: None };
+            trie.insert(None, Pattern::parse(pattern).expect(pattern).segments(), end);
         }
         trie
     }
@@ -299,9 +324,13 @@ mod tests {
         assert_eq!(size_of::<Node>(), 64);
     }
 
+    fn nodes(trie: &Trie) -> usize {
+        trie.literals.len() + trie.others.len()
+    }
+
     fn visits(trie: &Trie, path: &str) -> (usize, Option<LeafId>) {
         VISITS.set(0);
-        let found = trie.find("", path, Reading::Exact);
+        let found = trie.find("", path, Reading::Exact).map(|end| end.leaf);
         (VISITS.get(), found)
     }
 
@@ -328,7 +357,7 @@ mod tests {
         let (visits, found) = visits(&trie, &format!("{}/no", "/a".repeat(DEPTH)));
         assert_eq!(found.map(LeafId::index), Some(DEPTH));
         assert!(visits > DEPTH * DEPTH / 2, "the table is no hard one: {visits}");
-        assert!(visits < trie.nodes.len(), "{visits} nodes entered of {}", trie.nodes.len());
+        assert!(visits < nodes(&trie), "{visits} nodes entered of {}", nodes(&trie));
     }
 
     /// Every pattern of ten segments that are each a literal or a parameter: 2^10 patterns are needed for 2^10 visits.
@@ -340,6 +369,6 @@ mod tests {
         let trie = trie(&(0..1024).map(|bits| pattern(bits) + "/end").collect::<Vec<_>>());
         let (visits, found) = visits(&trie, &format!("{}/no", "/a".repeat(10)));
         assert_eq!((visits, found), (2046, None));
-        assert!(visits < trie.nodes.len());
+        assert!(visits < nodes(&trie));
     }
 }

@@ -144,13 +144,11 @@ impl Record {
 
     fn count(&self, duration: Duration) {
         let snapshot = self.serving.snapshot();
-        let route = self.trace.route.and_then(|id| snapshot.routes.get(id));
-        let shadow = route.is_some_and(|route| snapshot.mode_of(route) == Mode::Shadow);
         let label = || self.route_label().cloned().unwrap_or_default();
         let verdict = match (&self.rejection, &self.trace.shadowed) {
             (Some(rejection), _) => Verdict::Denied(rejection.reason),
             (None, Some(rejection)) => Verdict::Shadowed(rejection.reason),
-            (None, None) => Verdict::Allowed { shadow },
+            (None, None) => Verdict::Allowed { shadow: self.trace.route_mode == Mode::Shadow },
         };
         let upstream = self.upstream.and_then(|(id, duration)| Some((id, self.upstream_name(id)?, duration?)));
         self.worker.metrics().finish(&Finished {

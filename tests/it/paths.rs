@@ -168,5 +168,5 @@ fn find(patterns: &[(&str, PathReading)], raw: &str) -> Option<usize> {
     let routes = patterns.iter().map(|(pattern, paths)| route(pattern, None, *paths)).collect();
     let table = RouteTable::build(routes).expect("no conflict");
     let path = CanonicalPath::parse(raw).ok()?;
-    table.find(&Method::GET, "", &path, &upstreams()).ok().map(|id| id.0 as usize)
+    table.find(&Method::GET, "", &path, &upstreams()).ok().map(|(id, _)| id.0 as usize)
 }

@@ -98,7 +98,7 @@ fn compiled(specs: &[Spec]) -> Vec<(Match, Route)> {
 fn find(table: &RouteTable, method: &Method, host: &str, path: &str) -> Answer {
     let path = CanonicalPath::parse(path).expect("a canonical path");
     match table.find(method, host, &path, &upstreams()) {
-        Ok(id) => Answer::Route(id.0 as usize),
+        Ok((id, _)) => Answer::Route(id.0 as usize),
         Err(Miss::MethodNotAllowed { .. }) => Answer::MethodNotAllowed,
         Err(Miss::Ambiguous | Miss::MethodAmbiguous) => Answer::Ambiguous,
         Err(Miss::Unknown) => Answer::Unknown,

@@ -14,8 +14,8 @@ pub(super) struct Published {
     pub(super) token_miss: Counter,
 }
 
-/// How many series there are in a block.
-const BLOCK: usize = 32;
+/// What a block takes up, with its counts, in bytes: a page.
+const BLOCK_BYTES: usize = 4096;
 
 /// Series that lie close together. One by one they would be made among what requests allocate for a moment, and keep its pages
 /// full.
@@ -34,17 +34,20 @@ pub(super) fn shown<T>((label, block, at): &Labelled<T>) -> Option<(&str, &T)> {
 pub(super) struct Blocks<T>(Vec<Block<T>>);
 
 impl<T: Default> Blocks<T> {
+    /// How many series there are in a block. One's place is left to the counts.
+    const SERIES: usize = BLOCK_BYTES / size_of::<T>() - 1;
+
     /// Where the series with this number is. The block is made with the first one in it: numbers come in their order.
     pub(super) fn place(&mut self, number: usize) -> Option<(Block<T>, usize)> {
-        if self.0.len() <= number / BLOCK {
-            self.0.push((0..BLOCK).map(|_| T::default()).collect());
+        if self.0.len() <= number / Self::SERIES {
+            self.0.push((0..Self::SERIES).map(|_| T::default()).collect());
         }
-        self.0.get(number / BLOCK).map(|block| (Arc::clone(block), number % BLOCK))
+        self.0.get(number / Self::SERIES).map(|block| (Arc::clone(block), number % Self::SERIES))
     }
 
     /// The series with this number.
     pub(super) fn get(&self, number: usize) -> Option<&T> {
-        self.0.get(number / BLOCK)?.get(number % BLOCK)
+        self.0.get(number / Self::SERIES)?.get(number % Self::SERIES)
     }
 }
 

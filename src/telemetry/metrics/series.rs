@@ -2,12 +2,14 @@
 //!
 //! With a single writer no addition has to be atomic: it is a load and a store, and no other core is waited for. A reader
 //! finds each value as it was a moment ago, and never a lower one than before. What most requests count in is one cache line
-//! of their route's series, so that a large table costs few cache misses.
+//! of their route's series, and such lines lie side by side, so that a large table costs few cache misses.
 
-use std::array;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+use std::{array, hint};
+
+use once_cell::race::OnceBox;
 
 use super::labels::{MethodLabel, Verdict};
 
@@ -18,7 +20,9 @@ pub(super) const BOUNDS_MICROS: [u64; 17] = [
     5_000_000, 10_000_000, 30_000_000,
 ];
 
-/// How many buckets of a histogram are near: as many as the cache line has room for.
+/// One for each bound, each without what is in those before it, and one for what is above all bounds.
+const BUCKETS: usize = BOUNDS_MICROS.len() + 1;
+/// How many buckets of a route are near: as many as the cache line has room for.
 const NEAR: usize = 3;
 /// How many counters a route has room for beside the usual one.
 const SELDOM: usize = 3;
@@ -33,41 +37,52 @@ pub(super) struct Counter(AtomicU64);
 #[derive(Debug, Default)]
 struct Seconds(AtomicU64);
 
-/// A histogram of durations. It has a bucket for each bound, each without what is in those before it, and one for what is
-/// above all bounds. Most durations are of one magnitude, so the buckets around the first one that was needed are apart.
+/// A histogram of durations.
 #[derive(Debug, Default)]
-#[repr(C)]
 pub(super) struct Histogram {
     seconds: Seconds,
-    /// Which bucket the first of `near` is.
-    near_from: OnceLock<u32>,
-    near: [Counter; NEAR],
-    /// All buckets; those that are near are not used.
-    far: [Counter; BOUNDS_MICROS.len() + 1],
+    buckets: [Counter; BUCKETS],
 }
 
-/// All series of one route. Here as in what it is made of, the order is that of the memory: what most requests count in is the
-/// first cache line.
+/// All series of one route: here is what most requests count in, the rest is made when it is needed.
 #[derive(Debug, Default)]
-#[repr(C, align(64))]
+#[repr(align(64))]
 pub(super) struct RouteSeries {
-    usual: Entry<Answered>,
-    pub(super) duration: Histogram,
+    first: OnceLock<First>,
+    /// Requests that were answered as the first one.
+    usual: Counter,
+    seconds: Seconds,
+    /// Buckets around that of the first request: most durations are of one magnitude.
+    near: [Counter; NEAR],
+    rest: OnceBox<Rest>,
+}
+
+/// What the first request of a route was.
+#[derive(Debug)]
+struct First {
+    answered: Answered,
+    /// Which bucket the first of `near` is.
+    near_from: u8,
+}
+
+#[derive(Debug, Default)]
+struct Rest {
+    /// All buckets; those that are near are not used.
+    far: [Counter; BUCKETS],
     seldom: Counters<SELDOM>,
 }
 
 /// What requests are told apart by, in the order in which it was first seen. The list is short, since a route sees few methods,
 /// statuses and reasons, and bounded, since there are no more of them.
 #[derive(Debug)]
-#[repr(C)]
 struct Counters<const N: usize> {
-    entries: [Entry<Counted>; N],
+    entries: [Entry; N],
     more: OnceLock<Box<Counters<MORE>>>,
 }
 
-#[derive(Debug)]
-struct Entry<T> {
-    of: OnceLock<T>,
+#[derive(Debug, Default)]
+struct Entry {
+    of: OnceLock<Counted>,
     count: Counter,
 }
 
@@ -88,6 +103,15 @@ pub(super) enum Counted {
     Answered(MethodLabel, u16),
     /// What was decided about them.
     Decided(Verdict),
+}
+
+/// Durations, added up.
+#[derive(Default)]
+pub(super) struct Durations {
+    /// Their sum, in seconds.
+    pub(super) seconds: f64,
+    /// How many there are in each bucket and in none of those before it.
+    pub(super) buckets: [u64; BUCKETS],
 }
 
 impl Counter {
@@ -112,54 +136,79 @@ impl Seconds {
     }
 }
 
+/// The first bucket whose bound is not exceeded.
+fn bucket_of(duration: Duration) -> usize {
+    let micros =
+        duration.as_secs().saturating_mul(1_000_000).saturating_add(u64::from(duration.subsec_nanos().div_ceil(1_000)));
+    BOUNDS_MICROS.partition_point(|bound| *bound < micros)
+}
+
 impl Histogram {
     pub(super) fn observe(&self, duration: Duration) {
         self.seconds.add(duration);
-        let micros = duration
-            .as_secs()
-            .saturating_mul(1_000_000)
-            .saturating_add(u64::from(duration.subsec_nanos().div_ceil(1_000)));
-        let bucket = BOUNDS_MICROS.partition_point(|bound| *bound < micros);
-        let near_from = *self.near_from.get_or_init(|| u32::try_from(bucket.saturating_sub(1)).unwrap_or(0));
-        if let Some(counter) = self.near(near_from, bucket).or_else(|| self.far.get(bucket)) {
-            counter.add(1);
+        if let Some(bucket) = self.buckets.get(bucket_of(duration)) {
+            bucket.add(1);
         }
     }
 
-    /// The sum of all durations, in seconds.
-    pub(super) fn seconds(&self) -> f64 {
-        self.seconds.get()
-    }
-
-    /// How many there are in each bucket and in none of those before it; the last bucket has no bound.
-    pub(super) fn buckets(&self) -> [u64; BOUNDS_MICROS.len() + 1] {
-        let near_from = self.near_from.get();
-        array::from_fn(|bucket| {
-            let near = near_from.and_then(|from| self.near(*from, bucket));
-            near.or_else(|| self.far.get(bucket)).map_or(0, Counter::get)
-        })
-    }
-
-    fn near(&self, near_from: u32, bucket: usize) -> Option<&Counter> {
-        self.near.get(bucket.checked_sub(near_from as usize)?)
+    pub(super) fn durations(&self) -> Durations {
+        let bucket = |at: usize| self.buckets.get(at).map_or(0, Counter::get);
+        Durations { seconds: self.seconds.get(), buckets: array::from_fn(bucket) }
     }
 }
 
 impl RouteSeries {
-    pub(super) fn count(&self, answered: Answered) {
-        if self.usual.is_for(answered) {
-            self.usual.count.add(1);
-        } else {
-            answered.counted().for_each(|counted| self.seldom.count(counted));
+    pub(super) fn count(&self, answered: Answered, duration: Duration) {
+        let bucket = bucket_of(duration);
+        let first = self.first.get_or_init(|| First::new(answered, bucket));
+        self.seconds.add(duration);
+        if let Some(counter) = self.bucket(first, bucket).or_else(|| self.rest().far.get(bucket)) {
+            counter.add(1);
         }
+        if first.answered == answered {
+            self.usual.add(1);
+        } else {
+            answered.counted().for_each(|counted| self.rest().seldom.count(counted));
+        }
+    }
+
+    /// Has the processor fetch the cache line.
+    pub(super) fn fetch(&self) {
+        hint::black_box(self.usual.get());
     }
 
     /// Shows every counter; what is counted may be the same for two.
     pub(super) fn counters(&self, mut show: impl FnMut(Counted, u64)) {
-        if let Some((usual, count)) = self.usual.get() {
-            usual.counted().for_each(|counted| show(counted, count));
+        if let Some(first) = self.first.get() {
+            first.answered.counted().for_each(|counted| show(counted, self.usual.get()));
         }
-        self.seldom.each(&mut show);
+        if let Some(rest) = self.rest.get() {
+            rest.seldom.each(&mut show);
+        }
+    }
+
+    pub(super) fn durations(&self) -> Durations {
+        let first = self.first.get();
+        let bucket = |at: usize| {
+            let near = first.and_then(|first| self.bucket(first, at));
+            near.or_else(|| self.rest.get()?.far.get(at)).map_or(0, Counter::get)
+        };
+        Durations { seconds: self.seconds.get(), buckets: array::from_fn(bucket) }
+    }
+
+    /// The bucket, if it is near.
+    fn bucket(&self, first: &First, bucket: usize) -> Option<&Counter> {
+        self.near.get(bucket.checked_sub(usize::from(first.near_from))?)
+    }
+
+    fn rest(&self) -> &Rest {
+        self.rest.get_or_init(Box::default)
+    }
+}
+
+impl First {
+    fn new(answered: Answered, bucket: usize) -> Self {
+        Self { answered, near_from: u8::try_from(bucket.saturating_sub(1)).unwrap_or(0) }
     }
 }
 
@@ -169,34 +218,18 @@ impl Answered {
     }
 }
 
-impl<T: Copy + PartialEq> Entry<T> {
-    /// Whether this is what it counts, which is settled by who asks first.
-    fn is_for(&self, asked: T) -> bool {
-        *self.of.get_or_init(|| asked) == asked
-    }
-
-    fn get(&self) -> Option<(T, u64)> {
-        self.of.get().map(|of| (*of, self.count.get()))
-    }
-}
-
-impl<T> Default for Entry<T> {
-    fn default() -> Self {
-        Self { of: OnceLock::new(), count: Counter::default() }
-    }
-}
-
 impl<const N: usize> Counters<N> {
     /// Counts in the entry for this, or in the first that is for nothing yet.
     fn count(&self, counted: Counted) {
-        match self.entries.iter().find(|entry| entry.is_for(counted)) {
+        match self.entries.iter().find(|entry| *entry.of.get_or_init(|| counted) == counted) {
             Some(entry) => entry.count.add(1),
             None => self.more.get_or_init(Box::default).count(counted),
         }
     }
 
     fn each(&self, show: &mut impl FnMut(Counted, u64)) {
-        self.entries.iter().filter_map(Entry::get).for_each(|(counted, count)| show(counted, count));
+        let used = self.entries.iter().filter_map(|entry| Some((*entry.of.get()?, entry.count.get())));
+        used.for_each(|(counted, count)| show(counted, count));
         if let Some(more) = self.more.get() {
             more.each(show);
         }
@@ -211,30 +244,26 @@ impl<const N: usize> Default for Counters<N> {
 
 #[cfg(test)]
 mod tests {
-    use std::mem::offset_of;
-
     use super::*;
 
     #[test]
     fn most_requests_count_in_one_cache_line() {
-        assert_eq!(align_of::<RouteSeries>(), 64);
-        assert_eq!(offset_of!(RouteSeries, duration) + offset_of!(Histogram, far), 64);
-        // An odd number of lines, or the first ones would share few sets of a cache.
-        assert_eq!(size_of::<RouteSeries>(), 5 * 64);
+        assert_eq!((align_of::<RouteSeries>(), size_of::<RouteSeries>()), (64, 64));
     }
 
     #[test]
     fn near_or_far_each_bucket_has_its_own_durations() {
+        let answered = Answered { method: MethodLabel::of(&http::Method::GET), status: 200, verdict: None };
         for first in [50, 700, 3_000_000, 40_000_000] {
-            let histogram = Histogram::default();
-            histogram.observe(Duration::from_micros(first));
-            let mut expected = histogram.buckets();
+            let series = RouteSeries::default();
+            series.count(answered, Duration::from_micros(first));
+            let mut expected = series.durations().buckets;
             assert_eq!(expected.iter().sum::<u64>(), 1);
             for (bucket, bound) in BOUNDS_MICROS.into_iter().chain([u64::from(u32::MAX)]).enumerate() {
-                (0..=bucket).for_each(|_| histogram.observe(Duration::from_micros(bound)));
+                (0..=bucket).for_each(|_| series.count(answered, Duration::from_micros(bound)));
                 expected[bucket] += bucket as u64 + 1;
             }
-            assert_eq!(histogram.buckets(), expected, "{first}");
+            assert_eq!(series.durations().buckets, expected, "{first}");
         }
     }
 }

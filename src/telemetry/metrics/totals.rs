@@ -6,14 +6,7 @@ use std::sync::Arc;
 use prometheus::proto::{Bucket, Counter, Histogram, LabelPair, Metric, MetricFamily, MetricType};
 
 use super::published::{self, Published};
-use super::series::{self, BOUNDS_MICROS, Counted};
-
-/// A histogram, added up. The buckets are those of [`series::Histogram::buckets`].
-#[derive(Default)]
-struct Durations {
-    seconds: f64,
-    buckets: [u64; BOUNDS_MICROS.len() + 1],
-}
+use super::series::{self, BOUNDS_MICROS, Counted, Durations};
 
 /// The metrics that the workers count, without those that have no series yet. The series are in the order of their labels.
 pub(super) fn families(workers: &[Arc<Published>]) -> impl Iterator<Item = MetricFamily> {
@@ -49,14 +42,17 @@ pub(super) fn families(workers: &[Arc<Published>]) -> impl Iterator<Item = Metri
             MetricType::HISTOGRAM,
             durations(
                 "route",
-                routes.iter().filter_map(published::shown).map(|(route, series)| (route, &series.duration)),
+                routes.iter().filter_map(published::shown).map(|(route, series)| (route, series.durations())),
             ),
         ),
         family(
             "sidegate_upstream_duration_seconds",
             "From the first attempt to connect to the end of the upstream's response head.",
             MetricType::HISTOGRAM,
-            durations("upstream", upstreams.iter().filter_map(published::shown)),
+            durations(
+                "upstream",
+                upstreams.iter().filter_map(published::shown).map(|(upstream, series)| (upstream, series.durations())),
+            ),
         ),
         family(
             "sidegate_token_cache_total",
@@ -79,13 +75,10 @@ fn token_cache(workers: &[Arc<Published>]) -> impl Iterator<Item = Metric> {
     results.into_iter().map(|(result, count)| counter(&[("result", result)], count))
 }
 
-fn durations<'a>(
-    label: &str,
-    series: impl Iterator<Item = (&'a str, &'a series::Histogram)>,
-) -> impl Iterator<Item = Metric> {
+fn durations<'a>(label: &str, series: impl Iterator<Item = (&'a str, Durations)>) -> impl Iterator<Item = Metric> {
     let mut sums = BTreeMap::<&str, Durations>::new();
-    for (name, histogram) in series {
-        sums.entry(name).or_default().add(histogram);
+    for (name, durations) in series {
+        sums.entry(name).or_default().add(&durations);
     }
     sums.into_iter().map(move |(name, sum)| {
         let mut metric = Metric::from_label(labels(&[(label, name)]));
@@ -95,9 +88,9 @@ fn durations<'a>(
 }
 
 impl Durations {
-    fn add(&mut self, histogram: &series::Histogram) {
-        self.seconds += histogram.seconds();
-        for (sum, count) in self.buckets.iter_mut().zip(histogram.buckets()) {
+    fn add(&mut self, other: &Self) {
+        self.seconds += other.seconds;
+        for (sum, count) in self.buckets.iter_mut().zip(other.buckets) {
             *sum += count;
         }
     }

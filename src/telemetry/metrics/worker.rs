@@ -12,6 +12,7 @@ use super::labels::{MethodLabel, Verdict};
 use super::published::{Blocks, Labelled, List, Published};
 use super::series::{Answered, Histogram, RouteSeries};
 use super::{Metrics, NONE};
+use crate::core::index::Index;
 use crate::core::token::SignatureCheck;
 
 /// The metrics of one worker; not to be shared between threads.
@@ -64,14 +65,14 @@ pub struct UpstreamRef<'a> {
 struct Used<T> {
     generation: u64,
     /// Numbers of series, by the indices of the generation.
-    by_index: Vec<Option<u32>>,
+    by_index: Vec<Option<Index>>,
     by_label: ByLabel<T>,
 }
 
 /// The same series and those of all generations before: a label goes on where it was.
 #[derive(Debug)]
 struct ByLabel<T> {
-    numbers: HashMap<Arc<str>, u32>,
+    numbers: HashMap<Arc<str>, Index>,
     blocks: Blocks<T>,
     published: Arc<List<Labelled<T>>>,
 }
@@ -97,15 +98,24 @@ impl WorkerMetrics {
         counter.add(1);
     }
 
+    /// Fetches what a request of this route will be counted in. In a large table that is far away, and the processor brings it
+    /// while it goes on with the request; at its end nothing else would be left to do.
+    pub fn expect(&self, generation: u64, route_index: u32) {
+        let routes = self.routes.borrow();
+        let number = if routes.generation == generation { routes.by_index.get(route_index as usize + 1) } else { None };
+        if let Some(series) = number.and_then(|number| routes.by_label.blocks.get((*number)?.get())) {
+            series.fetch();
+        }
+    }
+
     /// Counts a request, once, when it is over.
     pub fn finish(&self, request: &Finished<'_>) {
         // The first place is that of the requests without a route.
         let index = request.route.map_or(0, |route| route.index as usize + 1);
         let label = || request.route.map_or_else(|| NONE.into(), |route| (route.label)());
         self.routes.borrow_mut().with(request.generation, index, label, |series| {
-            series.duration.observe(request.duration);
             let method = MethodLabel::of(request.method);
-            series.count(Answered { method, status: request.status, verdict: request.verdict });
+            series.count(Answered { method, status: request.status, verdict: request.verdict }, request.duration);
         });
         if let Some((upstream, duration)) = request.upstream {
             let index = usize::from(upstream.index);
@@ -124,12 +134,12 @@ impl<T: Default> Used<T> {
     /// Counts in the series that has this index in the generation, and this label in every one.
     fn with(&mut self, generation: u64, index: usize, label: impl FnOnce() -> Arc<str>, count: impl FnOnce(&T)) {
         let number = self.number(generation, index, label);
-        if let Some(series) = self.by_label.blocks.get(number as usize) {
+        if let Some(series) = self.by_label.blocks.get(number.get()) {
             count(series);
         }
     }
 
-    fn number(&mut self, generation: u64, index: usize, label: impl FnOnce() -> Arc<str>) -> u32 {
+    fn number(&mut self, generation: u64, index: usize, label: impl FnOnce() -> Arc<str>) -> Index {
         if generation < self.generation {
             // The last requests of an older snapshot: its indices mean other routes by now.
             return self.by_label.number(label());
@@ -142,21 +152,20 @@ impl<T: Default> Used<T> {
             self.by_index.resize(index + 1, None);
         }
         let known = self.by_index.get_mut(index);
-        known.map_or(u32::MAX, |known| *known.get_or_insert_with(|| self.by_label.number(label())))
+        known.map_or(Index::NONE, |known| *known.get_or_insert_with(|| self.by_label.number(label())))
     }
 }
 
 impl<T: Default> ByLabel<T> {
     /// The number of the series with this label: what there is to be counted in, or a new one at zero.
-    fn number(&mut self, label: Arc<str>) -> u32 {
+    fn number(&mut self, label: Arc<str>) -> Index {
         if let Some(known) = self.numbers.get(&label) {
             return *known;
         }
-        let number = self.numbers.len();
-        if let Some((block, at)) = self.blocks.place(number) {
+        let number = Index::new(self.numbers.len());
+        if let Some((block, at)) = self.blocks.place(number.get()) {
             self.published.push((Arc::clone(&label), block, at));
         }
-        let number = u32::try_from(number).unwrap_or(u32::MAX);
         self.numbers.insert(label, number);
         number
     }

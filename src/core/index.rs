@@ -1,0 +1,34 @@
+//! Indices in half a word, absent in no more.
+
+use std::num::NonZeroU32;
+
+/// An index below 2^32 - 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Index(NonZeroU32);
+
+impl Index {
+    /// That of the first.
+    pub const FIRST: Self = Self(NonZeroU32::MIN);
+    /// That of the second.
+    pub const SECOND: Self = Self(NonZeroU32::MIN.saturating_add(1));
+    /// That of nothing.
+    pub const NONE: Self = Self(NonZeroU32::MAX);
+
+    /// Past four billion, where nothing is, all are the same one: what cannot be counted is not found.
+    #[must_use]
+    pub fn new(index: usize) -> Self {
+        Self(u32::try_from(index).map_or(NonZeroU32::MAX, |index| NonZeroU32::MIN.saturating_add(index)))
+    }
+
+    /// The index.
+    #[must_use]
+    pub fn get(self) -> usize {
+        self.get_u32() as usize
+    }
+
+    /// The same.
+    #[must_use]
+    pub fn get_u32(self) -> u32 {
+        self.0.get() - 1
+    }
+}

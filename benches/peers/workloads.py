@@ -31,6 +31,7 @@ class Workload:
         return {"tls" if self.tls else "plain", "many" if self.routes else "one"} | ({"large"} if self.large else set())
 
     def route_numbers(self):
+        assert NUMBERS_FROM + self.routes <= NUMBERS_TO
         return range(NUMBERS_FROM, NUMBERS_FROM + self.routes)
 
     def needed_scope(self, route):

@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU32;
 
-/// An index below 2^32 - 1.
+/// An index below 2^32 - 2; the one that follows stands for nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Index(NonZeroU32);
 
@@ -11,16 +11,16 @@ impl Index {
     pub const FIRST: Self = Self(NonZeroU32::MIN);
     /// That of the second.
     pub const SECOND: Self = Self(NonZeroU32::MIN.saturating_add(1));
-    /// That of nothing.
+    /// That of nothing, and of all that is past four billion.
     pub const NONE: Self = Self(NonZeroU32::MAX);
 
-    /// Past four billion, where nothing is, all are the same one: what cannot be counted is not found.
+    /// The index of this number.
     #[must_use]
     pub fn new(index: usize) -> Self {
-        Self(u32::try_from(index).map_or(NonZeroU32::MAX, |index| NonZeroU32::MIN.saturating_add(index)))
+        u32::try_from(index).map_or(Self::NONE, |index| Self(NonZeroU32::MIN.saturating_add(index)))
     }
 
-    /// The index.
+    /// Its number.
     #[must_use]
     pub fn get(self) -> usize {
         self.get_u32() as usize

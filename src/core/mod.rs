@@ -124,9 +124,8 @@ fn outcome(
 pub fn ends(snapshot: &Snapshot, trace: &Trace) -> Option<UnixSeconds> {
     let principal = trace.principal.as_ref().filter(|_| trace.authenticated)?;
     let route = snapshot.routes.get(trace.route?)?;
-    let shadow = snapshot.mode_of(route) == Mode::Shadow || issuer_is_shadowed(snapshot, route, trace);
     let issuer = snapshot.issuers.get(principal.issuer)?;
-    (!shadow).then(|| {
+    (!in_shadow(snapshot, route, trace)).then(|| {
         let token_ends = principal.standing.validity.ends(issuer);
         principal.entry(snapshot).expires().map_or(token_ends, |expires| expires.min(token_ends))
     })
@@ -142,8 +141,7 @@ pub fn ends(snapshot: &Snapshot, trace: &Trace) -> Option<UnixSeconds> {
 pub fn still_stands(then: &Snapshot, later: &Snapshot, trace: &Trace, now: UnixSeconds) -> Result<(), Rejection> {
     let Some(principal) = trace.principal.as_ref().filter(|_| trace.authenticated) else { return Ok(()) };
     let route = trace.route.and_then(|id| then.routes.get(id));
-    let shadow = |route| then.mode_of(route) == Mode::Shadow || issuer_is_shadowed(then, route, trace);
-    if later.mode == Mode::Shadow || route.is_some_and(shadow) {
+    if later.mode == Mode::Shadow || route.is_some_and(|route| in_shadow(then, route, trace)) {
         return Ok(());
     }
     // Numbers of issuers are a snapshot's own.
@@ -190,8 +188,12 @@ fn refuse(miss: Miss, trace: &mut Trace) -> Rejection {
 
 /// Whether a refusal is only noted down.
 fn is_shadowed(snapshot: &Snapshot, route: &Route, rejection: &Rejection, trace: &Trace) -> bool {
-    let shadow = snapshot.mode_of(route) == Mode::Shadow || issuer_is_shadowed(snapshot, route, trace);
-    rejection.reason.is_shadowable() && shadow
+    rejection.reason.is_shadowable() && in_shadow(snapshot, route, trace)
+}
+
+/// Whether the route or the token's issuer is in shadow mode.
+fn in_shadow(snapshot: &Snapshot, route: &Route, trace: &Trace) -> bool {
+    trace.route_mode == Mode::Shadow || issuer_is_shadowed(snapshot, route, trace)
 }
 
 /// Whether the token's issuer is in shadow mode. That covers what its keys have signed, since anybody can write its name

@@ -26,7 +26,7 @@ use http::Method;
 
 use super::fold;
 use super::folded::{self, Folded};
-use super::leaf::{self, Kinds, Known, Leaf, Slot};
+use super::leaf::{self, Known, Leaf, Policies, Slot};
 use super::methods;
 use super::path::CanonicalPath;
 use super::snapshot::{PathReading, Route, UpstreamPolicy};
@@ -86,7 +86,7 @@ pub enum Miss {
 #[derive(Debug, Default)]
 pub struct RouteTable {
     slots: Vec<Slot>,
-    kinds: Kinds,
+    policies: Policies,
     /// Apart from the rest, since few requests look at it.
     matches: Vec<Match>,
     trie: Trie,
@@ -114,12 +114,12 @@ impl RouteTable {
         let mut known = Known::new();
         for (id, (matcher, route)) in (0..).map(RouteId).zip(routes) {
             let host = matcher.host.as_ref().map(HostName::as_str);
-            let kind = table.kinds.id(route, &matcher.methods, &mut known);
-            let end = End { leaf: LeafId::new(id.0 as usize), only: Some(kind) };
+            let policy = table.policies.id(route, &matcher.methods, &mut known);
+            let end = End { leaf: LeafId::new(id.0 as usize), only: Some(policy) };
             let leaf = table.trie.insert(host, matcher.pattern.segments(), end);
             folded.insert(host, &matcher.pattern, leaf);
             table.find_conflicts(leaf, id, &matcher.methods, &mut conflicts);
-            leaf::push(&mut table.slots, leaf, kind);
+            leaf::push(&mut table.slots, leaf, policy);
             table.matches.push(matcher);
         }
         if table.matches.iter().any(|matcher| matcher.pattern.changes_folded()) {
@@ -143,7 +143,7 @@ impl RouteTable {
         let Some(found) = self.trie.find(host, request.path, Reading::Exact) else {
             return Err(self.miss(&request));
         };
-        let leaf = Leaf::new(&self.slots, &self.kinds, found);
+        let leaf = Leaf::new(&self.slots, &self.policies, found);
         if self.means_more_folded(found.leaf, leaf, &request) {
             return Err(Miss::Ambiguous);
         }
@@ -176,12 +176,12 @@ impl RouteTable {
     }
 
     fn route(&self, slot: &Slot) -> Option<&Route> {
-        self.kinds.get(slot.kind).map(|kind| &kind.route)
+        self.policies.get(slot.policy).map(|policy| &policy.route)
     }
 
     /// Those that the next route, `id`, has with the routes that are at its leaf already.
     fn find_conflicts(&self, leaf: LeafId, id: RouteId, methods: &Methods, conflicts: &mut Vec<Conflict>) {
-        for first in self.leaf(leaf).routes() {
+        for (first, _) in self.leaf(leaf).routes() {
             let other = self.matcher(first).map(|matcher| &matcher.methods);
             if let Some(shared) = other.and_then(|other| other.shared_with(methods)) {
                 conflicts.push(Conflict { first: first.0 as usize, second: id.0 as usize, methods: shared });
@@ -190,7 +190,7 @@ impl RouteTable {
     }
 
     fn leaf(&self, leaf: LeafId) -> Leaf<'_> {
-        Leaf::new(&self.slots, &self.kinds, End { leaf, only: None })
+        Leaf::new(&self.slots, &self.policies, End { leaf, only: None })
     }
 
     fn route_at<'t>(&'t self, leaf: Leaf<'t>, method: &Method) -> Option<(RouteId, &'t Route)> {
@@ -198,7 +198,7 @@ impl RouteTable {
     }
 
     fn allow(&self, leaf: Leaf<'_>) -> Box<str> {
-        let named = leaf.routes().filter_map(|id| self.matcher(id)?.methods.named());
+        let named = leaf.routes().filter_map(|(id, _)| self.matcher(id)?.methods.named());
         methods::allow(named.flatten())
     }
 
@@ -235,8 +235,8 @@ impl RouteTable {
     /// only `/x/`, `/x` is unknown.
     fn is_reached_folded(&self, leaf: Leaf<'_>, request: &Request<'_>) -> bool {
         let has_slash = |matcher: &Match| matcher.pattern.has_trailing_slash();
-        let adds_slash =
-            !request.path.ends_with('/') && leaf.routes().next().and_then(|id| self.matcher(id)).is_some_and(has_slash);
+        let adds_slash = !request.path.ends_with('/')
+            && leaf.routes().next().and_then(|(id, _)| self.matcher(id)).is_some_and(has_slash);
         !adds_slash && self.may_be_folded(leaf, request)
     }
 
@@ -246,7 +246,7 @@ impl RouteTable {
             let upstream = request.upstreams.get(usize::from(route.upstream.0));
             upstream.is_none_or(|upstream| upstream.paths == PathReading::Folding)
         };
-        let any_may = || leaf.routes().any(|id| self.get(id).is_none_or(may_fold));
+        let any_may = || leaf.routes().any(|(_, route)| may_fold(route));
         self.route_at(leaf, request.method).map_or_else(any_may, |(_, route)| may_fold(route))
     }
 }

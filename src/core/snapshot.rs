@@ -332,7 +332,7 @@ pub enum Authorization {
     Remove,
 }
 
-/// What one entry of `routes` says of the requests that it matches. Routes that say the same share it.
+/// What one entry of `routes` says of the requests that it matches. Routes that say the same of the same methods share it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Route {
     /// Who may call.

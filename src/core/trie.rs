@@ -5,8 +5,7 @@
 //! all that is below before the next: that is the precedence of patterns, segment by segment from the left.
 //!
 //! What a large table costs is cache misses. So a node is one cache line, with the literal that leads to it, with the patterns
-//! that end one parameter behind it, and with what their routes are: of `/v1/users/{id}` nothing else is read that is not
-//! every request's.
+//! that end one parameter behind it, and with what their routes say: of `/v1/users/{id}` nothing else is read that is its own.
 //!
 //! What a look-up can cost: a prefix leads to one node, and a look-up enters a node only by its prefix, so it never enters
 //! one twice. However a client builds its path, the work is bounded by the number of nodes that the configuration made,
@@ -23,7 +22,7 @@ use rustc_hash::FxHasher;
 
 use super::fold::{self, Buffer, LITERAL_BYTES_MAX};
 use super::index::Index;
-use super::leaf::KindId;
+use super::leaf::PolicyId;
 use super::pattern::Segment;
 use super::route::RouteId;
 
@@ -40,8 +39,8 @@ pub(super) struct Trie {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct End {
     pub(super) leaf: LeafId,
-    /// What the route there is, as long as there is but one: it need not be looked for.
-    pub(super) only: Option<KindId>,
+    /// What the route there says, if it is known to be the only one: the list of routes need not be read.
+    pub(super) only: Option<PolicyId>,
 }
 
 /// Stands for a pattern: the first route that has it.
@@ -64,10 +63,9 @@ struct NodeId(Index);
 #[repr(align(64))]
 struct Node {
     id: NodeId,
-    /// Of the node before it; its own if it is a root.
+    /// The node before it and the literal that leads from there. None of both for one of the others, which is not looked for.
     from: NodeId,
-    /// What leads here, unless it is a root or behind `{x}`.
-    literal: Option<Text>,
+    literal: Text,
     has_literals: bool,
     /// Of the patterns that go on behind `{x}` here: its place among the others.
     parameter: Option<Index>,
@@ -141,7 +139,7 @@ impl Text {
 
 impl Default for Trie {
     fn default() -> Self {
-        let root = |at| Node::new(NodeId(at), NodeId(at), None);
+        let root = |at| Node::other(NodeId(at));
         Self { literals: HashTable::new(), others: vec![root(HOSTS), root(GENERAL)] }
     }
 }
@@ -232,20 +230,19 @@ impl Trie {
             node.id
         });
         if self.literal(from, text).is_none() {
-            let node = Node::new(new, from, Some(Text::new(text)));
+            let node = Node::new(new, from, text);
             self.literals.insert_unique(hash(from, text), node, Node::hash);
         }
         Place::Literal(from, text)
     }
 
     fn parameter_or_new(&mut self, before: Place<'_>) -> Place<'static> {
-        let (new, at) = (self.new_id(), Index::new(self.others.len()));
-        let before = self.node_mut(before).map(|node| (node.id, *node.parameter.get_or_insert(at)));
-        let (from, place) = before.unwrap_or((new, at));
-        if place == at {
-            self.others.push(Node::new(new, from, None));
+        let new = Index::new(self.others.len());
+        let at = self.node_mut(before).map_or(new, |node| *node.parameter.get_or_insert(new));
+        if at == new {
+            self.others.push(Node::other(self.new_id()));
         }
-        Place::Other(place)
+        Place::Other(at)
     }
 
     fn end_or_new(&mut self, place: Place<'_>, end: fn(&mut Node) -> &mut Option<End>, new: End) -> LeafId {
@@ -263,20 +260,21 @@ impl Trie {
 }
 
 impl Node {
-    fn new(id: NodeId, from: NodeId, literal: Option<Text>) -> Self {
+    fn new(id: NodeId, from: NodeId, literal: &[u8]) -> Self {
+        let literal = Text::new(literal);
         Self { id, from, literal, has_literals: false, parameter: None, parameter_end: None, rest: None, end: None }
     }
 
-    fn literal(&self) -> &[u8] {
-        self.literal.as_ref().map_or(&[], Text::as_bytes)
+    fn other(id: NodeId) -> Self {
+        Self::new(id, id, b"")
     }
 
     fn is_behind(&self, from: NodeId, literal: &[u8]) -> bool {
-        self.from == from && self.literal() == literal
+        self.from == from && self.literal.as_bytes() == literal
     }
 
     fn hash(&self) -> u64 {
-        hash(self.from, self.literal())
+        hash(self.from, self.literal.as_bytes())
     }
 }
 

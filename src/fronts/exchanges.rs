@@ -56,6 +56,7 @@ impl Exchanges {
         let number = self.next.replace(self.next.get().wrapping_add(1));
         let trace = Trace {
             route: trace.route,
+            route_mode: trace.route_mode,
             principal: trace.principal.clone(),
             authenticated: trace.authenticated,
             ..Trace::default()

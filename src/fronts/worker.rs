@@ -149,9 +149,6 @@ impl Worker {
         if let Some(issuer) = missing.and_then(|id| record.snapshot().issuers.get(id)) {
             self.keys.ask_in_background(&issuer.name);
         }
-        if let Some(route) = trace.route {
-            self.metrics.expect(record.snapshot().number, route.0);
-        }
         record.trace = trace;
         Ok(outcome)
     }

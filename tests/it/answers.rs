@@ -235,10 +235,14 @@ fn shadow_mode_lets_through_and_tells_the_operator() {
     assert_eq!(ask("/scope"), 200);
     let entry = gateway.access_log_entry(|entry| entry["request_id"] == "id");
     assert_eq!((&entry["reason"], &entry["mode"]), (&json!("token_missing"), &json!("shadow")), "{entry}");
+    echoed(&gateway, "");
     let (_, metrics) = gateway.admin_get("/metrics");
-    let counted =
-        r#"sidegate_decisions_total{decision="deny",mode="shadow",reason="token_missing",route="GET /scope"} 1"#;
-    assert!(metrics.contains(counted), "{metrics}");
+    for counted in [
+        r#"decision="deny",mode="shadow",reason="token_missing",route="GET /scope"} 1"#,
+        r#"decision="allow",mode="shadow",reason="none",route="GET /any"} 1"#,
+    ] {
+        assert!(metrics.contains(&format!("sidegate_decisions_total{{{counted}\n")), "{metrics}");
+    }
     // What no backend should see is refused in every mode.
     assert_eq!((ask("/a//b"), ask("/nowhere")), (400, 404));
 }

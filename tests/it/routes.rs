@@ -1,5 +1,8 @@
 //! The route table against the plain model, over random tables and requests.
 
+use std::ptr;
+use std::time::Duration;
+
 use http::Method;
 use proptest::prelude::*;
 use sidegate::core::path::CanonicalPath;
@@ -58,7 +61,7 @@ proptest! {
 
 /// Few words, so that tables and paths meet: in several spellings, and with what folds to ASCII from outside of it.
 fn pattern() -> impl Strategy<Value = String> {
-    let segment = prop::sample::select(vec!["a", "b", "A", "aB", "k", "{}", "{}"]);
+    let segment = prop::sample::select(vec!["a", "b", "A", "aB", "k", "a-name-of-three-and-twenty", "{}", "{}"]);
     let tail = prop::sample::select(vec!["", "", "/", "/{*rest}"]);
     (prop::collection::vec(segment, 0..4), tail).prop_map(|(segments, tail)| {
         let segment = |(at, text): (usize, &&str)| format!("/{}", text.replace("{}", &format!("{{p{at}}}")));
@@ -83,7 +86,9 @@ fn host() -> impl Strategy<Value = &'static str> {
 }
 
 fn path() -> impl Strategy<Value = String> {
-    let segment = prop::sample::select(vec!["a", "b", "A", "B", "ab", "AB", "aB", "K", "%E2%84%AA", "z"]);
+    const LONG: [&str; 2] = ["a-name-of-three-and-twenty", "A-name-of-three-and-twenty"];
+    let segment =
+        prop::sample::select([&["a", "b", "A", "B", "ab", "AB", "aB", "K", "%E2%84%AA", "z"], &LONG[..]].concat());
     (prop::collection::vec(segment, 0..5), any::<bool>()).prop_map(|(segments, slash)| {
         let path: String = segments.iter().map(|segment| format!("/{segment}")).collect();
         if slash || path.is_empty() { path + "/" } else { path }
@@ -92,13 +97,26 @@ fn path() -> impl Strategy<Value = String> {
 
 fn compiled(specs: &[Spec]) -> Vec<(Match, Route)> {
     let text = |spec: &Spec| spec.methods.map_or(spec.pattern.clone(), |methods| format!("{methods} {}", spec.pattern));
-    specs.iter().map(|spec| route(&text(spec), spec.host, spec.paths)).collect()
+    let numbered = |(number, spec): (usize, &Spec)| {
+        let (matcher, route) = route(&text(spec), spec.host, spec.paths);
+        (matcher, Route { timeout: Some(timeout(number)), ..route })
+    };
+    specs.iter().enumerate().map(numbered).collect()
+}
+
+/// Of some routes the same.
+fn timeout(route: usize) -> Duration {
+    Duration::from_secs(route as u64 % 3)
 }
 
 fn find(table: &RouteTable, method: &Method, host: &str, path: &str) -> Answer {
     let path = CanonicalPath::parse(path).expect("a canonical path");
     match table.find(method, host, &path, &upstreams()) {
-        Ok((id, _)) => Answer::Route(id.0 as usize),
+        Ok((id, route)) => {
+            let number = id.0 as usize;
+            assert!(route.timeout == Some(timeout(number)) && ptr::eq(route, table.get(id).expect("the route")));
+            Answer::Route(number)
+        }
         Err(Miss::MethodNotAllowed { .. }) => Answer::MethodNotAllowed,
         Err(Miss::Ambiguous | Miss::MethodAmbiguous) => Answer::Ambiguous,
         Err(Miss::Unknown) => Answer::Unknown,

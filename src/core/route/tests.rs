@@ -1,6 +1,8 @@
 //! What the table answers, in the words of the configuration: a route is `METHODS host/pattern`, a question is
 //! `METHOD host/path`, methods and host can be left out. A route marked `!` goes to a backend with `paths: exact`.
 
+use std::ptr;
+
 use super::*;
 use crate::core::snapshot::{Mode, Requirement, UpstreamId};
 
@@ -30,7 +32,10 @@ impl Table {
         let method = method.map_or(Method::GET, |method| method.parse().unwrap());
         let path = CanonicalPath::parse(path).expect("a canonical path");
         match self.table.find(&method, host.unwrap_or("other"), &path, &self.upstreams) {
-            Ok((id, _)) => self.table.label(id).unwrap().to_string(),
+            Ok((id, route)) => {
+                assert!(ptr::eq(route, self.table.get(id).unwrap()), "{question}");
+                self.table.label(id).unwrap().to_string()
+            }
             Err(Miss::Unknown) => "unknown".to_owned(),
             Err(Miss::Ambiguous) => "ambiguous".to_owned(),
             Err(Miss::MethodAmbiguous) => "ambiguous method".to_owned(),
@@ -198,6 +203,18 @@ fn extension_methods_are_told_apart() {
             ("PURGE /b", "/b"),
         ],
     );
+    let alone = ["PROPFIND /a", "PURGE /b"];
+    check(&alone, &[("PURGE /a", "allow PROPFIND"), ("PURGE /b", "PURGE /b"), ("PROPFIND /b", "allow PURGE")]);
+}
+
+#[test]
+fn literals_may_be_long() {
+    let [short, longer, longest] = [22, 23, 255].map(|length| "x".repeat(length));
+    let routes = [format!("/{short}"), format!("/{longer}"), format!("/{longest}"), format!("{longer}/{short}y")];
+    let [a, b, c, d] = &routes;
+    let other = format!("/{short}y");
+    check(&[a, b, c, d], &[(a, a), (b, b), (c, c), (d, d), (&other, "unknown"), (&format!("{c}x"), "unknown")]);
+    check(&[c, "/{id}"], &[(c, c), (&c.to_uppercase(), "ambiguous"), (&other, "/{id}")]);
 }
 
 #[test]
@@ -347,9 +364,9 @@ fn routes_keep_their_order() {
 
 #[test]
 fn routes_that_say_the_same_share_it() {
-    let table = Table::new(&["GET /a", "GET h/b", "GET /c!"]).table;
-    let [a, b, c] = [0, 1, 2].map(|id| std::ptr::from_ref(table.get(RouteId(id)).unwrap()));
-    assert!(a == b && b != c);
+    let table = Table::new(&["GET /a", "GET h/b", "GET /c!", "PUT /d"]).table;
+    let [a, b, c, d] = [0, 1, 2, 3].map(|id| ptr::from_ref(table.get(RouteId(id)).unwrap()));
+    assert!(a == b && b != c && b != d);
 }
 
 #[test]

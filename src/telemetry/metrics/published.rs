@@ -14,7 +14,7 @@ pub(super) struct Published {
     pub(super) token_miss: Counter,
 }
 
-/// What a block takes up, with its counts, in bytes: a page.
+/// What a block takes up, with the counts of its owners, in bytes: a page.
 const BLOCK_BYTES: usize = 4096;
 
 /// Series that lie close together. One by one they would be made among what requests allocate for a moment, and keep its pages
@@ -34,8 +34,11 @@ pub(super) fn shown<T>((label, block, at): &Labelled<T>) -> Option<(&str, &T)> {
 pub(super) struct Blocks<T>(Vec<Block<T>>);
 
 impl<T: Default> Blocks<T> {
-    /// How many series there are in a block. One's place is left to the counts.
-    const SERIES: usize = BLOCK_BYTES / size_of::<T>() - 1;
+    /// How many series there are in a block. One's place is left to the counts of its owners.
+    const SERIES: usize = {
+        assert!(2 * size_of::<T>() <= BLOCK_BYTES);
+        BLOCK_BYTES / size_of::<T>() - 1
+    };
 
     /// Where the series with this number is. The block is made with the first one in it: numbers come in their order.
     pub(super) fn place(&mut self, number: usize) -> Option<(Block<T>, usize)> {

@@ -98,16 +98,6 @@ impl WorkerMetrics {
         counter.add(1);
     }
 
-    /// Fetches what a request of this route will be counted in. In a large table that is far away, and the processor brings it
-    /// while it goes on with the request; at its end nothing else would be left to do.
-    pub fn expect(&self, generation: u64, route_index: u32) {
-        let routes = self.routes.borrow();
-        let number = if routes.generation == generation { routes.by_index.get(route_index as usize + 1) } else { None };
-        if let Some(series) = number.and_then(|number| routes.by_label.blocks.get((*number)?.get())) {
-            series.fetch();
-        }
-    }
-
     /// Counts a request, once, when it is over.
     pub fn finish(&self, request: &Finished<'_>) {
         // The first place is that of the requests without a route.
@@ -350,10 +340,28 @@ mod tests {
         has(&metrics, "sidegate_request_duration_seconds_count{route=\"GET /v1/users\"} 5\n");
     }
 
+    #[test]
+    fn durations_of_upstreams_are_in_buckets_too() {
+        let metrics = Metrics::new().unwrap();
+        let worker = WorkerMetrics::new(&metrics);
+        let upstream = UpstreamRef { index: 1, name: "users" };
+        for millis in [0, 30, 50, 31_000] {
+            let upstream = Some((upstream, Duration::from_millis(millis)));
+            worker.finish(&Finished { upstream, ..finished(&Method::GET, 200) });
+        }
+        for (bound, count) in [("0.0001", 1), ("0.025", 1), ("0.05", 3), ("30", 3), ("+Inf", 4)] {
+            let bucket = "sidegate_upstream_duration_seconds_bucket";
+            has(&metrics, &format!("{bucket}{{upstream=\"users\",le=\"{bound}\"}} {count}\n"));
+        }
+        has(&metrics, "sidegate_upstream_duration_seconds_sum{upstream=\"users\"} 31.08\n");
+    }
+
     /// While two workers count, one after the other is gone, and reload after reload gives the route another index.
     #[test]
     fn nothing_ever_goes_down() {
         const REQUESTS: u32 = 20_000;
+        const FAST: Duration = Duration::from_micros(300);
+        const SLOW: Duration = Duration::from_millis(300);
         let metrics = Metrics::new().unwrap();
         let threads = [1, 2].map(|rounds| {
             let metrics = Arc::clone(&metrics);
@@ -361,17 +369,19 @@ mod tests {
                 let worker = WorkerMetrics::new(&metrics);
                 for n in 0..rounds * REQUESTS {
                     let (generation, route) = (u64::from(n / 1000), Some(RouteRef { index: n / 1000 % 3, ..USERS }));
-                    worker.finish(&Finished { generation, route, ..finished(&Method::GET, 200) });
+                    let (status, duration) = if n % 2 == 0 { (200, FAST) } else { (503, SLOW) };
+                    worker.finish(&Finished { generation, route, duration, ..finished(&Method::GET, status) });
                 }
             })
         });
         let series = [
             r#"sidegate_requests_total{method="GET",route="GET /v1/users",status="200"} "#,
-            // Every one of them took 300 µs. The bucket without a bound would be made of the count.
-            r#"sidegate_request_duration_seconds_bucket{route="GET /v1/users",le="0.0005"} "#,
+            r#"sidegate_requests_total{method="GET",route="GET /v1/users",status="503"} "#,
+            // None of them took longer than 300 ms. The bucket without a bound would be made of the count.
+            r#"sidegate_request_duration_seconds_bucket{route="GET /v1/users",le="0.5"} "#,
             r#"sidegate_request_duration_seconds_count{route="GET /v1/users"} "#,
         ];
-        let values = || -> [u64; 3] {
+        let values = || -> [u64; 4] {
             let text = metrics.text().unwrap();
             series
                 .map(|series| text.lines().find_map(|line| line.strip_prefix(series)).map_or(0, |n| n.parse().unwrap()))
@@ -380,10 +390,11 @@ mod tests {
         while !threads.iter().all(std::thread::JoinHandle::is_finished) {
             let next = values();
             assert!(last.iter().zip(&next).all(|(last, next)| last <= next), "{last:?} {next:?}");
-            assert_eq!(next[1], next[2]);
+            assert_eq!(next[2], next[3]);
             last = next;
         }
-        assert_eq!(values(), [3 * u64::from(REQUESTS); 3]);
+        let all = 3 * u64::from(REQUESTS);
+        assert_eq!(values(), [all / 2, all / 2, all, all]);
     }
 
     #[test]

@@ -53,9 +53,13 @@ def table(figures):
             continue
         # Without a peer the limit itself is what is compared with.
         base, most = (theirs, aim.most) if aim.theirs else (aim.most, 1.0)
-        verdict = "met" if ours / base <= most else f"missed: {(ours / base / most - 1) * 100:.0f} % above"
+        verdict = "met" if ours / base <= most else missed((ours / base / most - 1) * 100)
         lines.append(f"| {aim.what} | {shown(ours)} | {shown(base)} | {ours / base:.2f} | {verdict} |")
     return "\n".join(lines) + "\n" if len(lines) > 2 else ""
+
+
+def missed(percent):
+    return f"missed: {percent:.{0 if percent >= 1 else 1}f} % above"
 
 
 def median(figures, workload, peer, field):

@@ -102,7 +102,7 @@ impl Permit {
 pub struct Trace {
     /// The route, once one was matched.
     pub route: Option<RouteId>,
-    /// The mode that is in force on it: set together with it.
+    /// The mode that is in force on it: set together with it, and to enforce where there is none.
     pub route_mode: Mode,
     /// The bearer, once the token's signature was found good.
     pub principal: Option<Arc<Principal>>,

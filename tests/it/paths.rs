@@ -1,6 +1,7 @@
 //! Paths as attackers write them.
 
 use std::collections::HashSet;
+use std::ptr;
 
 use http::{HeaderMap, HeaderValue, Method, header};
 use proptest::prelude::*;
@@ -168,5 +169,7 @@ fn find(patterns: &[(&str, PathReading)], raw: &str) -> Option<usize> {
     let routes = patterns.iter().map(|(pattern, paths)| route(pattern, None, *paths)).collect();
     let table = RouteTable::build(routes).expect("no conflict");
     let path = CanonicalPath::parse(raw).ok()?;
-    table.find(&Method::GET, "", &path, &upstreams()).ok().map(|(id, _)| id.0 as usize)
+    let (id, route) = table.find(&Method::GET, "", &path, &upstreams()).ok()?;
+    assert!(ptr::eq(route, table.get(id).expect("the route")), "{raw}");
+    Some(id.0 as usize)
 }

@@ -61,7 +61,7 @@ proptest! {
 
 /// Few words, so that tables and paths meet: in several spellings, and with what folds to ASCII from outside of it.
 fn pattern() -> impl Strategy<Value = String> {
-    let segment = prop::sample::select(vec!["a", "b", "A", "aB", "k", "a-name-of-three-and-twenty", "{}", "{}"]);
+    let segment = prop::sample::select(vec!["a", "b", "A", "aB", "k", "a-name-longer-than-most-here", "{}", "{}"]);
     let tail = prop::sample::select(vec!["", "", "/", "/{*rest}"]);
     (prop::collection::vec(segment, 0..4), tail).prop_map(|(segments, tail)| {
         let segment = |(at, text): (usize, &&str)| format!("/{}", text.replace("{}", &format!("{{p{at}}}")));
@@ -86,7 +86,7 @@ fn host() -> impl Strategy<Value = &'static str> {
 }
 
 fn path() -> impl Strategy<Value = String> {
-    const LONG: [&str; 2] = ["a-name-of-three-and-twenty", "A-name-of-three-and-twenty"];
+    const LONG: [&str; 2] = ["a-name-longer-than-most-here", "A-name-longer-than-most-here"];
     let segment =
         prop::sample::select([&["a", "b", "A", "B", "ab", "AB", "aB", "K", "%E2%84%AA", "z"], &LONG[..]].concat());
     (prop::collection::vec(segment, 0..5), any::<bool>()).prop_map(|(segments, slash)| {

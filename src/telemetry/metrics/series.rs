@@ -65,6 +65,7 @@ struct First {
     near_from: u8,
 }
 
+/// One for a route, and not in a block: few routes are answered in many ways, and where all are, their number is bounded.
 #[derive(Debug, Default)]
 struct Rest {
     /// All buckets; those that are near are not used.

@@ -53,7 +53,7 @@ pub struct Principal {
 }
 
 /// Room for the lines of the usual headers: with them a principal, behind its counts, takes up 512 bytes, a size of the allocator.
-type HeaderLines = SmallVec<[u8; 72]>;
+type HeaderLines = SmallVec<[u8; 88]>;
 
 fn lines_of(headers: &[(HeaderName, HeaderValue)]) -> HeaderLines {
     let mut lines = HeaderLines::new();

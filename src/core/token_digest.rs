@@ -8,7 +8,11 @@ use super::sha256::sha256;
 
 /// Says which token it was, and opens nothing. Digests of different hashers have nothing to do with each other.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct TokenDigest([u8; 32]);
+pub struct TokenDigest([u8; DIGEST_BYTES]);
+
+/// As many as GMAC has. To let in a token in the place of another one, whoever makes it would have to find one with the digest
+/// of that very token, and not just two with the same.
+const DIGEST_BYTES: usize = 16;
 
 /// Makes digests of tokens.
 ///
@@ -19,7 +23,7 @@ pub struct TokenDigest([u8; 32]);
 pub struct TokenHasher(Option<LessSafeKey>);
 
 impl TokenHasher {
-    /// SHA-256.
+    /// SHA-256, of which the first half is enough.
     pub const PLAIN: Self = Self(None);
 
     /// With a key that is random and known to nobody.
@@ -33,9 +37,12 @@ impl TokenHasher {
         // Nothing is encrypted, and no tag is shown: the nonce has nothing to keep apart.
         let nonce = Nonce::assume_unique_for_key([0; NONCE_LEN]);
         let seal = |key: &LessSafeKey| key.seal_in_place_separate_tag(nonce, Aad::from(token), &mut []).ok();
-        let Some(tag) = self.0.as_ref().and_then(seal) else { return TokenDigest(sha256(token)) };
-        let mut digest = [0; 32];
-        digest.iter_mut().zip(tag.as_ref()).for_each(|(to, from)| *to = *from);
+        let mut digest = [0; DIGEST_BYTES];
+        let mut fill = |from: &[u8]| digest.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
+        match self.0.as_ref().and_then(seal) {
+            Some(tag) => fill(tag.as_ref()),
+            None => fill(&sha256(token)),
+        }
         TokenDigest(digest)
     }
 }
@@ -43,7 +50,7 @@ impl TokenHasher {
 #[cfg(test)]
 impl TokenDigest {
     /// No token's.
-    pub(super) const NONE: Self = Self([0; 32]);
+    pub(super) const NONE: Self = Self([0; DIGEST_BYTES]);
 }
 
 /// Hides it: see [`TokenHasher`].

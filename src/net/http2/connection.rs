@@ -13,6 +13,7 @@ use tokio::task::{JoinSet, consume_budget};
 use tokio::time::timeout;
 
 use super::clock::{Clock, End};
+use super::corked::Corked;
 use super::exchange::Exchange;
 use super::settings;
 use super::watch::Watch;
@@ -33,8 +34,10 @@ where
     T: AsyncRead + AsyncWrite + Unpin,
 {
     let watch = Watch::new(S::CLIENTS);
-    let Some(h2) = shake_hands(&mut stream, &watch, limits, S::CLIENTS, drain).await else { return };
-    Connection::new(h2, service, watch, limits, drain).run().await;
+    let corked = Corked::new(Wire::new(&mut stream, watch.clone()));
+    let Some(h2) = corked.run(shake_hands(corked.clone(), limits, S::CLIENTS, drain)).await else { return };
+    corked.run(Connection::new(h2, service, watch, limits, drain).run()).await;
+    drop(corked);
     linger(&mut stream).await;
 }
 
@@ -44,29 +47,27 @@ where
     S: Service,
     T: AsyncRead + AsyncWrite + Unpin,
 {
-    let watch = Watch::new(S::CLIENTS);
+    let corked = Corked::new(Wire::new(&mut stream, Watch::new(S::CLIENTS)));
     let answer = async {
-        let Some(mut h2) = shake_hands(&mut stream, &watch, limits, S::CLIENTS, &Drain::default()).await else {
-            return;
-        };
+        let Some(mut h2) = shake_hands(corked.clone(), limits, S::CLIENTS, &Drain::default()).await else { return };
         let Some(Ok((_, respond))) = h2.accept().await else { return };
         h2.graceful_shutdown();
         let exchange = Exchange { respond, limits, drain: Drain::default() };
         let _ = tokio::join!(exchange.refuse(service, refusal), poll_fn(|cx| h2.poll_closed(cx)));
     };
-    let _ = timeout(GOODBYE, answer).await;
+    let _ = timeout(GOODBYE, corked.run(answer)).await;
+    drop(corked);
     linger(&mut stream).await;
 }
 
 /// Announces the settings and waits for the client's preface.
-async fn shake_hands<'a, T: AsyncRead + AsyncWrite + Unpin>(
-    stream: &'a mut T,
-    watch: &Watch,
+async fn shake_hands<T: AsyncRead + AsyncWrite + Unpin>(
+    stream: T,
     limits: Limits,
     clients: Clients,
     drain: &Drain,
-) -> Option<H2<Wire<&'a mut T>, Bytes>> {
-    let handshake = settings::builder(limits, clients).handshake(Wire::new(stream, watch.clone()));
+) -> Option<H2<T, Bytes>> {
+    let handshake = settings::builder(limits, clients).handshake(stream);
     tokio::select! {
         shaken = timeout(limits.request_head, handshake) => shaken.ok()?.ok(),
         () = drain.started() => None,
@@ -129,7 +130,8 @@ where
 
     fn begin(&mut self, request: http::Request<RecvStream>, respond: SendResponse<Bytes>) {
         let exchange = Exchange { respond, limits: self.limits, drain: self.drain.clone() };
-        self.streams.spawn_local(exchange.serve(request, Rc::clone(&self.service)));
+        // Boxed, since it is large, and a task's future is copied several times while the task is made and when it is over.
+        self.streams.spawn_local(Box::pin(exchange.serve(request, Rc::clone(&self.service))));
     }
 
     /// What ends a whole connection is no answer to any request, but goes into log and metrics as a request that could

@@ -6,11 +6,12 @@
 //!
 //! A connection is one task (`connection`), each of its streams another (`exchange`). `head` makes of a stream's
 //! fields what HTTP/1.1 makes of a request line and fields. `wire` stands between `h2` and the socket: it sees the heads
-//! of frames pass and counts what is cheap to send and costs a server much (`watch`).
+//! of frames pass and counts what is cheap to send and costs a server much (`watch`). Before it `corked` gathers what is written.
 
 pub(super) mod body;
 mod clock;
 mod connection;
+mod corked;
 mod exchange;
 mod frames;
 mod head;

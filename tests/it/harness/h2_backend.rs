@@ -18,8 +18,8 @@ pub(crate) struct H2Backend {
 }
 
 impl H2Backend {
-    /// Sends back each piece of a body as it comes, and at the end trailers that say that all is well. `x-te` of the head
-    /// is what it was told in `te`.
+    /// Sends back each piece of a body as it comes, and at the end trailers that say that all is well. In the head
+    /// `x-te` is what it was told in `te`, `x-id` the request's id; and it gives an id of its own, which is nobody's.
     pub(crate) fn echo() -> Self {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
@@ -56,8 +56,11 @@ async fn serve(stream: TcpStream) {
 
 fn head(request: &Request<RecvStream>) -> Response<()> {
     let mut head = Response::new(());
-    let te = request.headers().get("te").cloned().unwrap_or(HeaderValue::from_static(""));
-    head.headers_mut().insert("x-te", te);
+    for (told, name) in [("x-te", "te"), ("x-id", "x-request-id")] {
+        let value = request.headers().get(name).cloned().unwrap_or(HeaderValue::from_static(""));
+        head.headers_mut().insert(told, value);
+    }
+    head.headers_mut().insert("x-request-id", HeaderValue::from_static("its-own"));
     head.headers_mut().insert("content-type", HeaderValue::from_static("application/grpc"));
     head
 }

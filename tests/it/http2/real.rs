@@ -82,6 +82,18 @@ fn early_hints_pass() {
 }
 
 #[test]
+fn an_answer_has_the_id_of_its_request_whatever_id_the_backend_gives_it() {
+    let backend = RawBackend::fixed(
+        "HTTP/1.1 200 OK\r\nX-Request-Id: one\r\nx-request-id: two\r\nContent-Length: 2\r\nX-A: 1\r\n\r\nok",
+    );
+    let gateway = gateway(&format!("{{urls: ['http://{}']}}", backend.address));
+    let (_, shown) = ask(&gateway, &["--include"], "/open/a");
+    let given: Vec<_> = shown.lines().filter_map(|line| line.strip_prefix("x-request-id: ")).collect();
+    assert_eq!(given, [backend.next().head.fields.one("x-request-id").unwrap()], "{shown}");
+    assert!(shown.contains("x-a: 1"), "{shown}");
+}
+
+#[test]
 fn no_request_fails_under_load() {
     let gateway = gateway("{builtin: echo}");
     let url = format!("http://{}/open/a", gateway.address());

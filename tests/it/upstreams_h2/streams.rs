@@ -28,6 +28,7 @@ fn a_unary_call_has_its_status_in_the_trailers() {
         let answer = client.receive();
         assert_eq!((answer.status, &answer.body[..]), (200, &[0; 5][..]));
         assert_eq!(answer.fields.one("x-te"), Some("trailers"));
+        assert_eq!(answer.fields.one("x-request-id"), answer.fields.one("x-id"), "the id of its request");
         assert_eq!(answer.trailers.one("grpc-status"), Some("0"));
     }
     assert_eq!(backend.connections(), 1);

@@ -1,7 +1,9 @@
 //! How a careless backend reads a path: some ignore case, some a trailing slash, some both.
 //!
-//! Folding is Unicode simple case folding (`CaseFolding.txt`, status C and S), one character to one character, for
-//! patterns at load and for paths at every request that could mean something else folded.
+//! Backends compare in lower case, in upper case, or by a table, and do not agree beyond ASCII: in upper case `ı` is `I`, and `ﬁ` is
+//! `FI`. Folding takes for one whatever any of these ways takes for one: lower case, then upper case, then lower case again, each
+//! in full (Unicode's `SpecialCasing.txt`). Unicode's simple case folding tells nothing apart that is one here. It is done to patterns at
+//! load, and to paths at every request that could mean something else folded.
 
 /// Longest literal segment of a pattern in bytes, folded or not. A longer one of a path needs no folding: it is none of
 /// the literals.
@@ -12,13 +14,13 @@ pub(super) type Buffer = [u8; LITERAL_BYTES_MAX];
 
 /// Folds the case of a literal of a pattern.
 pub(super) fn fold(literal: &str) -> String {
-    literal.chars().map(fold_char).collect()
+    literal.chars().flat_map(fold_char).collect()
 }
 
 /// Folds the case of a path's segment into `buffer`. `None` if it does not fit, and so equals no literal.
 pub(super) fn fold_into<'b>(segment: &str, buffer: &'b mut Buffer) -> Option<&'b [u8]> {
     let mut length = 0;
-    for char in segment.chars().map(fold_char) {
+    for char in segment.chars().flat_map(fold_char) {
         let room = buffer.get_mut(length..length + char.len_utf8())?;
         length += char.encode_utf8(room).len();
     }
@@ -42,11 +44,11 @@ pub(super) fn could_fold(text: &str) -> bool {
     text.bytes().fold(false, |seen, byte| seen | byte.is_ascii_uppercase() | !byte.is_ascii())
 }
 
-fn fold_char(char: char) -> char {
-    if char.is_ascii() {
-        return char.to_ascii_lowercase();
-    }
-    unicode_case_mapping::case_folded(char).and_then(|folded| char::from_u32(folded.get())).unwrap_or(char)
+fn fold_char(char: char) -> impl Iterator<Item = char> {
+    // In full its lower case has a dot of its own. Java, for one, leaves that out.
+    const I_WITH_DOT: char = '\u{130}';
+    let char = if char == I_WITH_DOT { 'i' } else { char };
+    char.to_lowercase().flat_map(char::to_uppercase).flat_map(char::to_lowercase)
 }
 
 #[cfg(test)]
@@ -54,21 +56,34 @@ mod tests {
     use super::*;
 
     #[test]
-    fn folding_is_unicode_simple_case_folding() {
+    fn what_some_backend_takes_for_one_is_folded_to_one() {
         for (text, folded) in [
             ("Admin-1", "admin-1"),
             ("ÉCOLE", "école"),
             ("\u{212a}elvin", "kelvin"),
             ("acce\u{17f}s", "access"),
-            ("\u{1e9e}", "ß"),
-            ("ß", "ß"),
+            ("\u{1e9e}", "ss"),
+            ("ß", "ss"),
             ("ΣΑΣς", "σασσ"),
             ("\u{23a}", "\u{2c65}"),
-            // Only Turkic (T) and full (F) folding know these two.
-            ("\u{130}\u{131}", "\u{130}\u{131}"),
+            ("\u{130}\u{131}", "ii"),
+            ("\u{fb01}les", "files"),
         ] {
             assert_eq!(fold(text), folded);
             assert_eq!(fold_into(text, &mut [0; LITERAL_BYTES_MAX]), Some(folded.as_bytes()));
+        }
+    }
+
+    #[test]
+    fn every_way_to_ignore_case_is_covered() {
+        let folded = |text: String| fold(&text);
+        for char in '\0'..=char::MAX {
+            let expected = fold(char.encode_utf8(&mut [0; 4]));
+            let simple = unicode_case_mapping::case_folded(char).and_then(|folded| char::from_u32(folded.get()));
+            assert_eq!(folded(simple.unwrap_or(char).into()), expected, "simple folding of {char:?}");
+            assert_eq!(folded(char.to_uppercase().collect()), expected, "upper case of {char:?}");
+            assert!(char == '\u{130}' || folded(char.to_lowercase().collect()) == expected, "lower case of {char:?}");
+            assert_eq!(fold(&expected), expected, "{char:?} folded twice");
         }
     }
 

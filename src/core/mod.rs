@@ -103,6 +103,7 @@ fn outcome(
     match admitted {
         Err(NotAdmitted::Rejected(rejection)) if is_shadowed(snapshot, route, &rejection, trace) => {
             trace.shadowed = Some(rejection);
+            settle_tenant_all_the_same(snapshot, route, head, trace)?;
         }
         other => other?,
     }
@@ -158,6 +159,30 @@ fn facts_for<'a>(mode: Mode, facts: &Facts<'a>) -> Facts<'a> {
         Mode::Enforce => *facts,
         Mode::Shadow => Facts { keys: KeysAsked::Already, ..*facts },
     }
+}
+
+/// The tenant of a request whose bearer was refused something and that is let through in shadow mode: to its backend it is as it
+/// will be once the bearer may. There may be none, for that only would have been refused as well.
+///
+/// # Errors
+/// What is refused in shadow mode too.
+fn settle_tenant_all_the_same(
+    snapshot: &Snapshot,
+    route: &Route,
+    head: &RequestHead<'_>,
+    trace: &mut Trace,
+) -> Result<(), Rejection> {
+    let principal = trace.principal.as_deref().filter(|_| trace.authenticated);
+    let (Some(principal), Requirement::Token(requirement)) = (principal, &route.requirement) else { return Ok(()) };
+    match tenant::settle(snapshot, requirement, principal, head.headers) {
+        Ok(tenant) => trace.tenant = tenant,
+        Err(rejection) if rejection.reason.is_shadowable() => {}
+        Err(rejection) => {
+            trace.shadowed = None;
+            return Err(rejection);
+        }
+    }
+    Ok(())
 }
 
 fn own_answer(snapshot: &Snapshot, head: &RequestHead<'_>, path: &CanonicalPath<'_>) -> Option<OwnAnswer> {

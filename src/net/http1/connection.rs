@@ -151,7 +151,7 @@ impl Connection {
     async fn answer<B: Answer>(&mut self, mut exchange: Exchange, response: Response<B>, drain: &Drain) -> Turn<B> {
         let (parts, mut body) = response.into_parts();
         exchange.keep_alive &= !drain.is_started() && !encode::asks_to_close(&parts.headers) && self.is_readable();
-        let sent = self.send(&exchange, &parts, &mut body).await;
+        let sent = self.send(&mut exchange, &parts, &mut body).await;
         // The request is over with its answer, whatever the connection waits for now.
         drop(body);
         let body_is_done = matches!(self.transport.inbound.borrow().body, Remaining::Nothing);
@@ -299,9 +299,9 @@ impl Connection {
     async fn refuse<S: Service>(&mut self, service: &S, refusal: Refusal, head: Option<&Head>) -> Turn<S::Body> {
         self.transport.inbound.borrow_mut().body = Remaining::Broken;
         let is_head = head.is_some_and(|head| head.method == Method::HEAD);
-        let exchange = Exchange { is_head, version: Version::HTTP_11, keep_alive: false };
+        let mut exchange = Exchange { is_head, version: Version::HTTP_11, keep_alive: false };
         let (parts, mut body) = service.refuse(refusal, head).into_parts();
-        let sent = self.send(&exchange, &parts, &mut body).await;
+        let sent = self.send(&mut exchange, &parts, &mut body).await;
         drop(body);
         if sent.is_err() {
             return Turn::Broken;

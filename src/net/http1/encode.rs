@@ -30,9 +30,10 @@ pub struct Exchange {
     pub keep_alive: bool,
 }
 
-/// The framing of an answer whose body is `length` bytes long, if that is known.
+/// The framing of an answer whose body is `length` bytes long, if that is known. Where the connection has to end for the answer
+/// to have an end, it does not go on.
 #[must_use]
-pub fn framing(exchange: &Exchange, status: StatusCode, length: Option<u64>) -> Framing {
+pub fn framing(exchange: &mut Exchange, status: StatusCode, length: Option<u64>) -> Framing {
     let never = [StatusCode::SWITCHING_PROTOCOLS, StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED];
     if exchange.is_head || never.contains(&status) {
         return Framing::NoBody;
@@ -40,7 +41,10 @@ pub fn framing(exchange: &Exchange, status: StatusCode, length: Option<u64>) -> 
     match length {
         Some(length) => Framing::Length(length),
         None if exchange.version == Version::HTTP_11 => Framing::Chunked,
-        None => Framing::UntilClose,
+        None => {
+            exchange.keep_alive = false;
+            Framing::UntilClose
+        }
     }
 }
 
@@ -82,7 +86,7 @@ pub fn head(
     if !has_date {
         field(out, b"date", date::now().as_bytes());
     }
-    match (exchange.keep_alive && framing != Framing::UntilClose, exchange.version) {
+    match (exchange.keep_alive, exchange.version) {
         _ if status == StatusCode::SWITCHING_PROTOCOLS => field(out, b"connection", b"Upgrade"),
         (false, _) => field(out, b"connection", b"close"),
         (true, Version::HTTP_10) => field(out, b"connection", b"keep-alive"),
@@ -177,7 +181,9 @@ mod tests {
             headers.append(*name, HeaderValue::from_static(value));
         }
         let mut out = Vec::new();
-        head(&mut out, exchange, status, &headers, None, framing(exchange, status, length));
+        let mut exchange = *exchange;
+        let framing = framing(&mut exchange, status, length);
+        head(&mut out, &exchange, status, &headers, None, framing);
         String::from_utf8(out).unwrap()
     }
 

@@ -160,12 +160,12 @@ impl Answering {
 }
 
 impl Connection {
-    /// Sends an answer.
+    /// Sends an answer, and settles whether the connection goes on.
     ///
     /// # Errors
     /// The client is gone or does not read, or the body broke off: then the connection must end without the answer
     /// looking complete.
-    pub(super) async fn send<B>(&mut self, exchange: &Exchange, parts: &Parts, body: &mut B) -> io::Result<()>
+    pub(super) async fn send<B>(&mut self, exchange: &mut Exchange, parts: &Parts, body: &mut B) -> io::Result<()>
     where
         B: Answer,
     {
@@ -179,7 +179,7 @@ impl Connection {
     }
 
     /// Writes the head, and the body with it if that is short and there.
-    fn begin_answer<B>(&mut self, exchange: &Exchange, parts: &Parts, body: &mut B) -> Answering
+    fn begin_answer<B>(&mut self, exchange: &mut Exchange, parts: &Parts, body: &mut B) -> Answering
     where
         B: Answer,
     {

@@ -33,6 +33,17 @@ fn an_answer_has_the_id_of_its_request_whatever_id_the_backend_gives_it() {
 }
 
 #[test]
+fn an_answer_without_a_length_ends_the_connection_of_http_1_0() {
+    let backend = RawBackend::fixed("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n");
+    let gateway = Setup::PLAIN.start(&[backend.address]);
+    let mut client = gateway.connect();
+    client.send("GET /a HTTP/1.0\r\nHost: a\r\nConnection: keep-alive\r\n\r\n".repeat(2));
+    let answer = client.receive();
+    assert_eq!((answer.text(), answer.closes()), ("ok".to_owned(), true));
+    client.expect_closed();
+}
+
+#[test]
 fn bytes_behind_a_short_answer_are_nobodys_answer() {
     let backend = RawBackend::start(|exchange| {
         exchange

@@ -83,13 +83,18 @@ impl Model {
     }
 }
 
+/// The same for all texts that backends take for one, in lower case or in upper case.
+fn without_case(text: &str) -> String {
+    text.to_lowercase().to_uppercase().to_lowercase()
+}
+
 fn matches(segments: &[Segment], path: &[&str], ignoring_case: bool) -> bool {
     let Some((segment, segments)) = segments.split_first() else { return path.is_empty() };
     let Some((first, rest)) = path.split_first() else { return false };
     let matches_first = match segment {
         Segment::Rest => return path != [""],
         Segment::One => !first.is_empty(),
-        Segment::Literal(text) if ignoring_case => text.to_lowercase() == first.to_lowercase(),
+        Segment::Literal(text) if ignoring_case => without_case(text) == without_case(first),
         Segment::Literal(text) => text == first,
     };
     matches_first && matches(segments, rest, ignoring_case)

@@ -184,6 +184,15 @@ impl Answer for AnswerBody {
         self.record.bytes_out += (out.len() - before) as u64;
         is_whole
     }
+
+    /// The caller's client is watched from the first time on that somebody has to wait: most answers do not have to be waited for,
+    /// and none of these lasts.
+    fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.place.is_none() {
+            self.place = self.record.watch();
+        }
+        self.place.as_ref().map_or(Poll::Pending, |place| place.ending().poll(cx))
+    }
 }
 
 impl Body for AnswerBody {
@@ -192,9 +201,7 @@ impl Body for AnswerBody {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let this = &mut *self;
-        if let Some(place) = &this.place
-            && place.ending().poll(cx).is_ready()
-        {
+        if this.place.is_some() && this.poll_ended(cx).is_ready() {
             // A feed ends by itself when its reader falls, and whichever of the two is seen first, it ends alike.
             let is_feed = matches!(this.kind, Kind::Pieces(_));
             return Poll::Ready((!is_feed).then_some(Err(AnswerError::Ended)));
@@ -206,13 +213,9 @@ impl Body for AnswerBody {
             }
             Kind::Pieces(pieces) => pieces.poll_recv(cx).map(|piece| piece.map(|piece| Ok(Frame::data(piece)))),
         };
-        // Most answers do not have to be waited for, and none of these lasts.
         if frame.is_pending() && this.place.is_none() {
-            this.place = this.record.watch();
-            if let Some(place) = &this.place {
-                // It cannot have been told as yet; from now on it wakes this task.
-                let _ = place.ending().poll(cx);
-            }
+            // It cannot have been told as yet; from now on it wakes this task.
+            let _ = this.poll_ended(cx);
         }
         if let Poll::Ready(Some(Ok(frame))) = &frame {
             this.record.bytes_out += frame.data_ref().map_or(0, |data| data.len() as u64);

@@ -97,6 +97,12 @@ pub trait Answer: Body<Data = Bytes> + Unpin {
     fn write_whole(&mut self, _out: &mut Vec<u8>, _bytes_max: usize) -> bool {
         false
     }
+
+    /// Ready once the answer must not go on, and has to break off whatever is still to be sent of it. Asked while the client takes
+    /// nothing, since nobody asks for a frame then.
+    fn poll_ended(&mut self, _cx: &mut Context<'_>) -> Poll<()> {
+        Poll::Pending
+    }
 }
 
 impl Answer for http_body_util::Full<Bytes> {}

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, Bytes};
 use http::HeaderMap;
 use http::response::Parts;
-use http_body::{Body, Frame};
+use http_body::Frame;
 use tokio::time::Instant;
 
 use super::connection::Connection;
@@ -211,11 +211,13 @@ impl Connection {
     /// free again.
     fn poll_answer<B>(&mut self, cx: &mut Context<'_>, body: &mut B, answering: &mut Answering) -> Poll<io::Result<()>>
     where
-        B: Body<Data = Bytes> + Unpin,
+        B: Answer,
     {
         loop {
             if answering.step == Step::Send {
-                ready!(self.poll_written(cx, &mut answering.piece, &mut answering.until))?;
+                if self.poll_written(cx, &mut answering.piece, &mut answering.until)?.is_pending() {
+                    return body.poll_ended(cx).map(|()| Err(broken("not to go on")));
+                }
                 if let Some(error) = answering.broken.take() {
                     return Poll::Ready(Err(error));
                 }

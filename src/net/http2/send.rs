@@ -13,6 +13,7 @@ use http_body::{Body, Frame};
 use tokio::time::timeout;
 
 use crate::net::date;
+use crate::net::service::Answer;
 
 /// Fields about a connection of HTTP/1.1, which HTTP/2 does not allow (RFC 9113 section 8.2.2).
 const CONNECTION_SPECIFIC: [HeaderName; 6] = [
@@ -87,7 +88,7 @@ pub(super) struct Sender<'a, B> {
     pub(super) idle: Duration,
 }
 
-impl<B: Body<Data = Bytes> + Unpin> Sender<'_, B> {
+impl<B: Answer> Sender<'_, B> {
     /// Sends the body to its end.
     pub(super) async fn run(mut self) -> Result<(), Failure> {
         while let Some(frame) = self.next_frame().await? {
@@ -134,12 +135,20 @@ impl<B: Body<Data = Bytes> + Unpin> Sender<'_, B> {
             return self.stream.send_data(data, true).map_err(|_| Failure::Gone);
         }
         while !data.is_empty() {
-            let room = timeout(self.idle, poll_fn(|cx| poll_room(self.stream, data.len(), cx))).await;
-            let room = room.map_err(|_| Failure::Stalled)?.ok_or(Failure::Gone)?;
+            let room = timeout(self.idle, poll_fn(|cx| self.poll_room(cx, data.len()))).await;
+            let room = room.map_err(|_| Failure::Stalled)??;
             let piece = data.split_to(room.min(data.len()));
             self.stream.send_data(piece, is_last && data.is_empty()).map_err(|_| Failure::Gone)?;
         }
         Ok(())
+    }
+
+    /// How much of `wanted` bytes can be sent at present, at least one.
+    fn poll_room(&mut self, cx: &mut Context<'_>, wanted: usize) -> Poll<Result<usize, Failure>> {
+        match poll_room(self.stream, wanted, cx) {
+            Poll::Ready(room) => Poll::Ready(room.ok_or(Failure::Gone)),
+            Poll::Pending => self.body.poll_ended(cx).map(|()| Err(Failure::Broken)),
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 use std::sync::Mutex;
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -118,6 +118,47 @@ fn neither_a_download_nor_an_upload_at_full_speed_goes_on() {
         assert!(took < SOON, "{took:?}");
         assert_eq!((&entry["status"], &entry["reason"]), (&json!(401), &json!("client_revoked")));
     });
+}
+
+/// A backend that sends for as long as somebody takes it, and then says so.
+fn endless() -> (RawBackend, Receiver<()>) {
+    let (gone, goes) = channel();
+    let gone = Mutex::new(gone);
+    let backend = RawBackend::streaming(move |exchange| {
+        exchange.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")?;
+        let chunk = [b"8000\r\n", [b'x'; 0x8000].as_slice(), b"\r\n"].concat();
+        while exchange.send(&chunk).is_ok() {}
+        let _ = gone.lock().unwrap().send(());
+        Ok(Then::Close)
+    });
+    (backend, goes)
+}
+
+#[test]
+fn what_a_client_does_not_read_ends_as_well() {
+    let (backend, goes) = endless();
+    let setup = Setup::start(&backend.url());
+    let mut client = setup.authority.gateway.connect();
+    client.send(bearer("GET /a", &setup.token(&setup.acme), ""));
+    assert_eq!(client.receive_head().status, 200);
+    let revoked_at = setup.revoke();
+    goes.recv_timeout(PATIENCE).unwrap();
+    assert!(revoked_at.elapsed() < SOON, "{:?}", revoked_at.elapsed());
+}
+
+#[test]
+fn a_stream_of_http2_that_has_no_room_is_reset() {
+    let (backend, goes) = endless();
+    let setup = Setup::start(&backend.url());
+    let mut client = FrameClient::begin(setup.authority.gateway.address());
+    client.send(post(1, &setup.token(&setup.acme))).unwrap();
+    client.send(frame(DATA, END_STREAM, 1, b"")).unwrap();
+    // No more than the window is sent.
+    assert!(!data(&mut client, 1).is_empty());
+    let revoked_at = setup.revoke();
+    while client.next().expect("a reset").kind != RST_STREAM {}
+    goes.recv_timeout(PATIENCE).unwrap();
+    assert!(revoked_at.elapsed() < SOON, "{:?}", revoked_at.elapsed());
 }
 
 #[test]

@@ -20,7 +20,7 @@ const EXAMPLE: &str = "\
 Example:
   sidegate client create -c config.yaml --name 'Nightly import' --scope users:read --tenant t1
 
-Running gateways notice every change at once.";
+Running gateways notice every change within a moment.";
 
 /// Make, change and revoke App Clients
 #[derive(Debug, clap::Args)]

@@ -48,7 +48,10 @@ impl Metrics {
         let metrics = Self {
             registry: Registry::new(),
             workers: List::default(),
-            connections: IntGauge::new("sidegate_connections", "Open client connections.")?,
+            connections: IntGauge::new(
+                "sidegate_connections",
+                "Open connections of clients, and of proxies that ask.",
+            )?,
             tls_handshakes: counters(
                 "sidegate_tls_handshakes_total",
                 "TLS handshakes that clients began, by how they ended.",

@@ -56,7 +56,8 @@ pub(super) fn families(workers: &[Arc<Published>]) -> impl Iterator<Item = Metri
         ),
         family(
             "sidegate_token_cache_total",
-            "Tokens whose signature had been verified before (hit) or had not (miss).",
+            "Tokens with a good signature: verified before (hit), verified before and worked out again after a change \
+             (revalidated), or verified now (miss).",
             MetricType::COUNTER,
             token_cache(workers),
         ),

@@ -27,6 +27,8 @@ use super::websocket::{CloseCode, MaskingKey, close_frame};
 
 /// How long both sides of a WebSocket have to answer a close frame.
 const GOODBYE: Duration = Duration::from_secs(2);
+/// The same where the caller is not let in any more, which is noticed within half a second: after a second nothing goes on.
+const GOODBYE_OF_FALLEN: Duration = Duration::from_millis(500);
 
 /// Bytes in both directions.
 pub trait Io: AsyncRead + AsyncWrite + Unpin {}
@@ -110,7 +112,8 @@ pub async fn run(client: impl Side, tunnel: Tunnel, idle: Duration, drain: &Drai
     };
     if is_websocket {
         ends.part(code);
-        let _ = timeout(GOODBYE, ends.pass_on()).await;
+        let goodbye = if code == CloseCode::PolicyViolation { GOODBYE_OF_FALLEN } else { GOODBYE };
+        let _ = timeout(goodbye, ends.pass_on()).await;
     }
 }
 
@@ -175,11 +178,15 @@ impl<C: Side> Ends<C> {
         stuck_since.unwrap_or_else(|| self.up.moved().max(self.down.moved()))
     }
 
-    /// Has both sides get a close frame once the frame that they are being sent is complete, and nothing behind it.
+    /// Has both sides get a close frame once the frame that they are being sent is complete, and nothing behind it. The rest of a
+    /// frame from a client that is not let in any more is not waited for, however long it says that it is.
     fn part(&mut self, code: CloseCode) {
         self.down.part(close_frame(code, None));
         if let Some(key) = masking_key() {
             self.up.part(close_frame(code, Some(key)));
+        }
+        if code == CloseCode::PolicyViolation {
+            self.up.cut();
         }
     }
 }

@@ -34,7 +34,7 @@ enum Stage {
     Open,
     /// Passing on the rest of a frame, and then this close frame.
     Parting(Vec<u8>),
-    /// The close frame is sent or about to be; what comes is dropped until a close frame answers it.
+    /// The close frame is sent or about to be, if there is to be one; what comes is dropped until a close frame answers it.
     Parted,
     /// Nothing more comes: what is left is written, and then the end.
     Ending,
@@ -96,6 +96,13 @@ impl Direction {
         if matches!(self.stage, Stage::Open) {
             self.stage = Stage::Parting(frame);
             self.part_at_boundary();
+        }
+    }
+
+    /// Has nothing more passed on, not even the rest of a frame.
+    pub(super) fn cut(&mut self) {
+        if matches!(self.stage, Stage::Open | Stage::Parting(_)) {
+            self.stage = Stage::Parted;
         }
     }
 

@@ -121,7 +121,7 @@ fn every_expectation_belongs_to_a_case() {
 }
 
 fn load_text(text: &str) -> Result<config::Config, config::Diagnostics> {
-    config::from_text("test.yaml", text, &cases(), &|name| (name == "SET").then(|| "value".to_owned()))
+    config::from_text("test.yaml", text, &cases(), &|name| (name == "SET").then(|| "value".into()))
 }
 
 /// A configuration in which this key says something that no key can mean.

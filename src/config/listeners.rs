@@ -66,7 +66,7 @@ struct Taken(Vec<(SocketAddr, Place)>);
 impl Taken {
     fn address(&mut self, fields: &Fields<'_>, report: &mut Report<'_>) -> Option<(SocketAddr, Place)> {
         report.required(fields, "address", |report, node| {
-            let address = report.quantity(node, "IP:PORT, such as 0.0.0.0:8080 or [::1]:8080", scalar::address)?;
+            let address = report.quantity(node, "IP:PORT, such as 0.0.0.0:8080 or \"[::1]:8080\"", scalar::address)?;
             if let Some((other, first)) = self.0.iter().find(|(other, _)| overlap(*other, address)) {
                 let finding = report.error(node.place, TAKEN).related(*first, "by this one");
                 if let Some(why) = why_they_overlap(*other, address) {

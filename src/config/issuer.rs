@@ -25,7 +25,7 @@ pub(super) fn decode(
     files: &mut Files<'_>,
     report: &mut Report<'_>,
 ) -> Option<(Issuer, KeySource, RegistrySource)> {
-    let name = report.field(fields, "name", |report, node| report.parsed(node, "a name", scalar::name));
+    let name = report.required(fields, "name", |report, node| report.parsed(node, "a name", scalar::name));
     let iss = report
         .required(fields, "issuer", |report, node| report.parsed(node, "the value of `iss`", scalar::claim_value));
     let audiences = audiences(fields, report);

@@ -214,6 +214,7 @@ fn the_command_line_has_its_exit_codes() {
     };
     assert_eq!(run(&["check"]).status.code(), Some(2));
     assert_eq!(run(&["chekc"]).status.code(), Some(2));
+    assert_eq!(run(&["health", "--url", "127.0.0.1:9902"]).status.code(), Some(2));
     assert_eq!(run(&["check", "--help"]).status.code(), Some(0));
     let missing = run(&["check", "-c", "/nonexistent/config.yaml"]);
     assert_eq!(missing.status.code(), Some(1));

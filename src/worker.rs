@@ -75,8 +75,6 @@ pub struct Accepted {
     pub listener: usize,
     /// The client's address; the unspecified one for a client of a Unix socket.
     pub peer: SocketAddr,
-    /// Ours.
-    pub local: SocketAddr,
     /// Whether the listener speaks TLS, so that the client sees `https`.
     pub is_tls: bool,
     /// Whether the client came over a Unix socket.
@@ -230,8 +228,7 @@ impl<C: Connect + 'static> Worker<C> {
     fn begin(self: &Rc<Self>, listener: usize, tcp: TcpStream, peer: SocketAddr) {
         let _ = tcp.set_nodelay(true);
         let tls = self.connect.tls(listener);
-        let local = tcp.local_addr().unwrap_or(peer);
-        let (held, place) = self.hold(&Accepted { listener, peer, local, is_tls: tls.is_some(), is_unix: false });
+        let (held, place) = self.hold(&Accepted { listener, peer, is_tls: tls.is_some(), is_unix: false });
         // A task of its own kind for each: most connections are of the first, and carry no room for the others.
         match (place, tls) {
             (Place::Served, None) => drop(spawn_local(held.http1(tcp))),
@@ -243,7 +240,7 @@ impl<C: Connect + 'static> Worker<C> {
     }
 
     fn begin_unix(self: &Rc<Self>, listener: usize, unix: UnixStream) {
-        let accepted = Accepted { listener, peer: NO_ADDRESS, local: NO_ADDRESS, is_tls: false, is_unix: true };
+        let accepted = Accepted { listener, peer: NO_ADDRESS, is_tls: false, is_unix: true };
         if let (held, Place::Served) = self.hold(&accepted) {
             spawn_local(held.http1(unix));
         }

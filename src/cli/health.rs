@@ -26,12 +26,12 @@ const ANSWER_BYTES_MAX: u64 = 64 * 1024;
 #[command(after_help = "Example:\n  sidegate health --url http://127.0.0.1:9902")]
 pub(crate) struct Args {
     /// Base URL of an admin or health listener
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9901")]
-    url: String,
+    #[arg(long = "url", value_name = "URL", default_value = "http://127.0.0.1:9901", value_parser = authority)]
+    authority: String,
 }
 
 pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let authority = authority(&args.url)?;
+    let Args { authority } = args;
     let answer =
         ask(&authority, clock::monotonic() + TIMEOUT).with_context(|| format!("{authority} gives no answer"))?;
     match cause(&answer)? {
@@ -133,6 +133,10 @@ mod tests {
         }
     }
 
+    fn asking(url: &str) -> Args {
+        Args { authority: authority(url).unwrap() }
+    }
+
     /// Answers one request with `answer` and hands back what was asked.
     fn serve(answer: &'static str) -> (String, thread::JoinHandle<String>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -153,7 +157,7 @@ mod tests {
 
     fn health(answer: &'static str) -> (anyhow::Result<ExitCode>, String) {
         let (url, server) = serve(answer);
-        (run(Args { url }), server.join().unwrap())
+        (run(asking(&url)), server.join().unwrap())
     }
 
     #[test]
@@ -183,7 +187,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         drop(listener);
-        let error = run(Args { url }).unwrap_err().to_string();
+        let error = run(asking(&url)).unwrap_err().to_string();
         assert!(error.ends_with(" gives no answer"), "{error}");
     }
 

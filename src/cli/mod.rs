@@ -67,7 +67,7 @@ pub(crate) struct ConfigFile {
 impl ConfigFile {
     /// The configuration, checked.
     pub(crate) fn load(&self) -> Result<Config, Diagnostics> {
-        config::load(&self.path, &|name| std::env::var(name).ok())
+        config::load(&self.path, &|name| std::env::var_os(name))
     }
 
     /// Its path, as it was given.

@@ -1,6 +1,7 @@
 //! The authority's storage, for commands that read and change it beside a running gateway, which notices.
 
 use std::env;
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{anyhow, bail};
@@ -27,13 +28,19 @@ pub(super) struct Open {
 /// Runs `command` with the storage of the authority that the configuration has.
 pub(super) fn with<T>(file: &ConfigFile, command: impl AsyncFnOnce(&Open) -> anyhow::Result<T>) -> anyhow::Result<T> {
     let (config, authority) = load(file)?;
-    // To open it would make it: a wrong path would be a storage without clients, in which others are refused for nobody.
-    if let Storage::Sqlite(path) = &authority.storage
-        && !path.try_exists().unwrap_or(true)
-    {
+    if let Some(path) = missing(&authority.storage) {
         bail!("there is no storage {}: no gateway was started here, and no client was made", path.display());
     }
     run(config, authority, command)
+}
+
+/// The file of a storage that is not there. To open it would make it: a wrong path would be a storage without clients, in which
+/// others are refused for nobody. One that cannot be looked at may be there, and to open it tells why not.
+pub(super) fn missing(storage: &Storage) -> Option<&Path> {
+    match storage {
+        Storage::Sqlite(path) => Some(path.as_path()).filter(|path| !path.try_exists().unwrap_or(true)),
+        Storage::Postgres(_) => None,
+    }
 }
 
 /// The same, with storage that is made if it is not there.
@@ -72,4 +79,20 @@ fn actor() -> Actor {
     let is_name = !user.is_empty() && user.len() <= USER_BYTES_MAX && !user.contains(char::is_control);
     let user = if is_name { user } else { format!("uid-{}", rustix::process::getuid().as_raw()) };
     Actor(format!("cli:{user}").into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_not_there_is_missing() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("sidegate.db");
+        std::fs::write(&file, "").unwrap();
+        let is_missing = |path: &Path| missing(&Storage::Sqlite(path.to_owned())).is_some();
+        assert!(is_missing(&directory.path().join("other.db")));
+        assert!(!is_missing(&file));
+        assert!(!is_missing(&file.join("below-a-file.db")), "it cannot be looked at, and whoever opens it is told so");
+    }
 }

@@ -11,7 +11,7 @@ use super::files::Files;
 use super::report::Report;
 use super::scalar::{self, Flaw};
 use super::source::Place;
-use super::{keys, tls};
+use super::{keys, listeners, tls};
 use crate::net::tls::ServerTls;
 
 /// `authz`.
@@ -113,8 +113,11 @@ fn address(
 ) -> Option<(AuthzAddress, Place)> {
     report.field(fields, key, |report, node| {
         let address = report.quantity(node, ADDRESS, parse)?;
-        if seen.iter().any(|other| overlap(other, &address)) {
-            report.error(node.place, "the address is taken");
+        if let Some(other) = seen.iter().find(|other| overlap(other, &address)) {
+            let finding = report.error(node.place, listeners::TAKEN);
+            if let Some(why) = why_they_overlap(other, &address) {
+                finding.hint(why);
+            }
         }
         seen.push(address.clone());
         Some((address, node.place))
@@ -137,8 +140,15 @@ fn parse(text: &str) -> Result<AuthzAddress, Flaw> {
 
 fn overlap(a: &AuthzAddress, b: &AuthzAddress) -> bool {
     match (a, b) {
-        (AuthzAddress::Tcp(a), AuthzAddress::Tcp(b)) => super::listeners::overlap(*a, *b),
+        (AuthzAddress::Tcp(a), AuthzAddress::Tcp(b)) => listeners::overlap(*a, *b),
         (a, b) => a == b,
+    }
+}
+
+fn why_they_overlap(a: &AuthzAddress, b: &AuthzAddress) -> Option<&'static str> {
+    match (a, b) {
+        (AuthzAddress::Tcp(a), AuthzAddress::Tcp(b)) => listeners::why_they_overlap(*a, *b),
+        _ => None,
     }
 }
 

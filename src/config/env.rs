@@ -1,9 +1,10 @@
 //! `${NAME}` and `${NAME:-default}` in scalars.
 
+use std::ffi::OsString;
 use std::ops::Range;
 
 /// How a variable of the environment is read.
-pub type Env<'e> = &'e dyn Fn(&str) -> Option<String>;
+pub type Env<'e> = &'e dyn Fn(&str) -> Option<OsString>;
 
 /// What is wrong with a reference to a variable, and where in the scalar it stands.
 #[derive(Debug, PartialEq, Eq)]
@@ -30,24 +31,27 @@ pub(super) fn expand(text: &str, env: Env<'_>, bytes_max: usize) -> Result<Optio
             continue;
         }
         out.push_str(before);
+        let start = text.len() - reference.len();
         let length = reference.find('}').map_or(reference.len(), |end| end + 1);
         let (reference, after) = reference.split_at(length);
-        match value(reference, env) {
-            Ok(value) if out.len() + value.len() <= bytes_max => out.push_str(&value),
-            Ok(_) => errors.push((rest.len() - found, length, "the value of the variable is too long".to_owned())),
-            Err(message) => errors.push((rest.len() - found, length, message)),
+        let mut refuse = |within: usize, message| errors.push(EnvError { at: start + within..start + length, message });
+        match (nested(reference), value(reference, env)) {
+            (Some(within), _) => refuse(within, "a default cannot hold a variable".to_owned()),
+            (None, Ok(value)) if out.len() + value.len() <= bytes_max => out.push_str(&value),
+            (None, Ok(_)) => refuse(0, "the value of the variable is too long".to_owned()),
+            (None, Err(message)) => refuse(0, message),
         }
         rest = after;
     }
     out.push_str(rest);
-    if errors.is_empty() {
-        return Ok(Some(out));
-    }
-    let place = |(from_end, length, message)| {
-        let start = text.len() - from_end;
-        EnvError { at: start..start + length, message }
-    };
-    Err(errors.into_iter().map(place).collect())
+    if errors.is_empty() { Ok(Some(out)) } else { Err(errors) }
+}
+
+/// Where another reference begins in the default of this one. A shell would replace that one too; as text it would not be what was
+/// meant.
+fn nested(reference: &str) -> Option<usize> {
+    let (name, default) = reference.split_once(":-")?;
+    default.find("${").map(|at| name.len() + 2 + at)
 }
 
 fn value(reference: &str, env: Env<'_>) -> Result<String, String> {
@@ -57,7 +61,9 @@ fn value(reference: &str, env: Env<'_>) -> Result<String, String> {
     if !is_name(name) {
         return Err("not the name of an environment variable".to_owned());
     }
-    match (env(name), default) {
+    let value = env(name).map(OsString::into_string).transpose();
+    let value = value.map_err(|_| format!("the value of the environment variable `{name}` is not UTF-8"))?;
+    match (value, default) {
         (Some(value), None) => Ok(value),
         (Some(value), Some(_)) if !value.is_empty() => Ok(value),
         (_, Some(default)) => Ok(default.to_owned()),
@@ -73,12 +79,15 @@ fn is_name(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::ffi::OsStringExt as _;
+
     use super::*;
 
-    fn env(name: &str) -> Option<String> {
+    fn env(name: &str) -> Option<OsString> {
         match name {
-            "HOST" => Some("example.com".to_owned()),
-            "EMPTY" => Some(String::new()),
+            "HOST" => Some("example.com".into()),
+            "EMPTY" => Some(OsString::new()),
+            "LATIN" => Some(OsString::from_vec(b"caf\xe9".to_vec())),
             _ => None,
         }
     }
@@ -111,5 +120,24 @@ mod tests {
         assert_eq!(errors[0].message, "the environment variable `ONE` is not set");
         assert!(expanded("${HOST").unwrap_err()[0].message.contains("without"));
         assert!(expand("${HOST}", &env, 3).is_err());
+    }
+
+    #[test]
+    fn a_default_holds_no_variable() {
+        // Whether the outer one is set makes no difference: it need not be everywhere.
+        for text in ["x${NONE:-${HOST}}", "x${HOST:-${NONE}}", "x${HOST:-a${HOST"] {
+            let errors = expanded(text).unwrap_err();
+            let [error] = &*errors else { panic!("{text}: {errors:?}") };
+            assert_eq!(error.message, "a default cannot hold a variable", "{text}");
+            assert_eq!(Some(error.at.start), text.rfind("${"), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_set_and_is_no_text_is_not_said_to_be_missing() {
+        for text in ["${LATIN}", "${LATIN:-x}"] {
+            let errors = expanded(text).unwrap_err();
+            assert_eq!(errors[0].message, "the value of the environment variable `LATIN` is not UTF-8");
+        }
     }
 }

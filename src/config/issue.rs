@@ -81,7 +81,7 @@ impl Spot {
 
 /// Whether a line has a secret in it that ought not to be in the file: a private key in place of its path, or a URL with
 /// a password. It is not repeated.
-fn holds_secret(line: &str) -> bool {
+pub(super) fn holds_secret(line: &str) -> bool {
     let mut urls = line.match_indices("://").filter_map(|(at, mark)| line.get(at + mark.len()..));
     let has_password = |rest: &str| {
         let url = rest.split([' ', '\t']).next().unwrap_or_default();

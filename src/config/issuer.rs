@@ -7,7 +7,7 @@ use crate::core::snapshot::{Audiences, Issuer, Kinds, Mode, TokenTypes};
 
 use super::decode::Fields;
 use super::files::Files;
-use super::limits::DURATION;
+use super::limits::SECONDS;
 use super::report::Report;
 use super::scalar::{self, Flaw};
 use super::yaml::{Node, Value};
@@ -25,7 +25,7 @@ pub(super) fn decode(
     files: &mut Files<'_>,
     report: &mut Report<'_>,
 ) -> Option<(Issuer, KeySource, RegistrySource)> {
-    let name = report.field(fields, "name", |report, node| report.parsed(node, "a name", scalar::name));
+    let name = report.required(fields, "name", |report, node| report.parsed(node, "a name", scalar::name));
     let iss = report
         .required(fields, "issuer", |report, node| report.parsed(node, "the value of `iss`", scalar::claim_value));
     let audiences = audiences(fields, report);
@@ -50,7 +50,7 @@ pub(super) fn decode(
     let client_when = report.field(fields, "client_when", claims::client_when);
     let leeway_seconds = leeway(fields, report);
     let max_token_age_seconds =
-        report.field(fields, "max_token_age", |report, node| report.quantity(node, DURATION, max_token_age));
+        report.field(fields, "max_token_age", |report, node| report.quantity(node, SECONDS, max_token_age));
     let mode = report.field(fields, "mode", |report, node| report.word(node, MODES)).unwrap_or_default();
     if let Some(place) = fields.key_place("mode").filter(|_| mode == Mode::Shadow) {
         report.warn(place, "`mode: shadow`: whatever this issuer's keys have signed is let through");
@@ -191,7 +191,7 @@ fn max_token_age(text: &str) -> Result<i64, Flaw> {
 
 fn leeway(fields: &Fields<'_>, report: &mut Report<'_>) -> i64 {
     let Some(node) = fields.get("leeway") else { return LEEWAY_SECONDS };
-    let seconds = report.quantity(node, DURATION, scalar::whole_seconds).unwrap_or(LEEWAY_SECONDS);
+    let seconds = report.quantity(node, SECONDS, scalar::whole_seconds).unwrap_or(LEEWAY_SECONDS);
     if seconds > LEEWAY_SECONDS_USUAL_MAX {
         report.warn(node.place, "`leeway` over 5m: tokens are accepted that long after they have expired");
     }

@@ -113,8 +113,9 @@ pub(super) fn decode<'t>(file: &Fields<'t>, files: &mut Files<'_>, report: &mut 
             report.error(item.place, "more than 65536 issuers");
             break;
         };
-        if let Some(name) = report.required(&fields, "name", |report, node| report.text(node, "a name")) {
-            declared.ids.insert(name, IssuerId(id));
+        // Whatever is wrong with the name is for the issuer to say; routes may name it all the same.
+        if let Some(Node { value: Value::Scalar(name), .. }) = fields.get("name") {
+            declared.ids.insert(&name.text, IssuerId(id));
         }
         declared.seen.check(&fields, report);
         // An issuer with problems has none of its own afterwards: there is no configuration then.

@@ -9,7 +9,7 @@ use crate::core::keyset::Keyset;
 
 use super::decode::Fields;
 use super::files::Files;
-use super::limits::{DURATION, positive_duration};
+use super::limits::{SECONDS, positive_duration};
 use super::report::Report;
 use super::scalar::{self, Flaw};
 use super::source::Place;
@@ -117,7 +117,7 @@ impl Default for Times {
 impl Times {
     fn decode(fields: &Fields<'_>, report: &mut Report<'_>) -> Self {
         let refresh = report.field(fields, "refresh", |report, node| {
-            report.quantity(node, &format!("{DURATION}, and at least 1s"), refresh)
+            report.quantity(node, &format!("{SECONDS}, and at least 1s"), refresh)
         });
         let max_stale = report.field(fields, "max_stale", positive_duration);
         let times = Self { refresh: refresh.unwrap_or(REFRESH), max_stale: max_stale.unwrap_or(MAX_STALE) };

@@ -12,6 +12,8 @@ use crate::telemetry::Format;
 use crate::telemetry::access_log::Destination;
 
 pub(super) const DURATION: &str = "a duration such as 250ms, 30s, 5m or 24h";
+/// The same where it is whole seconds, or one at least.
+pub(super) const SECONDS: &str = "a duration such as 30s, 5m or 24h";
 pub(super) const SIZE: &str = "a size such as 512B, 16KiB, 10MiB or 1GiB";
 
 const HEADER_BYTES_MIN: usize = 1 << 10;

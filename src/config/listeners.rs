@@ -66,9 +66,12 @@ struct Taken(Vec<(SocketAddr, Place)>);
 impl Taken {
     fn address(&mut self, fields: &Fields<'_>, report: &mut Report<'_>) -> Option<(SocketAddr, Place)> {
         report.required(fields, "address", |report, node| {
-            let address = report.quantity(node, "IP:PORT, such as 0.0.0.0:8080 or [::1]:8080", scalar::address)?;
-            if let Some((_, first)) = self.0.iter().find(|(other, _)| overlap(*other, address)) {
-                report.error(node.place, "the address is taken").related(*first, "by this one");
+            let address = report.quantity(node, "IP:PORT, such as 0.0.0.0:8080 or \"[::1]:8080\"", scalar::address)?;
+            if let Some((other, first)) = self.0.iter().find(|(other, _)| overlap(*other, address)) {
+                let finding = report.error(node.place, TAKEN).related(*first, "by this one");
+                if let Some(why) = why_they_overlap(*other, address) {
+                    finding.hint(why);
+                }
             }
             self.0.push((address, node.place));
             Some((address, node.place))
@@ -76,8 +79,60 @@ impl Taken {
     }
 }
 
-/// Whether two sockets would get the same connections. Port 0 is a new port each time.
+/// What is said of an address that overlaps with another one.
+pub(super) const TAKEN: &str = "the address is taken";
+
+/// Whether two sockets would get the same connections. Port 0 is a new port each time. Sockets of IPv6 take IPv4 as well, be it
+/// by `[::]` or by an IPv4 address that is written as one of IPv6 ([`crate::net::listen`]).
 pub(super) fn overlap(a: SocketAddr, b: SocketAddr) -> bool {
-    let covers = |wide: IpAddr, narrow: IpAddr| wide.is_unspecified() && wide.is_ipv4() == narrow.is_ipv4();
-    a.port() == b.port() && a.port() != 0 && (a.ip() == b.ip() || covers(a.ip(), b.ip()) || covers(b.ip(), a.ip()))
+    let covers = |wide: IpAddr, narrow: IpAddr| wide.is_unspecified() && (wide.is_ipv6() || narrow.is_ipv4());
+    let [one, other] = [a, b].map(|address| address.ip().to_canonical());
+    a.port() == b.port() && a.port() != 0 && (one == other || covers(one, other) || covers(other, one))
+}
+
+/// What is not plain to see about two addresses that overlap.
+pub(super) fn why_they_overlap(a: SocketAddr, b: SocketAddr) -> Option<&'static str> {
+    let [one, other] = [a, b].map(|address| address.ip().to_canonical());
+    if one.is_ipv4() != other.is_ipv4() {
+        return Some("`[::]` takes IPv4 as well");
+    }
+    (a.is_ipv4() != b.is_ipv4()).then_some("`[::ffff:…]` is an address of IPv4")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As the kernel sees it (Linux): all of these were tried with two sockets.
+    #[test]
+    fn sockets_of_ipv6_take_ipv4_as_well() {
+        let mapped = Some("`[::ffff:…]` is an address of IPv4");
+        let both = Some("`[::]` takes IPv4 as well");
+        for (a, b, taken) in [
+            ("0.0.0.0", "127.0.0.1", Some(None)),
+            ("127.0.0.1", "127.0.0.1", Some(None)),
+            ("[::]", "[::1]", Some(None)),
+            ("[::]", "0.0.0.0", Some(both)),
+            ("[::]", "127.0.0.1", Some(both)),
+            ("[::ffff:127.0.0.1]", "127.0.0.1", Some(mapped)),
+            ("[::ffff:127.0.0.1]", "0.0.0.0", Some(mapped)),
+            ("[::ffff:127.0.0.1]", "[::]", Some(both)),
+            ("[::ffff:0.0.0.0]", "127.0.0.1", Some(mapped)),
+            ("[::ffff:0.0.0.0]", "[::ffff:127.0.0.1]", Some(None)),
+            ("127.0.0.1", "127.0.0.2", None),
+            ("[::1]", "0.0.0.0", None),
+            ("[::1]", "127.0.0.1", None),
+            ("[::1]", "[::ffff:0.0.0.0]", None),
+            ("[::ffff:127.0.0.1]", "[::ffff:127.0.0.2]", None),
+        ] {
+            let [one, other, elsewhere] =
+                [(a, 80), (b, 80), (b, 81)].map(|(ip, port)| format!("{ip}:{port}").parse::<SocketAddr>().unwrap());
+            for (one, other) in [(one, other), (other, one)] {
+                assert_eq!(overlap(one, other).then(|| why_they_overlap(one, other)), taken, "{one} {other}");
+            }
+            assert!(!overlap(one, elsewhere));
+        }
+        let any = "[::]:0".parse().unwrap();
+        assert!(!overlap(any, any));
+    }
 }

@@ -31,6 +31,7 @@ pub(crate) mod scalar;
 mod secret;
 mod source;
 mod tls;
+mod unquoted;
 mod upstreams;
 mod url;
 pub(crate) mod words;

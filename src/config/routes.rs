@@ -1,6 +1,6 @@
 //! `routes`: what is matched, who may call, where it goes.
 
-use crate::core::route::{Conflict, HostName, Match, Methods, MethodsError, Pattern, RouteTable};
+use crate::core::route::{Conflict, HostError, HostName, Match, Methods, MethodsError, Pattern, RouteTable};
 use crate::core::snapshot::{Mode, Requirement, Route};
 
 use super::decode::Fields;
@@ -59,7 +59,7 @@ fn route(
     let host = report.field(fields, "host", |report, node| {
         let parse = |text: &str| match HostName::parse(text) {
             Ok(host) => Ok((Box::<str>::from(text), host)),
-            Err(error) => Err(Flaw::new(error.to_string())),
+            Err(error) => Err(no_host(text, error)),
         };
         report.parsed(node, "a host name such as files.example.com", parse)
     });
@@ -83,6 +83,27 @@ fn route(
     let matched = Match { label: label.into(), line, methods: target.methods, host, pattern: target.pattern };
     let route = Route { requirement: requirement?, upstream: upstream?, timeout, body_bytes_max, mode };
     Some((place, matched, route))
+}
+
+fn no_host(text: &str, error: HostError) -> Flaw {
+    let flaw = Flaw::new(error.to_string());
+    let written = match error {
+        // In quotes: brackets are a list otherwise.
+        HostError::Brackets => Some(format!("\"[{text}]\"")),
+        HostError::Scheme => host_of_url(text).map(str::to_owned),
+        _ => None,
+    };
+    match written {
+        Some(written) => flaw.hint(format!("write `{}`", words::shown(&written))),
+        None => flaw,
+    }
+}
+
+/// The host of a URL without port, if it is one.
+fn host_of_url(url: &str) -> Option<&str> {
+    let (_, rest) = url.split_once("://")?;
+    let host = rest.split('/').next()?;
+    HostName::parse(host).is_ok().then_some(host)
 }
 
 /// `match`, as values and as text.
@@ -114,9 +135,11 @@ fn target<'t>(
     }
 }
 
+/// The methods that nearly every route means.
+const COMMON: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"];
+
 /// Any token can be a method; one that is nearly a common one is probably meant to be that.
 fn warn_of_odd_methods(methods: &Methods, place: Place, report: &mut Report<'_>) {
-    const COMMON: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"];
     let names = methods.named().unwrap_or_default().iter().map(http::Method::as_str);
     for name in names.filter(|name| !COMMON.contains(name)) {
         if let Some(nearest) = words::nearest(name, COMMON) {
@@ -142,10 +165,32 @@ fn read_target(text: &str) -> Result<Target<'_>, Flaw> {
     Ok(Target { methods_text, methods, pattern_text, pattern })
 }
 
+/// What is wrong with a text that neither starts with `/` nor has a space in it.
 fn no_pattern(text: &str) -> Flaw {
-    match Methods::parse(text) {
-        Ok(_) => Flaw::new("the pattern is missing"),
-        Err(_) => Flaw::new("a pattern starts with `/`").hint(format!("write `/{}`", words::shown(text))),
+    if text.contains("://") {
+        return Flaw::new("a pattern is a path: the host of a route stands in its `host`");
+    }
+    let is_common = |method: &str| COMMON.contains(&method);
+    match (text.split_once('/'), Methods::parse(text)) {
+        (None, Ok(_)) => Flaw::new("the pattern is missing"),
+        // `GET,POST,` and `get`. Of others nothing may be said that would show them: they may be from the environment.
+        (None, Err(error)) if text.to_ascii_uppercase().split(',').all(|it| it.is_empty() || is_common(it)) => {
+            bad_methods(text, &error)
+        }
+        // `GET,/v1/x`
+        (Some((methods, path)), _) if methods.trim_end_matches(',').split(',').all(is_common) => {
+            let written = format!("{} /{path}", methods.trim_end_matches(','));
+            write_instead(Flaw::new("a space stands between methods and pattern"), &written)
+        }
+        _ => write_instead(Flaw::new("a pattern starts with `/`"), &format!("/{text}")),
+    }
+}
+
+/// A flaw with this for a hint, if it is right.
+fn write_instead(flaw: Flaw, written: &str) -> Flaw {
+    match read_target(written) {
+        Ok(_) => flaw.hint(format!("write `{}`", words::shown(written))),
+        Err(_) => flaw,
     }
 }
 

@@ -10,9 +10,10 @@ use std::collections::HashMap;
 use granit_parser::{Event, Parser, ScalarStyle, ScanError, Span, StructureStyle};
 
 use super::env::{self, Env};
+use super::issue::holds_secret;
 use super::report::Report;
 use super::source::{BYTES_MAX, Place, Source};
-use super::words;
+use super::{unquoted, words};
 
 /// Most nodes in a file: a route takes about twenty.
 const NODES_MAX: u32 = 2_000_000;
@@ -267,7 +268,14 @@ impl<'t> Builder<'t, '_, '_> {
         let text_length = self.report.source.text.len();
         let start = error.marker().byte_offset().unwrap_or(0).min(text_length);
         let place = Place { start, end: (start + 1).min(text_length), node: 0 };
-        self.report.error(place, format!("not valid YAML: {}", error.info()));
+        let (_, line) = self.report.source.line_of(start);
+        let line = self.report.source.text.get(line).unwrap_or_default();
+        let finding = self.report.error(place, format!("not valid YAML: {}", error.info()));
+        if let Some(value) = unquoted::in_line(line) {
+            // A line that is not shown is not repeated here either.
+            let value = if holds_secret(line) { "…".into() } else { words::shown(value) };
+            finding.hint(format!("quote it: `\"{value}\"`"));
+        }
     }
 }
 

@@ -8,6 +8,11 @@ use bytes::Bytes;
 use http::header::ValueIter;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+/// The field that carries the id of a request, in both directions.
+pub static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Whom a request has passed through (de facto; RFC 7239 has it as `Forwarded`).
+pub static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
 /// Header fields to be looked at.
 #[derive(Clone, Copy)]
 pub struct Fields<'a>(Kind<'a>);

@@ -13,6 +13,12 @@ pub enum HostError {
     /// Nothing there.
     #[error("a host name is expected")]
     Empty,
+    /// A scheme before the name.
+    #[error("a host has no scheme and no path: a route matches the name")]
+    Scheme,
+    /// An IPv6 address without its brackets.
+    #[error("an IPv6 address stands in brackets")]
+    Brackets,
     /// A port behind the name.
     #[error("a host has no port: a route matches the name, whatever the port")]
     Port,
@@ -39,6 +45,8 @@ impl HostName {
             _ if !name.is_ascii() => Err(HostError::NonAscii),
             _ if name.contains('*') => Err(HostError::Wildcard),
             _ if name.starts_with('[') => check_ipv6(name),
+            _ if name.contains("://") => Err(HostError::Scheme),
+            _ if name.parse::<Ipv6Addr>().is_ok() => Err(HostError::Brackets),
             _ if name.contains(':') => Err(HostError::Port),
             _ if is_host(name) => Ok(()),
             _ => Err(HostError::Syntax),
@@ -105,8 +113,11 @@ mod tests {
             ("a..b", HostError::Syntax),
             ("a b", HostError::Syntax),
             ("a/b", HostError::Syntax),
-            ("http://a", HostError::Port),
-            ("::1", HostError::Port),
+            ("http://a", HostError::Scheme),
+            ("https://[::1]:443/", HostError::Scheme),
+            ("::1", HostError::Brackets),
+            ("fe80::1:2", HostError::Brackets),
+            ("1:2", HostError::Port),
             ("[::1", HostError::Syntax),
             ("[::g]", HostError::Syntax),
         ] {

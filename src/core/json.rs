@@ -50,10 +50,32 @@ struct Member<'a> {
     value: Json<'a>,
 }
 
-/// Why a text is not the JSON we take. The message names a place and at most a member's name, never a value.
+/// Why a text is not the JSON we take, for behind an "is". The message names a place and at most a member's name, never a value.
 #[derive(Debug, Error)]
-#[error("{0}")]
-pub struct JsonError(#[from] serde_json::Error);
+pub enum JsonError {
+    /// It is none.
+    #[error("not valid JSON: {0}")]
+    Invalid(serde_json::Error),
+    /// It is JSON, but of the kind that parsers disagree about, or that some of them do not take.
+    #[error("not JSON that every parser reads alike: {0}")]
+    Ambiguous(serde_json::Error),
+}
+
+/// What the parser itself refuses although the grammar allows it, by how it says so: it has no other way to tell. These are
+/// numbers that are too large, and halves of surrogate pairs.
+const REFUSED_BY_PARSER: [&str; 3] =
+    ["number out of range", "lone leading surrogate in hex escape", "unexpected end of hex escape"];
+
+impl From<serde_json::Error> for JsonError {
+    fn from(error: serde_json::Error) -> Self {
+        // `is_data` are the errors of this module.
+        let is_json = error.is_data() || {
+            let text = error.to_string();
+            REFUSED_BY_PARSER.iter().any(|refused| text.starts_with(refused))
+        };
+        if is_json { Self::Ambiguous(error) } else { Self::Invalid(error) }
+    }
+}
 
 impl<'a> Json<'a> {
     /// The value that is the whole of `text`.
@@ -62,7 +84,7 @@ impl<'a> Json<'a> {
     /// If `text` is not JSON in UTF-8, or is JSON of the kind that parsers disagree about.
     pub fn parse(text: &'a [u8]) -> Result<Self, JsonError> {
         // Looked at as a whole, so that the parser need not look at every string.
-        let text = std::str::from_utf8(text).map_err(serde_json::Error::custom)?;
+        let text = std::str::from_utf8(text).map_err(|error| JsonError::Invalid(serde_json::Error::custom(error)))?;
         let mut deserializer = serde_json::Deserializer::from_str(text);
         let value = Level(DEPTH_MAX).deserialize(&mut deserializer)?;
         deserializer.end()?;
@@ -314,6 +336,27 @@ mod tests {
         for text in ["NaN", "Infinity", "-Infinity", "+1", "01", "1.", ".5", "0x10", "1_000"] {
             assert!(Json::parse(text.as_bytes()).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn what_is_json_and_not_taken_is_not_said_to_be_none() {
+        for text in [
+            "9223372036854775808",
+            "1e400",
+            r#"{"a":1,"a":2}"#,
+            r#""\ud800""#,
+            r#""\ud800\n""#,
+            r#""\ud800\ud800""#,
+            r#""\udc00""#,
+            &"[".repeat(DEPTH_MAX + 1),
+        ] {
+            assert!(refusal(text).starts_with("not JSON that every parser reads alike: "), "{}", refusal(text));
+        }
+        for text in ["", "{", "[1,]", "01", r#""\u12""#, r#""\u12g4""#, "{}{}"] {
+            assert!(refusal(text).starts_with("not valid JSON: "), "{}", refusal(text));
+        }
+        assert!(Json::parse(b"\"\xff\"").unwrap_err().to_string().starts_with("not valid JSON: "));
+        assert!(!refusal(r#"{"exp":92233720368547758089}"#).contains("922"), "a value is shown");
     }
 
     #[test]

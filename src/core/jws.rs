@@ -121,8 +121,7 @@ fn optional_string<'a>(header: &Object<'a>, name: &'static str) -> Result<Option
 }
 
 fn object<'a>(part: &'a Part, what: &'static str) -> Result<Object<'a>, Rejection> {
-    let value =
-        Json::parse(decoded(part, what)?).map_err(|error| malformed(format!("{what} is not valid JSON: {error}")))?;
+    let value = Json::parse(decoded(part, what)?).map_err(|error| malformed(format!("{what} is {error}")))?;
     value.into_object().ok_or_else(|| malformed(format!("{what} is not a JSON object")))
 }
 

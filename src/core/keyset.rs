@@ -35,8 +35,8 @@ pub enum KeysetError {
         /// Its length.
         bytes: usize,
     },
-    /// It is not JSON.
-    #[error("the key set is not valid JSON: {0}")]
+    /// It is not JSON, or not such as we take.
+    #[error("the key set is {0}")]
     Json(#[from] JsonError),
     /// It has no array `keys`.
     #[error("the key set is not an object with an array \"keys\"")]

@@ -19,6 +19,7 @@ use crate::authority::{BODY_BYTES_MAX, Call};
 use crate::clock;
 use crate::config::Authority;
 use crate::config::authority::{Endpoint, REGISTRY_READ};
+use crate::core::fields::X_FORWARDED_FOR;
 use crate::core::head::RequestHead;
 use crate::core::rejection::{Reason, Rejection};
 use crate::core::snapshot::{Snapshot, TokenRequirement, is_preflight};
@@ -31,9 +32,6 @@ use crate::worker::Phase;
 
 /// What `EventSource` asks with when it goes on (HTML Living Standard section 9.2.4).
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
-
-/// Whom a request has passed through (de facto; RFC 7239 has it as `Forwarded`).
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// A worker's way to the authority.
 pub struct ToAuthority {
@@ -178,7 +176,7 @@ fn number(text: &[u8]) -> Option<u64> {
 /// one otherwise, and anybody could lock out all others.
 fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
     let is_trusted = |address: &IpAddr| trusted.iter().any(|network| network.contains(address));
-    let fields: Vec<&str> = headers.get_all(X_FORWARDED_FOR).iter().filter_map(|field| field.to_str().ok()).collect();
+    let fields: Vec<&str> = headers.get_all(&X_FORWARDED_FOR).iter().filter_map(|field| field.to_str().ok()).collect();
     let mut address = peer;
     for named in fields.iter().rev().flat_map(|field| field.rsplit(',')) {
         match named.trim().parse::<IpAddr>() {
@@ -235,7 +233,7 @@ mod tests {
     fn failures_are_counted_for_whom_a_trusted_proxy_names() {
         let trusted: Vec<IpNet> = vec!["10.0.0.0/8".parse().unwrap()];
         let of = |peer: &str, fields: &[&'static str]| {
-            let fields = fields.iter().map(|value| (X_FORWARDED_FOR, HeaderValue::from_static(value)));
+            let fields = fields.iter().map(|value| (X_FORWARDED_FOR.clone(), HeaderValue::from_static(value)));
             client_address(peer.parse().unwrap(), &fields.collect(), &trusted).to_string()
         };
         assert_eq!(of("10.0.0.1", &["192.0.2.7"]), "192.0.2.7");

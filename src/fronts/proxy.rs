@@ -22,7 +22,7 @@ use super::render::{self, Asked};
 use super::unreadable;
 use super::worker::Worker;
 use crate::core::decision::{Outcome, Permit};
-use crate::core::fields::{Fields, Lines};
+use crate::core::fields::{Fields, Lines, X_REQUEST_ID};
 use crate::core::head::split_authority;
 use crate::core::rejection::{Reason, Rejection};
 use crate::net::handshake::HandshakeError;
@@ -291,7 +291,7 @@ fn forwarded(mut response: Response<ResponseBody>, mut record: Box<Record>, show
     };
     match lines {
         // The request id goes with them (`Answer::field`).
-        Some(lines) => without(lines, &render::X_REQUEST_ID),
+        Some(lines) => without(lines, &X_REQUEST_ID),
         None => render::forwarded(snapshot, &asked(&record, &shown.unwrap_or_default()), response.headers_mut()),
     }
     response.map(|body| AnswerBody::upstream(body, record))

@@ -18,11 +18,9 @@ use http::header::{
 use http::{HeaderMap, Method, Response, StatusCode};
 
 use crate::core::decision::{OwnAnswer, Trace};
+use crate::core::fields::X_REQUEST_ID;
 use crate::core::rejection::{Answer, Rejection};
 use crate::core::snapshot::{Requirement, Snapshot, TokenRequirement};
-
-/// The header that carries the request id, in both directions.
-pub static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");

@@ -3,12 +3,10 @@
 use std::cell::Cell;
 use std::hash::{BuildHasher, RandomState};
 
-use http::{HeaderName, HeaderValue};
+use http::HeaderValue;
 
-use crate::core::fields::{Fields, Occurs};
+use crate::core::fields::{Fields, Occurs, X_REQUEST_ID};
 
-/// The header that carries it, in requests and in answers.
-pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Longest id that is taken over, in characters.
 const LENGTH_MAX: usize = 128;
 
@@ -72,12 +70,7 @@ impl RequestIds {
     /// The id of a request with these fields.
     #[must_use]
     pub fn of<'a>(&self, fields: impl Into<Fields<'a>>) -> RequestId {
-        match fields.into().occurs(&X_REQUEST_ID) {
-            Occurs::Once(given) => {
-                plain(given).map_or_else(|| self.next(), |given| RequestId(Kind::Given(given.into())))
-            }
-            Occurs::Never | Occurs::Again => self.next(),
-        }
+        given(fields.into()).map_or_else(|| self.next(), |given| RequestId(Kind::Given(given.into())))
     }
 
     /// A new id: 32 hexadecimal digits.
@@ -113,6 +106,14 @@ fn next(state: &Cell<u64>) -> u64 {
     z ^ (z >> 31)
 }
 
+/// The client's id, if it is taken over.
+pub(crate) fn given(fields: Fields<'_>) -> Option<&str> {
+    match fields.occurs(&X_REQUEST_ID) {
+        Occurs::Once(given) => plain(given),
+        Occurs::Never | Occurs::Again => None,
+    }
+}
+
 /// An id that can be taken over.
 fn plain(id: &[u8]) -> Option<&str> {
     let is_plain = (1..=LENGTH_MAX).contains(&id.len())
@@ -127,7 +128,7 @@ mod tests {
     use super::*;
 
     fn of(ids: &[&str]) -> String {
-        let headers = ids.iter().map(|id| (X_REQUEST_ID, id.parse().unwrap()));
+        let headers = ids.iter().map(|id| (X_REQUEST_ID.clone(), id.parse().unwrap()));
         RequestIds::new().of(&headers.collect::<HeaderMap>()).as_str().to_owned()
     }
 

@@ -142,7 +142,7 @@ impl Reloader {
     fn load(&self) -> Loaded {
         // What is read now need not be noticed; whatever happens to the files from here on has to be.
         self.watcher.about_to_read();
-        let config = config::load(&self.path, &|name| std::env::var(name).ok()).map_err(|problems| {
+        let mut config = config::load(&self.path, &|name| std::env::var_os(name)).map_err(|problems| {
             let error = problems.render(false).trim_end().to_owned();
             // A key set that comes after the configuration that names it has to be noticed.
             self.watcher.watch_too(problems.files);
@@ -155,6 +155,7 @@ impl Reloader {
                 changed.join(", ")
             ));
         }
+        self.fixed.arrange(&mut config);
         self.watcher.watch(watched(&self.path, &config));
         Ok(self.live.load().prepare(config))
     }

@@ -35,7 +35,7 @@ pub enum Destination {
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The file cannot be opened.
-    #[error("cannot open the access log {path}: {source}")]
+    #[error("cannot open the access log {path}")]
     Open {
         /// The file.
         path: PathBuf,
@@ -43,7 +43,7 @@ pub enum StartError {
         source: io::Error,
     },
     /// The thread that writes cannot be started.
-    #[error("cannot start the thread that writes the access log: {0}")]
+    #[error("cannot start the thread that writes the access log")]
     Thread(#[from] io::Error),
 }
 

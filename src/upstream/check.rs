@@ -40,7 +40,7 @@ pub async fn check_forever(upstreams: Vec<Upstream>, health: Arc<Health>) {
                 tasks.spawn(check_endpoint(check.clone(), dialer, upstream.name.clone(), Arc::clone(state)));
             }
             if is_name(&endpoint) {
-                tasks.spawn(resolve_forever(endpoint, Arc::clone(state)));
+                tasks.spawn(resolve_forever(endpoint, upstream.name.clone(), Arc::clone(state)));
             }
         }
     }

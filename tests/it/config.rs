@@ -121,7 +121,7 @@ fn every_expectation_belongs_to_a_case() {
 }
 
 fn load_text(text: &str) -> Result<config::Config, config::Diagnostics> {
-    config::from_text("test.yaml", text, &cases(), &|name| (name == "SET").then(|| "value".to_owned()))
+    config::from_text("test.yaml", text, &cases(), &|name| (name == "SET").then(|| "value".into()))
 }
 
 /// A configuration in which this key says something that no key can mean.
@@ -214,6 +214,7 @@ fn the_command_line_has_its_exit_codes() {
     };
     assert_eq!(run(&["check"]).status.code(), Some(2));
     assert_eq!(run(&["chekc"]).status.code(), Some(2));
+    assert_eq!(run(&["health", "--url", "127.0.0.1:9902"]).status.code(), Some(2));
     assert_eq!(run(&["check", "--help"]).status.code(), Some(0));
     let missing = run(&["check", "-c", "/nonexistent/config.yaml"]);
     assert_eq!(missing.status.code(), Some(1));

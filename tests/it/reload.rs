@@ -180,12 +180,30 @@ telemetry: {access_log: stdout}\n";
         let error = reload_error(&gateway);
         let named: Vec<&str> = names.into_iter().filter(|other| error.contains(other)).collect();
         assert_eq!(named, [name], "{error}");
+        assert!(name != "listeners" || error.contains("127.0.0.1:1 added"), "{error}");
         let applied = (status_of(&gateway, "/old"), status_of(&gateway, "/new"));
         assert_eq!(applied, (200, 404), "half-applied: {to}");
     }
     gateway.configure(&with(NEW));
     reload(&gateway);
     assert_eq!((status_of(&gateway, "/old"), status_of(&gateway, "/new")), (404, 200));
+}
+
+#[test]
+fn listeners_in_another_order_need_no_restart() {
+    let backend = RawBackend::fixed(OK);
+    let with = |listeners: &str, route: &str| {
+        let routes = config(&backend, &[route]);
+        format!("listeners: [{listeners}]\nadmin: {{address: 127.0.0.1:0}}\n{routes}")
+    };
+    let gateway = Gateway::start(&with("{address: 127.0.0.1:0}, {address: 127.0.0.2:0}", OLD));
+    gateway.configure(&with("{address: 127.0.0.2:0}, {address: 127.0.0.1:0}", NEW));
+    reload(&gateway);
+    for address in &gateway.proxies {
+        let mut client = Client::connect(*address);
+        client.send(get("/new"));
+        assert_eq!(client.receive().status, 200, "{address}");
+    }
 }
 
 #[test]

@@ -36,9 +36,10 @@ use crate::authority::manage::Manager;
 use crate::authority::rules::Rules;
 use crate::clock;
 use crate::config::Authority;
+use crate::core::fields::X_REQUEST_ID;
 use crate::core::head::RequestHead;
 use crate::core::time::UnixSeconds;
-use crate::fronts::render::{self, X_REQUEST_ID};
+use crate::fronts::render;
 use crate::live::state::Generation;
 use crate::net::service::RequestBody;
 

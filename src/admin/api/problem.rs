@@ -11,9 +11,10 @@ use crate::authority::manage::ManageError;
 use crate::authority::rules::Denied;
 use crate::authority::store::{ChangeError, StoreError};
 use crate::core::decision::Trace;
+use crate::core::fields::X_REQUEST_ID;
 use crate::core::rejection::{Reason, Rejection};
 use crate::core::snapshot::{Snapshot, TokenRequirement};
-use crate::fronts::render::{self, Asked, Refusal, X_REQUEST_ID};
+use crate::fronts::render::{self, Asked, Refusal};
 
 /// How long to wait for what is not there.
 const RETRY_AFTER_SECONDS: u16 = 5;

@@ -36,7 +36,7 @@ pub(super) struct Create {
     #[command(flatten)]
     pub(super) config: ConfigFile,
     /// Its id, which never changes; a random one if left out
-    #[arg(long)]
+    #[arg(long, value_parser = some_text)]
     id: Option<String>,
     /// Its name, for people
     #[arg(long)]
@@ -77,6 +77,15 @@ pub(super) struct Edit {
     notes: Option<String>,
     #[command(flatten)]
     grants: Grants,
+    /// Take all its scopes away: it goes on by its roles
+    #[arg(long, conflicts_with_all = ["scopes", "all_scopes"])]
+    no_scopes: bool,
+    /// Take all its roles away: it goes on by its scopes
+    #[arg(long, conflicts_with = "roles")]
+    no_roles: bool,
+    /// Take all its tenants away: its tokens name none from now on
+    #[arg(long, conflicts_with = "tenants")]
+    no_tenants: bool,
     /// Its public keys (a JSON Web Key Set)
     #[arg(long, value_name = "FILE")]
     jwks_file: Option<PathBuf>,
@@ -85,20 +94,21 @@ pub(super) struct Edit {
     without_secret: bool,
 }
 
-/// Lists. One that is empty is said by a single empty text.
+// An empty text is refused wherever one of these is named: it is mostly that of a variable that is not set, and a client that is
+// held to no tenant is not what was meant then. What there is to be none of is said by an option of its own.
 #[derive(Debug, clap::Args)]
 struct Grants {
     /// A scope of the catalogue; can be repeated
-    #[arg(long = "scope", value_name = "SCOPE", conflicts_with = "all_scopes")]
+    #[arg(long = "scope", value_name = "SCOPE", value_parser = some_text, conflicts_with = "all_scopes")]
     scopes: Option<Vec<String>>,
     /// Every scope of the catalogue but Sidegate's own
     #[arg(long)]
     all_scopes: bool,
     /// A role of the configuration; can be repeated
-    #[arg(long = "role", value_name = "ROLE")]
+    #[arg(long = "role", value_name = "ROLE", value_parser = some_text)]
     roles: Option<Vec<String>>,
     /// A tenant; can be repeated
-    #[arg(long = "tenant", value_name = "TENANT")]
+    #[arg(long = "tenant", value_name = "TENANT", value_parser = some_text)]
     tenants: Option<Vec<String>>,
 }
 
@@ -138,19 +148,26 @@ impl Edit {
             name: text(&self.name),
             description: text(&self.description),
             notes: text(&self.notes),
-            scopes: self.grants.scopes(rules),
-            roles: names(&self.grants.roles),
-            tenants: names(&self.grants.tenants),
+            scopes: edited(self.no_scopes, self.grants.scopes(rules)),
+            roles: edited(self.no_roles, names(&self.grants.roles)),
+            tenants: edited(self.no_tenants, names(&self.grants.tenants)),
             jwks: self.jwks_file.as_deref().map(read_jwks).transpose()?.map(Some),
             without_secret: self.without_secret,
         })
     }
 }
 
+fn some_text(text: &str) -> Result<String, &'static str> {
+    if text.is_empty() { Err("it is empty: is a variable not set?") } else { Ok(text.to_owned()) }
+}
+
 fn names(names: &Option<Vec<String>>) -> Option<Vec<Box<str>>> {
-    let names = names.as_ref()?;
-    let is_empty = matches!(names.as_slice(), [one] if one.is_empty());
-    Some(if is_empty { Vec::new() } else { names.iter().map(|name| name.as_str().into()).collect() })
+    Some(names.as_ref()?.iter().map(|name| name.as_str().into()).collect())
+}
+
+/// A list as it is to be; `None` is as it was.
+fn edited(none_left: bool, list: Option<Vec<Box<str>>>) -> Option<Vec<Box<str>>> {
+    if none_left { Some(Vec::new()) } else { list }
 }
 
 fn read_jwks(path: &Path) -> anyhow::Result<Box<str>> {

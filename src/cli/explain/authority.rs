@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail};
 
+use super::super::storage;
 use crate::authority::keyring;
 use crate::authority::store::{Changes, Store};
-use crate::config::authority::{Authority, Storage};
+use crate::config::authority::Authority;
 use crate::config::{Config, RegistrySource};
 use crate::core::registry::{Availability, Clients};
 use crate::core::snapshot::Snapshot;
@@ -14,9 +15,8 @@ use crate::live::registry::Mirror;
 
 /// The snapshot with what the storage says now.
 pub(super) fn complete(config: &Config, authority: &Authority, snapshot: &Snapshot) -> anyhow::Result<Snapshot> {
-    if let Storage::Sqlite(path) = &authority.storage {
-        // To open it would make it.
-        ensure!(path.exists(), "the authority has no storage as yet: {} is not there", path.display());
+    if let Some(path) = storage::missing(&authority.storage) {
+        bail!("the authority has no storage as yet: {} is not there", path.display());
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (keys, changes) = runtime.block_on(async {

@@ -8,12 +8,12 @@ use http::{HeaderMap, HeaderValue};
 use crate::core::fields::Fields;
 use crate::core::head::{RequestHead, Target};
 use crate::core::snapshot::Snapshot;
+use crate::fronts::request_id;
 use crate::upstream::headers::{Caller, ClientFacts, HeaderPolicy, Scheme};
 
 /// Stand for what only a running gateway knows.
 const CLIENT_ADDRESS: HeaderValue = HeaderValue::from_static("<client address>");
-const REQUEST_ID: &[u8] = b"<request id>";
-const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const NEW_REQUEST_ID: &str = "(a new one)";
 
 /// The header fields of the request as they reach the backend, on behalf of `caller`. The client is taken to be no
 /// trusted proxy. `None` for a request with more fields than can be.
@@ -24,13 +24,12 @@ pub(super) fn headers(
     caller: &Caller<'_>,
 ) -> Option<HeaderMap> {
     let client_address = CLIENT_ADDRESS;
-    let given = head.headers.all(&X_REQUEST_ID).next().and_then(|id| HeaderValue::from_bytes(id).ok());
     let client = ClientFacts {
         peer: &client_address,
         trusted: false,
         scheme: Scheme::Http,
         authority: target.authority,
-        request_id: given.as_ref().map_or(REQUEST_ID, HeaderValue::as_bytes),
+        request_id: request_id::given(head.headers).unwrap_or(NEW_REQUEST_ID).as_bytes(),
     };
     HeaderPolicy::new(&snapshot.identity).map_to_upstream(head.headers, caller, &client).ok()
 }

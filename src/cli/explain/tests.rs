@@ -141,6 +141,30 @@ fn an_allowed_request_is_told_to_the_backend() {
     assert!(!report.headers.contains_key("x_tenant_id"));
 }
 
+/// By the rule of the gateway, which makes an id of its own for all others.
+#[test]
+fn only_a_plain_request_id_is_taken_over() {
+    let world = World::new();
+    let long = "x".repeat(129);
+    for (given, shown) in [
+        (&[""; 0][..], "(a new one)"),
+        (&["a.B_c-9"], "a.B_c-9"),
+        (&[""], "(a new one)"),
+        (&["a b"], "(a new one)"),
+        (&["{}"], "(a new one)"),
+        (&[&*long], "(a new one)"),
+        (&["a", "a"], "(a new one)"),
+    ] {
+        let fields: Vec<String> = given.iter().map(|id| format!("X-Request-Id: {id}")).collect();
+        let mut arguments = vec!["GET", "/healthz"];
+        fields.iter().for_each(|field| arguments.extend(["-H", field]));
+        let report = world.explain(&arguments);
+        assert_eq!(report.headers.get("x-request-id").map(String::as_str), Some(shown), "{given:?}");
+        let is_told = detail(&report, "headers").contains("x-request-id");
+        assert_eq!(is_told, !given.is_empty() && shown == "(a new one)", "{given:?}");
+    }
+}
+
 #[test]
 fn a_denied_request_stops_at_the_step_that_failed() {
     let world = World::new();

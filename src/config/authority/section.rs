@@ -8,7 +8,7 @@ use super::{Authority, CLIENT_ID_BYTES_MAX, CONTROL_SCOPE_PREFIX, CONTROL_SCOPES
 use super::{is_client_id, storage};
 use crate::config::decode::Fields;
 use crate::config::files::Files;
-use crate::config::limits::{DURATION, positive_duration};
+use crate::config::limits::{SECONDS, positive_duration};
 use crate::config::report::Report;
 use crate::config::scalar::{self, Flaw};
 use crate::config::source::Place;
@@ -98,7 +98,7 @@ fn audience(fields: &Fields<'_>, issuer: Option<&str>, report: &mut Report<'_>) 
 }
 
 fn token_lifetime(report: &mut Report<'_>, node: &Node<'_>) -> Option<Duration> {
-    report.quantity(node, &format!("{DURATION}, from 1s to 24h"), |text| {
+    report.quantity(node, &format!("{SECONDS}, from 1s to 24h"), |text| {
         let seconds = scalar::whole_seconds(text)?;
         if !TOKEN_LIFETIME_SECONDS.contains(&seconds) {
             return Err(Flaw::new("out of range"));

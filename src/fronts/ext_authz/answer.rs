@@ -10,10 +10,10 @@ use super::proto::{
     AppendAction, CheckResponse, DeniedHttpResponse, HeaderValue as ProtoHeaderValue, HeaderValueOption, HttpResponse,
     HttpStatus, OkHttpResponse, Status,
 };
+use crate::core::fields::X_REQUEST_ID;
 use crate::core::rejection::Rejection;
 use crate::fronts::authz::{Instructions, Verdict};
 use crate::fronts::record::Record;
-use crate::fronts::render::X_REQUEST_ID;
 
 /// Codes of `google.rpc.Status`. Anything but OK is a refusal; what the client sees is in the other fields.
 const OK: i32 = 0;

@@ -8,13 +8,13 @@ use std::net::IpAddr;
 use http::header::HOST;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 
+use crate::core::fields::X_FORWARDED_FOR;
 use crate::core::rejection::{Reason, Rejection};
 use crate::net::head::Head;
 
 const FORWARDED_METHOD: HeaderName = HeaderName::from_static("x-forwarded-method");
 const FORWARDED_URI: HeaderName = HeaderName::from_static("x-forwarded-uri");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const ORIGINAL_METHOD: HeaderName = HeaderName::from_static("x-original-method");
 const ORIGINAL_URI: HeaderName = HeaderName::from_static("x-original-uri");
 
@@ -88,7 +88,7 @@ fn only(headers: &HeaderMap, name: &HeaderName) -> Result<HeaderValue, Rejection
 
 /// The last address of `X-Forwarded-For` is the one that the proxy saw itself.
 fn client(headers: &HeaderMap) -> Option<IpAddr> {
-    let last = headers.get_all(FORWARDED_FOR).iter().next_back()?.to_str().ok()?;
+    let last = headers.get_all(&X_FORWARDED_FOR).iter().next_back()?.to_str().ok()?;
     last.rsplit(',').next()?.trim().parse::<IpAddr>().ok().map(|address| address.to_canonical())
 }
 

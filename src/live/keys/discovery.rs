@@ -15,8 +15,8 @@ pub(super) enum DiscoveryError {
         "the issuer is no http:// or https:// URL without query, so that its metadata cannot be found: set `keys.jwks_uri`"
     )]
     NoUrl,
-    /// The document is not JSON.
-    #[error("the metadata is not valid JSON: {0}")]
+    /// The document is not JSON, or not such as we take.
+    #[error("the metadata is {0}")]
     Json(#[from] JsonError),
     /// The document has no such member.
     #[error("the metadata has no string \"{0}\"")]
@@ -157,7 +157,7 @@ mod tests {
             ("[]", "no string \"issuer\""),
             (r#"{"issuer":1}"#, "no string \"issuer\""),
             (r#"{"issuer":"https://a"}"#, "no string \"jwks_uri\""),
-            (r#"{"issuer":"https://a","issuer":"https://b"}"#, "not valid JSON"),
+            (r#"{"issuer":"https://a","issuer":"https://b"}"#, "is not JSON that every parser reads alike"),
         ] {
             let found = jwks_uri(document.as_bytes(), "https://a").unwrap_err().to_string();
             assert!(found.contains(error), "{found}");

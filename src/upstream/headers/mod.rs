@@ -14,14 +14,12 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 use self::names::{Class, NameTable};
 use crate::core::decision::Permit;
-use crate::core::fields::{Field, Fields};
+use crate::core::fields::{Field, Fields, X_FORWARDED_FOR, X_REQUEST_ID};
 use crate::core::rejection::{Reason, Rejection};
 use crate::core::snapshot::{Authorization, Identity};
 
 pub use self::hop::{clean_response, clean_response_lines, clean_response_trailers, connection_names};
 
-const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
@@ -204,7 +202,7 @@ impl HeaderPolicy {
     #[must_use]
     pub fn identity(&self, caller: &Caller<'_>, request_id: HeaderValue) -> HeaderMap {
         let mut headers = HeaderMap::with_capacity(self.identity.len() + 1);
-        headers.insert(X_REQUEST_ID, request_id);
+        headers.insert(&X_REQUEST_ID, request_id);
         self.set_identity(&mut headers, caller);
         headers
     }

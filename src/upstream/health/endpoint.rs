@@ -75,7 +75,7 @@ pub(in crate::upstream) enum Standing {
 }
 
 impl EndpointHealth {
-    pub(super) fn new(endpoint: &Endpoint, epoch: Instant) -> Self {
+    pub(in crate::upstream) fn new(endpoint: &Endpoint, epoch: Instant) -> Self {
         let literal = endpoint.host.parse::<IpAddr>().ok().map(|ip| SocketAddr::new(ip, endpoint.port));
         Self {
             scheme: endpoint.scheme,

@@ -108,17 +108,6 @@ impl UpstreamHealth {
 }
 
 impl Failure {
-    /// The name in `/status` and logs.
-    #[must_use]
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Connect => "connect",
-            Self::Protocol => "protocol",
-            Self::Resolve => "resolve",
-            Self::Check => "check",
-        }
-    }
-
     const fn from_code(code: u8) -> Option<Self> {
         match code {
             1 => Some(Self::Connect),

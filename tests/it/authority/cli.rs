@@ -126,7 +126,7 @@ fn a_client_lives_and_dies() {
     assert_eq!(place.json(&["client", "list"]), json!([shown]));
 
     let edited =
-        place.json(&["client", "edit", "acme-import", "--name", "Import", "--scope", "users:write", "--role", ""]);
+        place.json(&["client", "edit", "acme-import", "--name", "Import", "--scope", "users:write", "--no-roles"]);
     assert_eq!(
         (&edited["name"], &edited["scopes"], &edited["roles"]),
         (&json!("Import"), &json!(["users:write"]), &json!([]))
@@ -194,9 +194,32 @@ fn what_a_client_may_not_be_is_refused() {
     assert!(
         place.refused(&["client", "create", "--name", "", "--scope", "users:read"]).contains("name: there is nothing")
     );
-    assert!(place.refused(&["client", "edit", "acme-a", "--scope", ""]).contains("at least one scope or role"));
+    assert!(place.refused(&["client", "edit", "acme-a", "--no-scopes"]).contains("at least one scope or role"));
     assert!(place.refused(&["client", "revoke", "acme-b"]).contains("there is no client `acme-b`"));
     assert_eq!(place.audit().len(), 1);
+}
+
+/// What a variable of the shell is that nobody has set must not lift a restriction.
+#[test]
+fn an_empty_name_is_a_mistake_and_none_at_all_is_said() {
+    let place = Place::new();
+    let usage = |args: &[&str]| {
+        let output = place.run(args);
+        assert_eq!((output.status.code(), output.stdout), (Some(2), Vec::new()), "{args:?}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    for option in ["--id", "--scope", "--role", "--tenant"] {
+        let error = usage(&["client", "create", "--name", "x", option, ""]);
+        assert!(error.contains(option) && error.contains("it is empty"), "{error}");
+    }
+    place.create(&["--id", "a", "--scope", "users:read", "--role", "editor", "--tenant", "t1"]);
+    for (option, none) in [("--scope", "--no-scopes"), ("--role", "--no-roles"), ("--tenant", "--no-tenants")] {
+        assert!(usage(&["client", "edit", "acme-a", option, ""]).contains("it is empty"), "{option}");
+        assert!(usage(&["client", "edit", "acme-a", option, "x", none]).contains("cannot be used with"), "{option}");
+    }
+    assert_eq!(place.json(&["client", "show", "acme-a"])["tenants"], json!(["t1"]));
+    let edited = place.json(&["client", "edit", "acme-a", "--no-tenants", "--no-scopes"]);
+    assert_eq!((&edited["tenants"], &edited["scopes"], &edited["roles"]), (&json!([]), &json!([]), &json!(["editor"])));
 }
 
 #[test]

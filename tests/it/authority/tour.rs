@@ -94,7 +94,7 @@ fn a_running_token_may_do_what_its_client_still_has() {
     let tenant = |answer: &Value| answer["headers"]["x-tenant-id"].clone();
     assert_eq!(tenant(&json(&authority.until(200, "GET /v1/edited", &token))), "t1");
 
-    authority.client(&["edit", "acme", "--role", ""]);
+    authority.client(&["edit", "acme", "--no-roles"]);
     assert_eq!(authority.reason(&authority.until(403, "GET /v1/edited", &token)), "role_missing");
     assert_eq!((authority.call(WRITE, &token).status, authority.call(READ, &token).status), (403, 200));
     authority.client(&["edit", "acme", "--scope", "users:write", "--role", "editor"]);

@@ -186,6 +186,7 @@ fn what_a_client_may_not_be_is_refused() {
         (&["--scope", "users:read", "--id", "a/b"], "client_id: 1 to 128 characters"),
         (&["--scope", "users:read", "--expires", "2001-01-01"], "expires_at: it is over already"),
         (&["--scope", "users:read", "--expires", "soon"], "expires_at: neither a date"),
+        (&["--scope", "users:read", "--expires", "9999-12-31"], "expires_at: too late: the last day is 9999-12-29"),
         (&["--scope", "users:read", "--tenant", " a"], "tenants: "),
         (&["--scope", "users:read", "--jwks-file", "none"], "cannot read none"),
     ] {

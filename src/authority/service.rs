@@ -241,13 +241,15 @@ impl Service {
         })?;
         let client = self.client(id).await?;
         let is_proven = prove(client.as_ref())?;
-        match client.filter(|client| is_proven && client.status(call.now) == Status::Active) {
-            Some(client) => Ok(client),
-            None => {
-                lock(&self.guesses).failed(id, call.peer, call.now);
-                Err(OAuthError::client())
-            }
-        }
+        let fault = match client.as_ref().map(|client| client.status(call.now)) {
+            None => "there is no such client",
+            Some(_) if !is_proven => "the client has shown other credentials than its own",
+            Some(Status::Revoked) => "the client is revoked",
+            Some(Status::Expired) => "the client is expired",
+            Some(Status::Active) => return client.ok_or_else(OAuthError::client),
+        };
+        lock(&self.guesses).failed(id, call.peer, call.now);
+        Err(OAuthError::client().because(fault, client.map(|client| client.id)))
     }
 
     /// What a token says, if it is one of ours.

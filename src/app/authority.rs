@@ -69,7 +69,8 @@ impl AuthorityThread {
         let service = Rc::new(service);
         let _ = self.store.set(store.clone());
         let (keys, mut keys_change) = watch::channel(0);
-        self.follow(FollowedStore { store, keys, in_force: service.in_force(), is_lost: false });
+        let replaced = store.replaced();
+        self.follow(FollowedStore { store, keys, in_force: service.in_force(), is_lost: false, replaced });
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (turned, mut published) = (Rc::new(Notify::new()), Vec::new());

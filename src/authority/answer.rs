@@ -35,7 +35,7 @@ pub(super) fn document(body: Vec<u8>) -> Response<Bytes> {
 /// An error (RFC 6749 section 5.2).
 #[must_use]
 pub fn error(error: OAuthError) -> Response<Bytes> {
-    let OAuthError { code, description } = error;
+    let (code, description) = (error.code, error.description);
     let mut answer = json(code.status(), &json!({ "error": code.name(), "error_description": description }));
     let mut add = |name: HeaderName, value| answer.headers_mut().insert(name, value);
     match code {
@@ -47,6 +47,7 @@ pub fn error(error: OAuthError) -> Response<Bytes> {
     if let Some(seconds) = code.retry_after_seconds() {
         add(RETRY_AFTER, seconds.into());
     }
+    answer.extensions_mut().insert(error.refused());
     answer
 }
 

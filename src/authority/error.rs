@@ -4,13 +4,33 @@ use http::StatusCode;
 use thiserror::Error;
 
 /// An answer that is a no. The text is one of ours: it cannot hold what the client has sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{}: {description}", .code.name())]
 pub struct OAuthError {
     /// What kind of no.
     pub code: ErrorCode,
     /// `error_description`.
     pub description: &'static str,
+    /// What the client is not told.
+    cause: Option<Cause>,
+}
+
+/// What exactly was wrong, and about which client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Cause {
+    detail: &'static str,
+    client_id: Option<Box<str>>,
+}
+
+/// What the access log tells of an answer that is a no. It goes beside the answer and not in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// `error`.
+    pub reason: &'static str,
+    /// What exactly was wrong: one of our texts.
+    pub detail: &'static str,
+    /// The client, if there is one. An id that is nobody's may be anything: a secret that was put in the wrong place, too.
+    pub client_id: Option<Box<str>>,
 }
 
 /// Kinds of errors.
@@ -48,7 +68,7 @@ impl OAuthError {
     /// An error of this kind.
     #[must_use]
     pub const fn new(code: ErrorCode, description: &'static str) -> Self {
-        Self { code, description }
+        Self { code, description, cause: None }
     }
 
     /// `invalid_request`.
@@ -62,6 +82,20 @@ impl OAuthError {
     #[must_use]
     pub const fn client() -> Self {
         Self::new(ErrorCode::InvalidClient, "client authentication failed")
+    }
+
+    /// The same answer, with what only the log is told.
+    #[must_use]
+    pub fn because(self, detail: &'static str, client_id: Option<Box<str>>) -> Self {
+        Self { cause: Some(Cause { detail, client_id }), ..self }
+    }
+
+    /// What the access log tells.
+    #[must_use]
+    pub fn refused(self) -> Refused {
+        let Self { code, description, cause } = self;
+        let Cause { detail, client_id } = cause.unwrap_or(Cause { detail: description, client_id: None });
+        Refused { reason: code.name(), detail, client_id }
     }
 
     /// `temporarily_unavailable`.

@@ -15,6 +15,8 @@ pub struct FollowedStore {
     pub in_force: watch::Sender<u64>,
     /// Whether the storage could not be followed the last time.
     pub is_lost: bool,
+    /// How often another file had taken its place the last time.
+    pub replaced: u64,
 }
 
 impl Changes for FollowedStore {
@@ -32,6 +34,12 @@ impl Changes for FollowedStore {
         let found = found.await;
         self.is_lost = found.is_err();
         let changes = found.map_err(|error| error.to_string())?;
+        let replaced = self.store.replaced();
+        let is_another = std::mem::replace(&mut self.replaced, replaced) != replaced;
+        if is_another && after.is_some_and(|number| number > 0) {
+            // Its numbers may be as high, and say something else: as if they had gone back, everything has to be read anew.
+            return Ok(Batch::default());
+        }
         self.keys.send_if_modified(|number| std::mem::replace(number, changes.keys_number) != changes.keys_number);
         Ok(Batch { number: changes.number, items: changes.items })
     }

@@ -15,6 +15,10 @@ use crate::core::time::UnixSeconds;
 /// How long a key is published before it signs: twice as long as verifiers keep a key set, at most.
 const AHEAD_SECONDS: i64 = 2 * 10 * 60;
 
+/// How long the next key stays whatever its algorithm, if it has taken the place of another one already. Gateways of two minds,
+/// as there are in a rolling change, would put their own in the place of each other's without end.
+const DISPUTED_SECONDS: i64 = 24 * 3600;
+
 /// How long verifiers may take a token after it has expired.
 pub(super) const LEEWAY_SECONDS: i64 = 5 * 60;
 
@@ -79,7 +83,7 @@ impl Rule {
 /// What becomes of these keys; `None` if they stay as they are.
 #[must_use]
 pub fn plan(keys: &[StoredKey], rule: &Rule, turn: Turn, now: UnixSeconds) -> Option<Plan> {
-    let mut kept: Vec<StoredKey> = keys.iter().filter(|key| !is_over(key, rule, turn, now)).cloned().collect();
+    let mut kept: Vec<StoredKey> = keys.iter().filter(|key| !is_over(key, keys, rule, turn, now)).cloned().collect();
     let mut has_changed = kept.len() < keys.len();
     // The lifetime may be shorter when the key retires.
     let signs_longer = |key: &&mut StoredKey| key.phase != KeyPhase::Retired && key.token_seconds < rule.token_seconds;
@@ -136,18 +140,32 @@ pub fn find(keys: &[StoredKey], phase: KeyPhase) -> Option<&StoredKey> {
     keys.iter().find(|key| key.phase == phase)
 }
 
+/// The next key, if it is of another algorithm than new keys are to be.
+#[must_use]
+pub fn foreign_next<'k>(keys: &'k [StoredKey], rule: &Rule) -> Option<&'k StoredKey> {
+    find(keys, KeyPhase::Next).filter(|next| next.algorithm != rule.algorithm)
+}
+
 /// Whether nobody needs a key any more: all that it signed is expired, or it is of an algorithm that is not wanted and has
 /// signed nothing.
-fn is_over(key: &StoredKey, rule: &Rule, turn: Turn, now: UnixSeconds) -> bool {
+fn is_over(key: &StoredKey, keys: &[StoredKey], rule: &Rule, turn: Turn, now: UnixSeconds) -> bool {
     match key.phase {
         KeyPhase::Retired => {
             let token_seconds = key.token_seconds.max(rule.token_seconds);
             now >= key.phase_since.plus(token_seconds).plus(LEEWAY_SECONDS)
         }
         // The one that takes over at once has to be published already, whatever its algorithm.
-        KeyPhase::Next => turn == Turn::ByAge && key.algorithm != rule.algorithm,
+        KeyPhase::Next => turn == Turn::ByAge && key.algorithm != rule.algorithm && has_had_its_time(key, keys, now),
         KeyPhase::Current => false,
     }
+}
+
+/// Whether a next key that is not wanted has been there for long enough. Behind each current key one such key goes soon, so
+/// that another algorithm comes in time; one that has come later may be what another gateway wants.
+fn has_had_its_time(next: &StoredKey, keys: &[StoredKey], now: UnixSeconds) -> bool {
+    let is_disputed = find(keys, KeyPhase::Current).is_some_and(|current| next.phase_since > current.phase_since);
+    let seconds = if is_disputed { DISPUTED_SECONDS } else { AHEAD_SECONDS };
+    now >= next.phase_since.plus(seconds)
 }
 
 fn is_due(keys: &[StoredKey], rule: &Rule, turn: Turn, now: UnixSeconds) -> bool {
@@ -216,15 +234,48 @@ mod tests {
     fn another_algorithm_comes_with_the_next_key() {
         let keys = tick(&[], &RULE, Turn::ByAge, at(0));
         let rule = Rule { algorithm: Algorithm::Es256, ..RULE };
-        let changed = tick(&keys, &rule, Turn::ByAge, at(1));
+        assert!(plan(&keys, &rule, Turn::ByAge, at(AHEAD_SECONDS - 1)).is_none());
+        assert_eq!(foreign_next(&keys, &rule).map(|key| &*key.key_id), Some(ids(&keys, KeyPhase::Next)[0]));
+        let changed = tick(&keys, &rule, Turn::ByAge, at(AHEAD_SECONDS));
         assert_eq!(ids(&changed, KeyPhase::Current), ids(&keys, KeyPhase::Current));
         let next = find(&changed, KeyPhase::Next).unwrap();
-        assert_eq!((next.algorithm, next.phase_since, changed.len()), (Algorithm::Es256, at(1), 2));
+        assert_eq!((next.algorithm, next.phase_since, changed.len()), (Algorithm::Es256, at(AHEAD_SECONDS), 2));
+        assert!(foreign_next(&changed, &rule).is_none());
+        assert!(plan(&changed, &rule, Turn::ByAge, at(30 * DAY - 1)).is_none(), "that is the end of it");
+
+        // Whoever changes it back gets it back, a day later.
+        assert!(plan(&changed, &RULE, Turn::ByAge, at(AHEAD_SECONDS + DAY - 1)).is_none());
+        let back = tick(&changed, &RULE, Turn::ByAge, at(AHEAD_SECONDS + DAY));
+        assert_eq!(find(&back, KeyPhase::Next).unwrap().algorithm, Algorithm::EdDsa);
 
         // A command puts to use what is published, and makes the one behind it of the new kind.
         let turned = tick(&keys, &rule, Turn::Now, at(1));
         assert_eq!(ids(&turned, KeyPhase::Current), ids(&keys, KeyPhase::Next));
         assert_eq!(find(&turned, KeyPhase::Next).unwrap().algorithm, Algorithm::Es256);
+    }
+
+    #[test]
+    fn a_command_puts_no_key_to_use_that_it_has_just_made() {
+        let rule = Rule { algorithm: Algorithm::Es256, ..RULE };
+        for seconds in [0, AHEAD_SECONDS, 2 * DAY] {
+            let keys = tick(&[], &RULE, Turn::ByAge, at(0));
+            let turned = tick(&keys, &rule, Turn::Now, at(seconds));
+            assert_eq!(ids(&turned, KeyPhase::Current), ids(&keys, KeyPhase::Next), "{seconds}");
+        }
+    }
+
+    #[test]
+    fn gateways_of_two_minds_do_not_replace_keys_without_end() {
+        let other = Rule { algorithm: Algorithm::Es256, ..RULE };
+        let mut keys = Vec::new();
+        let mut made = std::collections::HashSet::new();
+        // As often as gateways look, for two days, and several times within a second.
+        for step in 0..2 * DAY / 5 {
+            let rule = if step % 2 == 0 { &RULE } else { &other };
+            keys = tick(&keys, rule, Turn::ByAge, at(step / 4 * 20));
+            made.extend(keys.iter().map(|key| key.key_id.clone()));
+        }
+        assert!((3..=5).contains(&made.len()), "{}", made.len());
     }
 
     #[test]
@@ -256,6 +307,32 @@ mod tests {
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
+
+        /// However gateways of two minds take turns, and whatever their clocks differ by: keys turn when it is time, and for
+        /// each that turns there are few that never sign.
+        #[test]
+        fn gateways_of_two_minds_turn_keys_all_the_same(
+            turns in prop::collection::vec((0..600_i64, prop::bool::ANY), 200..400),
+            behind in 0..AHEAD_SECONDS,
+        ) {
+            let rule = Rule { signs_seconds: 3600, token_seconds: 60, ..RULE };
+            let other = Rule { algorithm: Algorithm::Es256, ..rule };
+            let mut keys = tick(&[], &rule, Turn::ByAge, at(0));
+            let mut made: std::collections::HashSet<_> = keys.iter().map(|key| key.key_id.clone()).collect();
+            let (mut now, mut turned) = (0, 0);
+            for (passed, is_other) in turns {
+                now += passed;
+                let (rule, now) = if is_other { (&other, now - behind) } else { (&rule, now) };
+                let next = tick(&keys, rule, Turn::ByAge, at(now));
+                turned += usize::from(ids(&next, KeyPhase::Current) != ids(&keys, KeyPhase::Current));
+                made.extend(next.iter().map(|key| key.key_id.clone()));
+                let since = find(&next, KeyPhase::Current).unwrap().phase_since;
+                prop_assert!(at(now) < since.plus(3600 + 3 * AHEAD_SECONDS + 20 * 600), "keys turn no more");
+                keys = next;
+            }
+            let days = usize::try_from(now / DAY).unwrap();
+            prop_assert!(made.len() <= 2 + 2 * (turned + 1) + days, "{} for {turned}", made.len());
+        }
 
         /// However time goes by and whatever is asked for, exactly one key signs and one is ready; by age alone no key signs
         /// before its time, and none goes while a token of its may be valid.

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use aws_lc_rs::error::Unspecified;
 use aws_lc_rs::rand;
-use jiff::civil::Date;
+use jiff::civil::{Date, date};
+use jiff::fmt::temporal::Pieces;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
 
@@ -34,6 +35,9 @@ pub const FOREIGN_ID_BYTES_MAX: usize = 512;
 pub const JWKS_BYTES_MAX: usize = 16 * 1024;
 /// How long a client lives unless it is said, in seconds.
 pub const LIFETIME_SECONDS: i64 = 365 * 24 * 3600;
+/// The last day that a client may live. A later one ends behind the last moment that the wire and the terminal can say, which
+/// leaves room for every time zone in the year 9999.
+const LAST_DAY: Date = date(9999, 12, 29);
 
 /// Why something cannot be done. Texts are for whoever asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -269,7 +273,7 @@ pub fn jwks(text: &str) -> Result<Box<str>, Denied> {
 /// The first second at which a client is expired: a date is that day to its end, in UTC; else a time (RFC 3339).
 ///
 /// # Errors
-/// It is neither.
+/// It is neither, or too late.
 pub fn expiry(text: &str) -> Result<UnixSeconds, Denied> {
     let end_of = |date: Date| date.checked_add(1.day())?.to_zoned(TimeZone::UTC).map(|end| end.timestamp());
     let time = match text.parse::<Timestamp>() {
@@ -277,8 +281,19 @@ pub fn expiry(text: &str) -> Result<UnixSeconds, Denied> {
         Err(_) if text.len() > "2027-01-31".len() => None,
         Err(_) => text.parse::<Date>().and_then(end_of).ok(),
     };
-    let time = time.ok_or_else(|| invalid("expires_at", "neither a date such as 2027-01-31 nor a time (RFC 3339)"))?;
+    let time = time.ok_or_else(|| match is_too_late(text) {
+        true => invalid("expires_at", format!("too late: the last day is {LAST_DAY}")),
+        false => invalid("expires_at", "neither a date such as 2027-01-31 nor a time (RFC 3339)"),
+    })?;
     Ok(UnixSeconds(time.as_second()))
+}
+
+/// Whether what is no time of ours would be one, or a date, if the calendar went on for longer.
+fn is_too_late(text: &str) -> bool {
+    Pieces::parse(text).is_ok_and(|pieces| {
+        let is_whole = pieces.time().is_some() == pieces.offset().is_some();
+        is_whole && pieces.time_zone_annotation().is_none() && pieces.date() >= LAST_DAY
+    })
 }
 
 /// For how long an old secret stays live, in seconds: a duration such as 24h; 0 ends it at once.
@@ -322,6 +337,7 @@ pub fn ahead(expires: UnixSeconds, now: UnixSeconds) -> Result<UnixSeconds, Deni
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::authority::view::rfc3339;
     use crate::config;
 
     pub(crate) fn rules(authority: &str) -> Rules {
@@ -389,6 +405,16 @@ pub(crate) mod tests {
         assert_eq!(expiry("1970-01-01T01:00:00+01:00"), Ok(UnixSeconds(0)));
         assert_eq!(expiry("1970-01-01T00:00:01.9Z"), Ok(UnixSeconds(1)));
         for odd in ["", "1970", "tomorrow", "1970-02-30", "1970-01-01T00:00:00", "1970-01-01[UTC]", "9999-12-31"] {
+            assert!(expiry(odd).is_err(), "{odd}");
+        }
+        assert_eq!(expiry("9999-12-29").map(rfc3339).as_deref(), Ok("9999-12-30T00:00:00Z"));
+        assert_eq!(expiry("9999-12-30T22:00:00Z").map(rfc3339).as_deref(), Ok("9999-12-30T22:00:00Z"));
+        let late = Err(invalid("expires_at", "too late: the last day is 9999-12-29"));
+        for text in ["9999-12-30", "9999-12-31", "9999-12-31T23:59:59Z", "9999-12-31T23:59:59.5+00:00"] {
+            assert_eq!(expiry(text), late, "{text}");
+        }
+        for odd in ["9999-12-31T23:59:59", "9999-12-31[UTC]", "9999-12-32", "10000-01-01", "9999-12-31T25:00:00Z"] {
+            assert_ne!(expiry(odd), late, "{odd}");
             assert!(expiry(odd).is_err(), "{odd}");
         }
         assert!(ahead(UnixSeconds(2), UnixSeconds(1)).is_ok() && ahead(UnixSeconds(1), UnixSeconds(1)).is_err());

@@ -54,6 +54,8 @@ pub struct Service {
     assertions: Mutex<Used>,
     last_used: Mutex<LastUsed>,
     in_force: watch::Sender<u64>,
+    /// The next key of another algorithm that was told of last.
+    told_foreign: Mutex<Option<Box<str>>>,
 }
 
 /// A request to one of its endpoints, and what it is answered under. Has no `Debug`: fields and body hold secrets.
@@ -116,6 +118,7 @@ impl Service {
             assertions: Mutex::default(),
             last_used: Mutex::default(),
             in_force: watch::Sender::new(u64::MAX),
+            told_foreign: Mutex::default(),
         })
     }
 
@@ -127,6 +130,7 @@ impl Service {
     /// Those in use stay in use.
     pub async fn tick(&self, settings: &Authority, now: UnixSeconds) -> Result<bool, StartError> {
         let keys = turn_keys(&self.store, &authority(), settings, Turn::ByAge, now).await?;
+        self.tell_of_foreign(&keys, settings);
         let before = self.keyring();
         if before.is_of(&keys, settings.key_encryption.as_ref()) {
             return Ok(false);
@@ -134,6 +138,23 @@ impl Service {
         let after = Arc::new(open(&keys, settings)?);
         *lock(&self.keyring) = Arc::clone(&after);
         Ok(after.jwks != before.jwks)
+    }
+
+    /// Says, once for each key, that the next one is not what the configuration says: where gateways differ for longer than a
+    /// change takes, it stays so.
+    fn tell_of_foreign(&self, keys: &[StoredKey], settings: &Authority) {
+        let Some(next) = rotation::foreign_next(keys, &Rule::of(settings)) else { return };
+        if lock(&self.told_foreign).replace(next.key_id.clone()).is_some_and(|told| told == next.key_id) {
+            return;
+        }
+        let (key_id, algorithm, configured) = (&next.key_id, next.algorithm.name(), settings.algorithm.name());
+        tracing::warn!(
+            key_id,
+            algorithm,
+            configured,
+            "the next signing key is of another algorithm than `authority.algorithm`: it is replaced later, or other \
+             gateways on this storage are configured otherwise"
+        );
     }
 
     /// The published keys: a JWK set (RFC 7517 section 5).
@@ -220,13 +241,15 @@ impl Service {
         })?;
         let client = self.client(id).await?;
         let is_proven = prove(client.as_ref())?;
-        match client.filter(|client| is_proven && client.status(call.now) == Status::Active) {
-            Some(client) => Ok(client),
-            None => {
-                lock(&self.guesses).failed(id, call.peer, call.now);
-                Err(OAuthError::client())
-            }
-        }
+        let fault = match client.as_ref().map(|client| client.status(call.now)) {
+            None => "there is no such client",
+            Some(_) if !is_proven => "the client has shown other credentials than its own",
+            Some(Status::Revoked) => "the client is revoked",
+            Some(Status::Expired) => "the client is expired",
+            Some(Status::Active) => return client.ok_or_else(OAuthError::client),
+        };
+        lock(&self.guesses).failed(id, call.peer, call.now);
+        Err(OAuthError::client().because(fault, client.map(|client| client.id)))
     }
 
     /// What a token says, if it is one of ours.

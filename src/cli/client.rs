@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use anyhow::{anyhow, bail};
 
 use self::options::{Create, Edit, Expiry, One};
-use self::print::Output;
+use self::print::{Foreign, Output};
 use super::storage::{self, Open};
 use super::{ConfigFile, output};
 use crate::authority::manage::Outcome;
@@ -178,7 +178,7 @@ fn set_standing(args: &Standing, is_revoked: bool) -> anyhow::Result<()> {
     let Standing { one, issuer } = args;
     storage::with(&one.config, async |open: &Open| {
         if let Some(issuer) = issuer {
-            return refuse_foreign(open, issuer, &one.id, is_revoked).await;
+            return refuse_foreign(open, issuer, one, is_revoked).await;
         }
         let (manager, caller, now) = (&open.manager, &open.caller, clock::now());
         let outcome = match is_revoked {
@@ -190,16 +190,15 @@ fn set_standing(args: &Standing, is_revoked: bool) -> anyhow::Result<()> {
 }
 
 /// A client of somebody else's issuer: nobody here knows whether it exists.
-async fn refuse_foreign(open: &Open, issuer: &str, id: &str, is_refused: bool) -> anyhow::Result<()> {
+async fn refuse_foreign(open: &Open, issuer: &str, one: &One, is_revoked: bool) -> anyhow::Result<()> {
     let known = open.config.snapshot.issuers.iter().find(|known| *known.name == *issuer);
     let known = known.ok_or_else(|| anyhow!("the configuration has no issuer `{issuer}`"))?;
     if known.iss == open.authority.issuer {
         bail!("`{issuer}` is the authority itself: leave `--issuer` out");
     }
-    let is_changed = open.manager.refuse_foreign(&open.caller, &known.iss, id, is_refused, clock::now()).await?;
-    let state = if is_refused { "refused" } else { "not refused" };
-    let how = if is_changed { "now" } else { "already" };
-    Ok(output::print(&format!("the client {id:?} of the issuer `{issuer}` is {how} {state}\n"))?)
+    let client_id = &*one.id;
+    let is_changed = open.manager.refuse_foreign(&open.caller, &known.iss, client_id, is_revoked, clock::now()).await?;
+    print::foreign(&Foreign { issuer, client_id, is_revoked, is_changed }, one.output)
 }
 
 fn delete(args: &Delete) -> anyhow::Result<()> {
@@ -210,7 +209,7 @@ fn delete(args: &Delete) -> anyhow::Result<()> {
             confirm(&client.id)?;
         }
         open.manager.delete(&open.caller, &one.id, None, clock::now()).await?;
-        Ok(output::print(&format!("the client `{}` is deleted\n", client.id))?)
+        print::deleted(&client.id, one.output)
     })
 }
 

@@ -15,6 +15,7 @@ use super::feed::{Feed, Newest, Reader};
 use super::record::Record;
 use super::render;
 use crate::authority::desk::Desk;
+use crate::authority::error::Refused;
 use crate::authority::{BODY_BYTES_MAX, Call};
 use crate::clock;
 use crate::config::Authority;
@@ -219,6 +220,7 @@ pub(super) fn finish(
     let asked = render::Asked { method: record.method(), headers: shown, request_id };
     render::forwarded(record.snapshot(), &asked, response.headers_mut());
     record.status = response.status().as_u16();
+    record.refused = response.extensions_mut().remove::<Refused>();
     response.map(|content| match content {
         Content::Whole(bytes) => AnswerBody::own(bytes, record),
         Content::Feed(pieces) => AnswerBody::pieces(pieces, record),

@@ -12,6 +12,7 @@ use super::exchanges::Place;
 use super::request_id::RequestId;
 use super::serving::Serving;
 use super::worker::Worker;
+use crate::authority::error::Refused;
 use crate::clock;
 use crate::core;
 use crate::core::decision::Trace;
@@ -42,6 +43,8 @@ pub(super) struct Record {
     pub(super) status: u16,
     pub(super) trace: Trace,
     pub(super) rejection: Option<Rejection>,
+    /// Why the authority has refused what it was asked for.
+    pub(super) refused: Option<Refused>,
     /// Whether a decision was made at all: not so for answers of the gateway's own.
     pub(super) decided: bool,
     pub(super) upstream: Option<(UpstreamId, Option<Duration>)>,
@@ -93,6 +96,7 @@ impl Record {
             status: CLIENT_CLOSED_REQUEST,
             trace: Trace::default(),
             rejection: None,
+            refused: None,
             decided: true,
             upstream: None,
             upload: None,
@@ -171,6 +175,7 @@ impl Record {
         let (target, host) = self.seen.as_ref().map_or(("", None), |seen| (&*seen.target, seen.host.as_deref()));
         let principal = self.trace.principal.as_deref();
         let refused = self.rejection.as_ref().or(self.trace.shadowed.as_ref());
+        let by_authority = self.refused.as_ref();
         let host = head::host_name(target, host);
         let tunnelled = self.traffic.as_ref().map_or((0, 0), |traffic| traffic.bytes());
         self.worker.log().record(&Entry {
@@ -181,12 +186,16 @@ impl Record {
             host: host.as_deref().unwrap_or_default(),
             path: loggable_path(target),
             status: self.status,
-            reason: refused.map(|rejection| rejection.reason.label()),
-            detail: refused.map(|rejection| &*rejection.detail),
+            reason: refused
+                .map(|rejection| rejection.reason.label())
+                .or_else(|| by_authority.map(|refused| refused.reason)),
+            detail: refused.map(|rejection| &*rejection.detail).or_else(|| by_authority.map(|refused| refused.detail)),
             shadowed: self.rejection.is_none() && self.trace.shadowed.is_some(),
             route: self.route_label().map(|label| &**label),
             issuer: principal.and_then(|principal| snapshot.issuers.get(principal.issuer)).map(|issuer| &*issuer.name),
-            client_id: principal.and_then(|principal| principal.client_id.as_deref()),
+            client_id: principal
+                .and_then(|principal| principal.client_id.as_deref())
+                .or_else(|| by_authority.and_then(|refused| refused.client_id.as_deref())),
             tenant: self.trace.tenant().map(HeaderValue::as_bytes),
             duration,
             upstream: self

@@ -298,6 +298,16 @@ impl Store {
         answer.await.unwrap_or_else(|_| Err(no_answer()))
     }
 
+    /// How often another file has taken the place of the storage. Numbers of changes before and after have nothing to do with
+    /// one another. It is counted before anything of the new file is read.
+    #[must_use]
+    pub fn replaced(&self) -> u64 {
+        match &self.0 {
+            Database::Sqlite(sqlite) => sqlite.replaced(),
+            Database::Postgres(_) => 0,
+        }
+    }
+
     /// Rows of the audit log, oldest first.
     ///
     /// # Errors

@@ -3,10 +3,12 @@
 
 use std::fs::{self, OpenOptions, Permissions};
 use std::io;
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::task::{Context, Waker};
 use std::thread;
@@ -26,6 +28,8 @@ const APPLICATION_ID: i64 = 0x5347_4154;
 const BUSY: Duration = Duration::from_secs(5);
 /// How often changes of other processes are looked for.
 const LOOK: Duration = Duration::from_millis(50);
+/// Without URI: a path with a `?` or a `%` in it is a path.
+const FLAGS: OpenFlags = OpenFlags::SQLITE_OPEN_READ_WRITE.union(OpenFlags::SQLITE_OPEN_NO_MUTEX);
 
 /// A file that is open. Its threads end with the last clone.
 #[derive(Clone)]
@@ -33,6 +37,8 @@ pub(super) struct Sqlite {
     writer: Sender<Job>,
     reader: Sender<Job>,
     watcher: Sender<Watch>,
+    /// How many files the reader has gone through.
+    replaced: Arc<AtomicU64>,
 }
 
 /// What the thread that looks for changes is told.
@@ -45,9 +51,22 @@ enum Watch {
 
 /// What serves one kind of jobs.
 struct Server {
-    connection: Connection,
-    access: Access,
+    file: OpenFile,
     written: Option<Sender<Watch>>,
+}
+
+/// Which file it is: device and inode.
+type FileId = (u64, u64);
+
+/// A connection to the file that is at a path. Once the file is moved away or deleted, what is open is a database that nobody
+/// else knows of: a client that is revoked in the one that took its place would go on getting tokens.
+struct OpenFile {
+    path: PathBuf,
+    access: Access,
+    id: FileId,
+    connection: Connection,
+    /// How often another file was there.
+    replaced: Arc<AtomicU64>,
 }
 
 impl Sqlite {
@@ -68,28 +87,37 @@ impl Sqlite {
     pub(super) fn wait(&self, waiter: Waiter) {
         drop(self.watcher.send(Watch::Wait(waiter)));
     }
+
+    /// How often reading has begun anew, with another file.
+    pub(super) fn replaced(&self) -> u64 {
+        self.replaced.load(Ordering::Acquire)
+    }
 }
 
 fn start(path: &Path) -> Result<Sqlite, StoreError> {
     create(path)?;
-    let at = |error: StoreError| match error {
-        StoreError::Unavailable(text) => StoreError::Unavailable(format!("{}: {text}", path.display())),
-        StoreError::Unusable(text) => StoreError::Unusable(format!("{}: {text}", path.display())),
-    };
-    let writing = connect(path).map_err(at)?;
-    migrate(&writing).map_err(at)?;
-    let (reading, watching) = (connect(path).map_err(at)?, connect(path).map_err(at)?);
-    reading.pragma_update(None, "query_only", true).map_err(|error| at(failed(&error)))?;
+    let writing = OpenFile::open(path, Access::Write)?;
+    migrate(&writing.connection).map_err(|error| at(path, error))?;
+    let (reading, watching) = (OpenFile::open(path, Access::Read)?, OpenFile::open(path, Access::Read)?);
 
     let (watcher, watches) = channel();
     let (writer, writes) = channel();
     let (reader, reads) = channel();
-    let writing = Server { connection: writing, access: Access::Write, written: Some(watcher.clone()) };
-    let reading = Server { connection: reading, access: Access::Read, written: None };
+    let replaced = Arc::clone(&reading.replaced);
+    let writing = Server { file: writing, written: Some(watcher.clone()) };
+    let reading = Server { file: reading, written: None };
     spawn("sqlite write", move || writing.serve(&writes))?;
     spawn("sqlite read", move || reading.serve(&reads))?;
-    spawn("sqlite watch", move || watch(&watching, &watches))?;
-    Ok(Sqlite { writer, reader, watcher })
+    spawn("sqlite watch", move || watch(watching, &watches))?;
+    Ok(Sqlite { writer, reader, watcher, replaced })
+}
+
+/// The error of a file at this path.
+fn at(path: &Path, error: StoreError) -> StoreError {
+    match error {
+        StoreError::Unavailable(text) => StoreError::Unavailable(format!("{}: {text}", path.display())),
+        StoreError::Unusable(text) => StoreError::Unusable(format!("{}: {text}", path.display())),
+    }
 }
 
 fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), StoreError> {
@@ -113,16 +141,77 @@ fn create(path: &Path) -> Result<(), StoreError> {
     }
 }
 
-fn connect(path: &Path) -> Result<Connection, StoreError> {
-    // Without URI: a path with a `?` or a `%` in it is a path.
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags).map_err(|error| failed(&error))?;
-    set_up(&connection).map_err(|error| failed(&error))?;
-    // SQLite opens a file that may not be written all the same.
-    if connection.is_readonly("main").map_err(|error| failed(&error))? {
-        return Err(StoreError::Unusable("may not be written".to_owned()));
+impl OpenFile {
+    fn open(path: &Path, access: Access) -> Result<Self, StoreError> {
+        let opened = file_id(path).and_then(|id| Ok((id, connect(path, access)?)));
+        let (id, connection) = opened.map_err(|error| at(path, error))?;
+        Ok(Self { path: path.to_owned(), access, id, connection, replaced: Arc::default() })
     }
+
+    /// Sees to it that what is open is the file at the path. Whether another one had to be opened; if there is none of ours,
+    /// there may be later. It costs one `stat`, and a look-up that passes it asks the kernel more than once anyway.
+    fn follow(&mut self) -> Result<bool, StoreError> {
+        // Asked before the file is opened: one that is replaced in between is opened once too often, and none missed.
+        let id = file_id(&self.path).map_err(|error| at(&self.path, error))?;
+        if id == self.id {
+            return Ok(false);
+        }
+        self.connection = reconnect(&self.path, self.access).map_err(|error| at(&self.path, error))?;
+        self.id = id;
+        self.replaced.fetch_add(1, Ordering::Release);
+        Ok(true)
+    }
+}
+
+fn file_id(path: &Path) -> Result<FileId, StoreError> {
+    match fs::metadata(path) {
+        Ok(there) => Ok((there.dev(), there.ino())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Err(StoreError::Unavailable("the file was moved away or deleted".to_owned()))
+        }
+        Err(error) => Err(StoreError::Unavailable(error.to_string())),
+    }
+}
+
+/// Connects to the file that has taken the place of another one: a storage of ours. What is not is left as it is, and an
+/// empty file is not made one: whoever put it there may not be done.
+fn reconnect(path: &Path, access: Access) -> Result<Connection, StoreError> {
+    let sql = |error: rusqlite::Error| failed(&error);
+    let connection = Connection::open_with_flags(path, FLAGS).map_err(sql)?;
+    connection.busy_timeout(BUSY).map_err(sql)?;
+    let number = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+    if number("application_id").map_err(sql)? != APPLICATION_ID {
+        return Err(StoreError::Unusable("another file has taken its place that is no storage of sidegate".to_owned()));
+    }
+    let version = number("user_version").map_err(sql)?;
+    prepare(&connection)?;
+    // A backup may be older than this program.
+    if !missing(MIGRATIONS, version)?.is_empty() {
+        migrate(&connection)?;
+    }
+    hold(&connection, access)?;
     Ok(connection)
+}
+
+fn connect(path: &Path, access: Access) -> Result<Connection, StoreError> {
+    let connection = Connection::open_with_flags(path, FLAGS).map_err(|error| failed(&error))?;
+    prepare(&connection)?;
+    hold(&connection, access)?;
+    Ok(connection)
+}
+
+fn prepare(connection: &Connection) -> Result<(), StoreError> {
+    set_up(connection).map_err(|error| failed(&error))?;
+    // SQLite opens a file that may not be written all the same.
+    match connection.is_readonly("main").map_err(|error| failed(&error))? {
+        true => Err(StoreError::Unusable("may not be written".to_owned())),
+        false => Ok(()),
+    }
+}
+
+/// Holds a connection to what it is for.
+fn hold(connection: &Connection, access: Access) -> Result<(), StoreError> {
+    connection.pragma_update(None, "query_only", access == Access::Read).map_err(|error| failed(&error))
 }
 
 fn set_up(connection: &Connection) -> rusqlite::Result<()> {
@@ -160,12 +249,13 @@ fn migrate(connection: &Connection) -> Result<(), StoreError> {
 }
 
 impl Server {
-    fn serve(self, jobs: &Receiver<Job>) {
+    fn serve(mut self, jobs: &Receiver<Job>) {
         while let Ok(job) = jobs.recv() {
             // A panic in a job is the end of that job and not of the storage.
             let _ = catch_unwind(AssertUnwindSafe(|| self.run(job)));
-            if !self.connection.is_autocommit() {
-                let _ = self.connection.execute_batch("ROLLBACK");
+            let connection = &self.file.connection;
+            if !connection.is_autocommit() {
+                let _ = connection.execute_batch("ROLLBACK");
             }
             if let Some(watcher) = &self.written {
                 let _ = watcher.send(Watch::Look);
@@ -173,10 +263,12 @@ impl Server {
         }
     }
 
-    fn run(&self, job: Job) {
-        let begin = if self.access == Access::Write { "BEGIN IMMEDIATE" } else { "BEGIN" };
-        let begun = self.connection.execute_batch(begin).map_err(|error| failed(&error));
-        let work = pin!(job(begun.map(|()| Link::Sqlite(&self.connection))));
+    fn run(&mut self, job: Job) {
+        let begin = if self.file.access == Access::Write { "BEGIN IMMEDIATE" } else { "BEGIN" };
+        let followed = self.file.follow();
+        let connection = &self.file.connection;
+        let begun = followed.and_then(|_| connection.execute_batch(begin).map_err(|error| failed(&error)));
+        let work = pin!(job(begun.map(|()| Link::Sqlite(connection))));
         // A job waits for nothing but its database, and this one never makes it wait: one poll is all it takes.
         let _ = work.poll(&mut Context::from_waker(Waker::noop()));
     }
@@ -184,7 +276,7 @@ impl Server {
 
 /// Looks for changes while somebody waits for them: at once when told to, else for those of other processes. Those show in
 /// `data_version`, which costs no look into the file.
-fn watch(connection: &Connection, watches: &Receiver<Watch>) {
+fn watch(mut file: OpenFile, watches: &Receiver<Watch>) {
     let mut waiters = Vec::new();
     let mut seen = None;
     loop {
@@ -202,6 +294,17 @@ fn watch(connection: &Connection, watches: &Receiver<Watch>) {
             Ok(Watch::Look) | Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
         }
+        let lost = match file.follow() {
+            Ok(false) => None,
+            Ok(true) => Some(at(&file.path, StoreError::Unavailable("another file has taken its place".to_owned()))),
+            Err(error) => Some(error),
+        };
+        if let Some(error) = lost {
+            Waiter::answer_all(&mut waiters, &Err(error));
+            seen = None;
+            continue;
+        }
+        let connection = &file.connection;
         let version = connection.pragma_query_value(None, "data_version", |row| row.get::<_, i64>(0)).ok();
         if version.is_none() || version != seen {
             Waiter::answer_all(&mut waiters, &number(connection).map_err(|error| failed(&error)));

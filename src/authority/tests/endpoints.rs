@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::fixture::{Fixture, NOW, read};
 use crate::authority::Call;
 use crate::authority::client::StoredSecret;
+use crate::authority::error::Refused;
 use crate::authority::secret::SecretHash;
 use crate::config::authority::Endpoint;
 
@@ -71,8 +72,19 @@ async fn whatever_is_wrong_about_a_client_the_answer_is_the_same() {
         asks("replaced", &replaced),
         asks("signs", &signs),
     ];
-    for body in bodies {
+    let other_credentials = "the client has shown other credentials than its own";
+    let told = [
+        (None, "there is no such client"),
+        (Some("right"), other_credentials),
+        (Some("revoked"), "the client is revoked"),
+        (Some("expired"), "the client is expired"),
+        (Some("replaced"), other_credentials),
+        (Some("signs"), other_credentials),
+    ];
+    for (body, (client_id, detail)) in bodies.into_iter().zip(told) {
         let answer = authority.service.answer(authority.call(Endpoint::Token, &body)).await;
+        let refused = Refused { reason: "invalid_client", detail, client_id: client_id.map(Box::from) };
+        assert_eq!(answer.extensions().get::<Refused>(), Some(&refused), "that is for the log");
         assert_eq!(answer.headers()[WWW_AUTHENTICATE], r#"Basic realm="sidegate""#);
         let expected = json!({ "error": "invalid_client", "error_description": "client authentication failed" });
         assert_eq!(read(&answer), (401, expected), "{body}");

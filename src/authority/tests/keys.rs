@@ -8,6 +8,7 @@ use super::fixture::{Fixture, NOW};
 use crate::authority::store::{Actor, KeyPhase};
 use crate::authority::{Service, rotate_now};
 use crate::config::authority::{Authority, Endpoint, KeyEncryptionKey};
+use crate::core::algorithm::Algorithm;
 
 #[tokio::test]
 async fn processes_that_share_a_storage_have_the_same_keys() {
@@ -48,6 +49,26 @@ async fn a_key_is_published_as_long_as_the_longest_lifetime_that_it_signed_under
         authority.store.keys().await.unwrap().len()
     };
     assert_eq!((published(86_400 + 299).await, published(86_400 + 300).await), (3, 2));
+}
+
+#[tokio::test]
+async fn gateways_with_different_algorithms_leave_each_other_their_keys() {
+    let authority = Fixture::start().await;
+    let changed = Authority { algorithm: Algorithm::Es256, ..(*authority.settings).clone() };
+    let other = Service::start(authority.store.clone(), &changed, NOW).await.unwrap();
+    // Each looks whenever the keys have changed, and every 10 s: here for an hour.
+    for seconds in (0..3600).step_by(10) {
+        for _ in 0..2 {
+            authority.service.tick(&authority.settings, NOW.plus(seconds)).await.unwrap();
+            other.tick(&changed, NOW.plus(seconds)).await.unwrap();
+        }
+    }
+    let rows = authority.store.audit(0, usize::MAX).await.unwrap();
+    let rotations = rows.iter().filter(|row| String::from(row.action.clone()) == "rotate_keys").count();
+    assert_eq!(rotations, 2, "those of the start, and the first of the new kind");
+    let keys = authority.store.keys().await.unwrap();
+    let next = keys.iter().find(|key| key.phase == KeyPhase::Next).unwrap();
+    assert_eq!(next.algorithm, Algorithm::Es256);
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! App Clients on the terminal.
 
+use serde::Serialize;
+
 use super::super::output::{self, table};
 use crate::authority::client::Client;
 use crate::authority::secret::ClientSecret;
@@ -13,6 +15,25 @@ pub(super) enum Output {
     Table,
     /// JSON
     Json,
+}
+
+/// A client of another issuer, as the admin API tells of it.
+#[derive(Serialize)]
+pub(super) struct Foreign<'c> {
+    /// The issuer's name in the configuration.
+    pub(super) issuer: &'c str,
+    pub(super) client_id: &'c str,
+    /// Whether its tokens are refused.
+    pub(super) is_revoked: bool,
+    /// Whether that was otherwise before.
+    pub(super) is_changed: bool,
+}
+
+/// A client that is no more.
+#[derive(Serialize)]
+struct Deleted<'c> {
+    client_id: &'c str,
+    is_deleted: bool,
 }
 
 pub(super) fn list(clients: &[Client], output: Output, now: UnixSeconds) -> anyhow::Result<()> {
@@ -70,6 +91,23 @@ pub(super) fn one(
         format!("{}\n", format!("{name:width$}  {value}").trim_end())
     };
     Ok(output::print(&rows.into_iter().map(line).collect::<String>())?)
+}
+
+pub(super) fn foreign(client: &Foreign<'_>, output: Output) -> anyhow::Result<()> {
+    if output == Output::Json {
+        return output::print_json(client);
+    }
+    let Foreign { issuer, client_id, is_revoked, is_changed } = client;
+    let state = if *is_revoked { "refused" } else { "not refused" };
+    let how = if *is_changed { "now" } else { "already" };
+    Ok(output::print(&format!("the client {client_id:?} of the issuer `{issuer}` is {how} {state}\n"))?)
+}
+
+pub(super) fn deleted(client_id: &str, output: Output) -> anyhow::Result<()> {
+    if output == Output::Json {
+        return output::print_json(&Deleted { client_id, is_deleted: true });
+    }
+    Ok(output::print(&format!("the client `{client_id}` is deleted\n"))?)
 }
 
 /// How a client shows who it is.

@@ -141,7 +141,8 @@ fn a_client_lives_and_dies() {
     assert_eq!(place.json(&["client", "restore", "acme-import"])["status"], "active");
 
     assert!(place.refused(&["client", "delete", "acme-import"]).contains("`--yes` deletes without asking"));
-    place.good(&["client", "delete", "acme-import", "--yes"]);
+    let deleted = place.json(&["client", "delete", "acme-import", "--yes"]);
+    assert_eq!(deleted, json!({ "client_id": "acme-import", "is_deleted": true }));
     assert_eq!(place.refused(&["client", "show", "acme-import"]), "error: there is no client `acme-import`\n");
     let actions = ["create", "edit", "renew", "revoke", "restore", "delete"];
     let row = |action: &str| ("cli:ada".to_owned(), action.to_owned(), "acme-import".to_owned());
@@ -185,6 +186,7 @@ fn what_a_client_may_not_be_is_refused() {
         (&["--scope", "users:read", "--id", "a/b"], "client_id: 1 to 128 characters"),
         (&["--scope", "users:read", "--expires", "2001-01-01"], "expires_at: it is over already"),
         (&["--scope", "users:read", "--expires", "soon"], "expires_at: neither a date"),
+        (&["--scope", "users:read", "--expires", "9999-12-31"], "expires_at: too late: the last day is 9999-12-29"),
         (&["--scope", "users:read", "--tenant", " a"], "tenants: "),
         (&["--scope", "users:read", "--jwks-file", "none"], "cannot read none"),
     ] {
@@ -265,6 +267,11 @@ fn a_client_of_another_issuer_is_refused_and_not_any_more() {
     assert!(standing("restore").contains("is now not refused"));
     let rows = place.audit();
     assert_eq!(rows.iter().map(|(_, action, _)| action.as_str()).collect::<Vec<_>>(), ["revoke", "restore"]);
+    let as_json = |command| place.json(&["client", command, "--issuer", "partner", "globex"]);
+    let told = |is_revoked: bool, is_changed: bool| json!({ "issuer": "partner", "client_id": "globex", "is_revoked": is_revoked, "is_changed": is_changed });
+    assert_eq!(as_json("revoke"), told(true, true));
+    assert_eq!(as_json("revoke"), told(true, false));
+    assert_eq!(as_json("restore"), told(false, true));
     assert!(place.refused(&["client", "revoke", "--issuer", "partnr", "x"]).contains("no issuer `partnr`"));
     assert!(place.refused(&["client", "revoke", "--issuer", "authority", "x"]).contains("leave `--issuer` out"));
 }

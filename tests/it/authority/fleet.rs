@@ -115,6 +115,34 @@ fn without_the_database_what_is_known_serves_for_a_while() {
 }
 
 #[test]
+fn a_file_that_is_replaced_under_a_gateway_is_followed() {
+    let authority = Authority::start("", "");
+    let [app, other] = ["acme", "other"].map(|id| authority.create(id, &READS));
+    let [token, kept] = [&app, &other].map(|app| authority.token(app));
+    authority.until(200, ME, &token);
+    let [file, wal, shm, backup] = ["sidegate.db", "sidegate.db-wal", "sidegate.db-shm", "backup.db"]
+        .map(|name| authority.gateway.directory().join(name));
+    let database = rusqlite::Connection::open(&file).unwrap();
+    database.execute("VACUUM INTO ?1", [backup.to_str().unwrap()]).unwrap();
+    drop(database);
+    for file in [&file, &wal, &shm] {
+        fs::remove_file(file).unwrap();
+    }
+    let degraded = page(&authority, "/readyz", |(status, body)| *status == 200 && body.contains("degraded"));
+    assert!(degraded.contains("client registry of authority"), "{degraded}");
+    let refusal = authority.ask_token(&app, "");
+    assert_eq!((refusal.status, json(&refusal)["error"] == "temporarily_unavailable"), (503, true), "{refusal:?}");
+    assert_eq!(authority.call(ME, &token).status, 200);
+
+    fs::rename(&backup, &file).unwrap();
+    authority.client(&["revoke", "acme"]);
+    authority.is_refused(&token, "client_revoked");
+    page(&authority, "/readyz", |(_, body)| body.contains("\"ready\""));
+    assert_eq!((authority.call(ME, &kept).status, authority.ask_token(&app, "").status), (200, 401));
+    assert_eq!(authority.ask_token(&other, "").status, 200);
+}
+
+#[test]
 fn a_gateway_that_starts_without_its_database_waits_for_it() {
     let mut server = PostgresServer::start();
     server.kill();

@@ -64,7 +64,13 @@ async fn the_audit_log_cannot_be_rewritten() {
     let store = place.open().await;
     create(&store, "a").await;
     let connection = Connection::open(file(&place)).unwrap();
-    for sql in ["UPDATE sidegate_audit SET who = 'x'", "DELETE FROM sidegate_audit"] {
+    let columns = "number, made_at, who, action, subject";
+    for sql in [
+        "UPDATE sidegate_audit SET who = 'x'",
+        "DELETE FROM sidegate_audit",
+        &format!("INSERT OR REPLACE INTO sidegate_audit ({columns}) VALUES (1, 0, 'x', 'create', 'a')"),
+        &format!("REPLACE INTO sidegate_audit ({columns}) SELECT number, 0, 'x', 'create', 'a' FROM sidegate_audit"),
+    ] {
         let error = connection.execute(sql, []).unwrap_err();
         assert_eq!(error.to_string(), "the audit log can only be appended to");
     }

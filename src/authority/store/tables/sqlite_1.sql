@@ -68,6 +68,10 @@ CREATE TABLE sidegate_audit (
     state_before TEXT,
     state_after TEXT
 ) STRICT;
+-- REPLACE deletes what is in its way without a trigger.
+CREATE TRIGGER sidegate_audit_insert BEFORE INSERT ON sidegate_audit
+WHEN EXISTS (SELECT 1 FROM sidegate_audit WHERE number = NEW.number)
+BEGIN SELECT RAISE(ABORT, 'the audit log can only be appended to'); END;
 CREATE TRIGGER sidegate_audit_update BEFORE UPDATE ON sidegate_audit
 BEGIN SELECT RAISE(ABORT, 'the audit log can only be appended to'); END;
 CREATE TRIGGER sidegate_audit_delete BEFORE DELETE ON sidegate_audit

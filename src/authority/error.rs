@@ -25,10 +25,8 @@ struct Cause {
 /// What the access log tells of an answer that is a no. It goes beside the answer and not in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refused {
-    /// `error`.
-    pub reason: &'static str,
-    /// What exactly was wrong: one of our texts.
-    pub detail: &'static str,
+    /// `error`, and what exactly was wrong: one of our texts.
+    pub detail: String,
     /// The client, if there is one. An id that is nobody's may be anything: a secret that was put in the wrong place, too.
     pub client_id: Option<Box<str>>,
 }
@@ -95,7 +93,7 @@ impl OAuthError {
     pub fn refused(self) -> Refused {
         let Self { code, description, cause } = self;
         let Cause { detail, client_id } = cause.unwrap_or(Cause { detail: description, client_id: None });
-        Refused { reason: code.name(), detail, client_id }
+        Refused { detail: format!("{}: {detail}", code.name()), client_id }
     }
 
     /// `temporarily_unavailable`.

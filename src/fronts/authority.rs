@@ -220,7 +220,7 @@ pub(super) fn finish(
     let asked = render::Asked { method: record.method(), headers: shown, request_id };
     render::forwarded(record.snapshot(), &asked, response.headers_mut());
     record.status = response.status().as_u16();
-    record.refused = response.extensions_mut().remove::<Refused>();
+    record.refused = response.extensions_mut().remove::<Refused>().map(Box::new);
     response.map(|content| match content {
         Content::Whole(bytes) => AnswerBody::own(bytes, record),
         Content::Feed(pieces) => AnswerBody::pieces(pieces, record),

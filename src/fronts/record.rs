@@ -44,7 +44,7 @@ pub(super) struct Record {
     pub(super) trace: Trace,
     pub(super) rejection: Option<Rejection>,
     /// Why the authority has refused what it was asked for.
-    pub(super) refused: Option<Refused>,
+    pub(super) refused: Option<Box<Refused>>,
     /// Whether a decision was made at all: not so for answers of the gateway's own.
     pub(super) decided: bool,
     pub(super) upstream: Option<(UpstreamId, Option<Duration>)>,
@@ -175,7 +175,7 @@ impl Record {
         let (target, host) = self.seen.as_ref().map_or(("", None), |seen| (&*seen.target, seen.host.as_deref()));
         let principal = self.trace.principal.as_deref();
         let refused = self.rejection.as_ref().or(self.trace.shadowed.as_ref());
-        let by_authority = self.refused.as_ref();
+        let by_authority = self.refused.as_deref();
         let host = head::host_name(target, host);
         let tunnelled = self.traffic.as_ref().map_or((0, 0), |traffic| traffic.bytes());
         self.worker.log().record(&Entry {
@@ -186,10 +186,10 @@ impl Record {
             host: host.as_deref().unwrap_or_default(),
             path: loggable_path(target),
             status: self.status,
-            reason: refused
-                .map(|rejection| rejection.reason.label())
-                .or_else(|| by_authority.map(|refused| refused.reason)),
-            detail: refused.map(|rejection| &*rejection.detail).or_else(|| by_authority.map(|refused| refused.detail)),
+            reason: refused.map(|rejection| rejection.reason.label()),
+            detail: refused
+                .map(|rejection| &*rejection.detail)
+                .or_else(|| by_authority.map(|refused| &*refused.detail)),
             shadowed: self.rejection.is_none() && self.trace.shadowed.is_some(),
             route: self.route_label().map(|label| &**label),
             issuer: principal.and_then(|principal| snapshot.issuers.get(principal.issuer)).map(|issuer| &*issuer.name),

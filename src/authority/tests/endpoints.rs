@@ -83,7 +83,7 @@ async fn whatever_is_wrong_about_a_client_the_answer_is_the_same() {
     ];
     for (body, (client_id, detail)) in bodies.into_iter().zip(told) {
         let answer = authority.service.answer(authority.call(Endpoint::Token, &body)).await;
-        let refused = Refused { reason: "invalid_client", detail, client_id: client_id.map(Box::from) };
+        let refused = Refused { detail: format!("invalid_client: {detail}"), client_id: client_id.map(Box::from) };
         assert_eq!(answer.extensions().get::<Refused>(), Some(&refused), "that is for the log");
         assert_eq!(answer.headers()[WWW_AUTHENTICATE], r#"Basic realm="sidegate""#);
         let expected = json!({ "error": "invalid_client", "error_description": "client authentication failed" });

@@ -45,6 +45,15 @@ pub(super) fn could_fold(text: &str) -> bool {
 }
 
 fn fold_char(char: char) -> impl Iterator<Item = char> {
+    // Nearly all are of ASCII, and all the rest takes ten times as long.
+    let (plain, other) = match char.is_ascii() {
+        true => (Some(char.to_ascii_lowercase()), None),
+        false => (None, Some(fold_in_full(char))),
+    };
+    plain.into_iter().chain(other.into_iter().flatten())
+}
+
+fn fold_in_full(char: char) -> impl Iterator<Item = char> {
     // In full its lower case has a dot of its own. Java, for one, leaves that out.
     const I_WITH_DOT: char = '\u{130}';
     let char = if char == I_WITH_DOT { 'i' } else { char };

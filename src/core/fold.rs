@@ -45,7 +45,7 @@ pub(super) fn could_fold(text: &str) -> bool {
 }
 
 fn fold_char(char: char) -> impl Iterator<Item = char> {
-    // Nearly all are of ASCII, and all the rest takes ten times as long.
+    // Nearly all are of ASCII, and need no tables.
     let (plain, other) = match char.is_ascii() {
         true => (Some(char.to_ascii_lowercase()), None),
         false => (None, Some(fold_in_full(char))),

@@ -1,9 +1,9 @@
 //! How a careless backend reads a path: some ignore case, some a trailing slash, some both.
 //!
-//! Backends compare in lower case, in upper case, or by a table, and do not agree beyond ASCII: in upper case `ı` is `I`, and `ﬁ` is
-//! `FI`. Folding takes for one whatever any of these ways takes for one: lower case, then upper case, then lower case again, each
-//! in full (Unicode's `SpecialCasing.txt`). Unicode's simple case folding tells nothing apart that is one here. It is done to patterns at
-//! load, and to paths at every request that could mean something else folded.
+//! Backends compare in lower case, in upper case, or by Unicode's simple case folding, and do not agree beyond ASCII: in upper case
+//! `ı` is `I`, and `ﬁ` is `FI`. What is one to any of them is one here: everything is put in lower case, then in upper case, then in
+//! lower case again, each in full (Unicode's `SpecialCasing.txt`). It is done to patterns at load, and to paths at every request
+//! that could mean something else folded.
 
 /// Longest literal segment of a pattern in bytes, folded or not. A longer one of a path needs no folding: it is none of
 /// the literals.

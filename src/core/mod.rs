@@ -102,8 +102,8 @@ fn outcome(
     };
     match admitted {
         Err(NotAdmitted::Rejected(rejection)) if is_shadowed(snapshot, route, &rejection, trace) => {
-            trace.shadowed = Some(rejection);
             settle_tenant_all_the_same(snapshot, route, head, trace)?;
+            trace.shadowed = Some(rejection);
         }
         other => other?,
     }
@@ -177,10 +177,7 @@ fn settle_tenant_all_the_same(
     match tenant::settle(snapshot, requirement, principal, head.headers) {
         Ok(tenant) => trace.tenant = tenant,
         Err(rejection) if rejection.reason.is_shadowable() => {}
-        Err(rejection) => {
-            trace.shadowed = None;
-            return Err(rejection);
-        }
+        Err(rejection) => return Err(rejection),
     }
     Ok(())
 }

@@ -73,7 +73,7 @@ fn whoever_does_not_answer_a_close_frame_is_not_waited_for() {
 #[test]
 fn other_protocols_go_on_while_the_gateway_drains() {
     let (backend, ends) = agreeing();
-    let gateway = gateway(backend.address, ", drain: 500ms");
+    let gateway = gateway(backend.address, ", drain: 3s");
     let address = gateway.address();
     let mut client = gateway.connect();
     client.send(FOO);
